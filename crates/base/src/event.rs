@@ -1,0 +1,33 @@
+//! Noteworthy happenings: a room declares them as an enum, and one match gives the log line, the counter
+//! label and the severity, so that none of the three can drift from the others.
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Normal life.
+    Info,
+    /// Somebody should look when there is time.
+    Warn,
+    /// Somebody should look now.
+    Error,
+}
+
+/// A happening that a room reports.
+pub trait Event {
+    /// Stable name, `room.thing_happened`; the counter's label and the log line's `event` field.
+    fn name(&self) -> &'static str;
+    /// How loud.
+    fn severity(&self) -> Severity;
+    /// The sentence for people.
+    fn message(&self) -> String;
+}
+
+/// Writes the event's log line.
+pub fn log(event: &dyn Event) {
+    let (name, message) = (event.name(), event.message());
+    match event.severity() {
+        Severity::Info => tracing::info!(event = name, "{message}"),
+        Severity::Warn => tracing::warn!(event = name, "{message}"),
+        Severity::Error => tracing::error!(event = name, "{message}"),
+    }
+}
