@@ -1,8 +1,9 @@
 //! The ground floor: names, faults, declaration kits, and the seams to the outside world.
 //!
 //! What it is. Everything that more than one room needs and that belongs to none of them: typed ids,
-//! the domain [`fault::Fault`], the kits with which a room declares its knobs, metrics and events, and
-//! the traits through which the whole system reaches clock, disk, randomness and tasks.
+//! the domain [`fault::Fault`], the [`filter`] language, the kits with which a room declares its knobs,
+//! metrics and events, and the traits through which the whole system reaches clock, disk, randomness and
+//! tasks.
 //!
 //! How data flows through it. The binary builds real seams once and hands them down; a simulation hands
 //! down seeded fakes instead. Rooms receive values (knobs) and seams, and hand back faults and events.
@@ -14,6 +15,7 @@ pub mod clock;
 pub mod disk;
 pub mod event;
 pub mod fault;
+pub mod filter;
 pub mod ids;
 pub mod knob;
 pub mod metric;

@@ -1,1 +1,59 @@
-//! vectron-store
+//! One shard's state: a deterministic machine over records and an index.
+//!
+//! What it is. A [`Shard`] holds points (id, version, vector, payload). Commands come in with their log index
+//! and change it; reads come out at one applied index. The same commands at the same indexes give the same
+//! logical state, and the same [`Shard::digest`], on every replica. The index is derived state: it makes
+//! search fast, it never decides an outcome.
+//!
+//! How data flows through it.
+//! ```text
+//! command bytes ─→ apply ─→ ids, rows, idempotency window ─→ index tail ─→ (index_step) ─→ graph
+//!                              │                                              │
+//!                              ├─ checkpoint ─→ segment, graph, manifest ──→ disk ─→ open
+//!                              └─ get · scroll · count · search ─→ points at one applied index
+//! ```
+//! New records stay in memory until a checkpoint writes them as one immutable segment and then, in one atomic
+//! step, the manifest that names it. Between checkpoints nothing is written: the log that feeds `apply` is the
+//! write-ahead log, and after a restart it is replayed from [`Shard::durable_index`] on.
+//!
+//! What it must never know. Raft, terms, the network, protobuf, async, clocks, or where its commands come
+//! from. It keeps no journal of its own.
+
+mod apply;
+mod bytes;
+mod checkpoint;
+mod command;
+mod config;
+mod damage;
+pub mod filter;
+mod idempotency;
+mod indexing;
+mod knobs;
+mod manifest;
+mod matching;
+mod open;
+mod outcome;
+mod read;
+mod record;
+mod rows;
+mod search;
+mod segment;
+mod shard;
+mod state;
+mod stats;
+
+pub use bytes::DecodeError;
+pub use checkpoint::CheckpointError;
+pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, Operation, UpsertPoint};
+pub use config::{ShardConfig, estimate_bytes};
+pub use damage::{Damage, Refusal};
+pub use idempotency::WINDOW_MS;
+pub use indexing::IndexProgress;
+pub use knobs::StoreKnobs;
+pub use open::OpenError;
+pub use outcome::{ItemOutcome, Outcome};
+pub use read::{Include, Point, Read, ScrollPage};
+pub use search::{ScoredPoint, SearchQuery, SearchResult, SearchTrace, ef_of_recall};
+pub use shard::Shard;
+pub use stats::ShardStats;
+pub use vectron_index::Metric;

@@ -1,0 +1,344 @@
+//! What calls answer, as plain types. Serialised, they look like the REST answers.
+
+use crate::consistency::Consistency;
+use crate::error::Error;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use vectron_base::Code;
+
+/// A JSON object, kept as the text it came as: numbers keep every digit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payload(Box<RawValue>);
+
+impl Payload {
+    /// The payload of a JSON object's text.
+    pub fn from_json(text: String) -> Result<Self, Error> {
+        let object = text.trim_start().starts_with('{');
+        match RawValue::from_string(text) {
+            Ok(raw) if object => Ok(Self(raw)),
+            Ok(_) => Err(Error::local(Code::InvalidArgument, "a payload is a JSON object such as {\"a\": 1}")),
+            Err(error) => Err(Error::local(Code::InvalidArgument, format!("payload is not JSON: {error}"))),
+        }
+    }
+
+    /// The payload that `value` serialises to.
+    pub fn of(value: &impl Serialize) -> Result<Self, Error> {
+        let text = serde_json::to_string(value)
+            .map_err(|error| Error::local(Code::InvalidArgument, format!("payload: {error}")))?;
+        Self::from_json(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The payload as a type of yours.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.0.get())
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+/// A stored point.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Id.
+    pub id: String,
+    /// Vector, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<Vec<f32>>,
+    /// Payload, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+    /// Grows with every change of the point.
+    pub version: u64,
+}
+
+/// A search result.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScoredPoint {
+    /// Id.
+    pub id: String,
+    /// Higher is better, for every distance.
+    pub score: f32,
+    /// Version that was scored.
+    pub version: u64,
+    /// Payload, unless declined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+    /// Vector, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<Vec<f32>>,
+}
+
+/// A collection's settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Collection {
+    /// Name.
+    pub name: String,
+    /// Numbers per vector.
+    pub dimension: u32,
+    /// cosine, dot or euclidean.
+    pub distance: String,
+    /// Shards.
+    pub shards: u32,
+    /// Voters per shard.
+    pub replication_factor: u32,
+    /// Default consistency of reads.
+    pub read_policy: Consistency,
+    /// Milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+    /// One life of the name.
+    pub incarnation: u64,
+    /// Settings that can change later.
+    pub changeable: Vec<String>,
+}
+
+/// The answer to a creation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Created {
+    /// The collection.
+    pub collection: Collection,
+    /// False when the same collection was there already.
+    pub created: bool,
+}
+
+/// What a collection holds and who serves it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
+pub struct CollectionStatus {
+    pub name: String,
+    pub dimension: u32,
+    pub distance: String,
+    pub points: u64,
+    pub index_lag: u64,
+    pub bytes: u64,
+    pub memory_bytes: u64,
+    pub shards: Vec<ShardStatus>,
+}
+
+/// One shard's state.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
+pub struct ShardStatus {
+    pub id: u64,
+    pub leader: Option<u64>,
+    pub replicas: Vec<Replica>,
+    pub ready: bool,
+    pub points: u64,
+    pub index_lag: u64,
+    pub bytes: u64,
+    pub memory_bytes: u64,
+    pub applied_index: u64,
+    pub durable_index: u64,
+    pub tombstones: u64,
+    pub damage: Vec<String>,
+}
+
+/// A copy of a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replica {
+    /// Number, never reused.
+    pub id: u64,
+    /// Worker that holds it.
+    pub worker: u64,
+}
+
+/// One point of a batch that was not written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemFailure {
+    /// Id of the point.
+    pub id: String,
+    /// As in errors: `version_mismatch` …
+    pub code: String,
+    /// A sentence.
+    pub detail: String,
+    /// The version found, for `version_mismatch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<u64>,
+}
+
+/// The answer to an upsert.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpsertAnswer {
+    /// Points written.
+    pub upserted: u64,
+    /// Points refused, each with its reason.
+    #[serde(default)]
+    pub failed: Vec<ItemFailure>,
+    /// Pass it as a session token to read your own writes.
+    #[serde(default)]
+    pub session: String,
+    /// True when this is the first result of an earlier call with the same idempotency key.
+    #[serde(default)]
+    pub replayed: bool,
+}
+
+/// The answer to a delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeleteAnswer {
+    /// Points that were there and are gone.
+    pub deleted: u64,
+    /// Session token.
+    pub session: String,
+    /// As in [`UpsertAnswer::replayed`].
+    pub replayed: bool,
+}
+
+/// What stands behind an answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ReadMeta {
+    /// Time inside the server.
+    pub took_ms: f64,
+    /// True when a shard is missing from the answer.
+    pub partial: bool,
+    /// Reasons why the answer may be less than asked for.
+    pub degraded: Vec<String>,
+    /// Freshness delivered.
+    pub consistency: Delivered,
+    /// Who answered.
+    pub shards: AnsweredShards,
+    /// Session token.
+    pub session: String,
+}
+
+/// Freshness delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Delivered {
+    /// Level by name.
+    pub level: String,
+    /// Age of the oldest part.
+    pub staleness_ms: u64,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AnsweredShards {
+    /// Shards asked.
+    pub total: u32,
+    /// Shards that answered.
+    pub answered: u32,
+    /// Shards that did not.
+    pub failed: Vec<ShardFailure>,
+}
+
+/// A shard that did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShardFailure {
+    /// Shard.
+    pub shard: u64,
+    /// Code of the contract.
+    pub code: String,
+    /// A sentence.
+    pub detail: String,
+}
+
+/// The answer to a get.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GetAnswer {
+    /// The point.
+    pub point: Point,
+    /// What stands behind it.
+    pub meta: ReadMeta,
+}
+
+/// The answer to a batch get.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PointsAnswer {
+    /// In the order of the request.
+    pub points: Vec<Point>,
+    /// Ids that are not there.
+    pub missing: Vec<String>,
+    /// What stands behind it.
+    pub meta: ReadMeta,
+}
+
+/// One page of a scroll.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScrollAnswer {
+    /// In id order.
+    pub points: Vec<Point>,
+    /// Absent on the last page.
+    pub next_cursor: Option<String>,
+    /// What stands behind it.
+    pub meta: ReadMeta,
+}
+
+/// The answer to a count.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CountAnswer {
+    /// Points that match.
+    pub count: u64,
+    /// What stands behind it.
+    pub meta: ReadMeta,
+}
+
+/// The answer to a search.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SearchAnswer {
+    /// Ties feedback to this search.
+    pub search_id: String,
+    /// Best first.
+    pub results: Vec<ScoredPoint>,
+    /// What stands behind it.
+    pub meta: ReadMeta,
+    /// When asked for.
+    pub explain: Option<Explain>,
+}
+
+/// How a search was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explain {
+    /// By shard.
+    pub shards: Vec<ShardExplain>,
+    /// Where the time went, in order.
+    pub stages: Vec<Stage>,
+}
+
+/// How one shard did its part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
+pub struct ShardExplain {
+    pub shard: u64,
+    pub plan: String,
+    pub ef: u32,
+    pub rows_live: u64,
+    pub filter_matched: Option<u64>,
+    pub distances: u64,
+    pub hops: u64,
+    pub tail_scanned: u64,
+    pub applied_index: u64,
+    pub stages: Vec<Stage>,
+}
+
+/// A part of the time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stage {
+    /// What was done.
+    pub name: String,
+    /// Microseconds.
+    pub us: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_keep_every_digit_and_are_objects() {
+        let text = r#"{"n":12345678901234567890123,"x":0.1000}"#;
+        let payload = Payload::from_json(text.into()).unwrap();
+        assert_eq!(serde_json::to_string(&payload).unwrap(), text);
+        for bad in ["[1]", "3", "{", "", "{} {}"] {
+            assert!(Payload::from_json(bad.into()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Calls about collections.
+
+use crate::answers::{Collection, CollectionStatus, Created};
+use crate::connection::{Client, Repeat};
+use crate::consistency::Consistency;
+use crate::convert;
+use crate::error::Error;
+use vectron_wire::proto::public as pb;
+
+/// Settings of a new collection.
+#[derive(Clone, Debug)]
+pub struct CreateCollection {
+    message: pb::CreateCollectionRequest,
+}
+
+impl CreateCollection {
+    /// A collection with the server's defaults: one shard, one copy, linearizable reads.
+    pub fn new(name: impl Into<String>, dimension: u32, distance: impl Into<String>) -> Self {
+        let message = pb::CreateCollectionRequest {
+            name: name.into(),
+            dimension,
+            distance: distance.into(),
+            ..Default::default()
+        };
+        Self { message }
+    }
+
+    /// Number of shards.
+    pub fn shards(mut self, shards: u32) -> Self {
+        self.message.shards = Some(shards);
+        self
+    }
+
+    /// Voters per shard: 1, 3 or 5.
+    pub fn replication_factor(mut self, voters: u32) -> Self {
+        self.message.replication_factor = Some(voters);
+        self
+    }
+
+    /// Default consistency of reads.
+    pub fn read_policy(mut self, level: Consistency) -> Self {
+        self.message.read_policy = Some(level.into());
+        self
+    }
+}
+
+impl Client {
+    /// Creates a collection. The same one again is fine and says `created: false`.
+    pub async fn create_collection(&self, settings: CreateCollection) -> Result<Created, Error> {
+        let answer = self
+            .call(settings.message, None, Repeat::Safely, |mut stub, request| async move {
+                stub.create_collection(request).await
+            })
+            .await?;
+        convert::created(answer)
+    }
+
+    /// Every collection.
+    pub async fn list_collections(&self) -> Result<Vec<Collection>, Error> {
+        let message = pb::ListCollectionsRequest {};
+        let answer = self
+            .call(message, None, Repeat::Safely, |mut stub, request| async move {
+                stub.list_collections(request).await
+            })
+            .await?;
+        Ok(answer.collections.into_iter().map(convert::collection).collect())
+    }
+
+    /// One collection's settings.
+    pub async fn collection(&self, name: &str) -> Result<Collection, Error> {
+        let message = pb::GetCollectionRequest { collection: name.into() };
+        let answer = self
+            .call(message, None, Repeat::Safely, |mut stub, request| async move {
+                stub.get_collection(request).await
+            })
+            .await?;
+        Ok(convert::collection(answer))
+    }
+
+    /// Deletes a collection. It is never sent twice when the first outcome is unknown: somebody may have
+    /// created the name again.
+    pub async fn delete_collection(&self, name: &str) -> Result<bool, Error> {
+        let message = pb::DeleteCollectionRequest { collection: name.into() };
+        let answer = self
+            .call(message, None, Repeat::IfNotApplied, |mut stub, request| async move {
+                stub.delete_collection(request).await
+            })
+            .await?;
+        Ok(answer.deleted)
+    }
+
+    /// What a collection holds and who serves it.
+    pub async fn status(&self, name: &str) -> Result<CollectionStatus, Error> {
+        let message = pb::GetCollectionStatusRequest { collection: name.into() };
+        let answer = self
+            .call(message, None, Repeat::Safely, |mut stub, request| async move {
+                stub.get_collection_status(request).await
+            })
+            .await?;
+        Ok(convert::status(answer))
+    }
+}

@@ -1,0 +1,448 @@
+//! The driver: turns commands into batches, batches into durable entries, and those into answers.
+//!
+//! A turn has fixed steps. Commands and ticks are stepped into the groups; what the cores want persisted is
+//! gathered into one batch; the batch is appended and synced; then committed entries are applied and callers
+//! answered. When the disk has no space the batch waits and is written again at the next turn; meanwhile
+//! nothing new is accepted, reads go on, and no caller is told anything that is not so.
+
+mod hosting;
+
+use crate::batch::Batch;
+use crate::core::Message;
+use crate::error::{OpenError, ProposeError};
+use crate::event::ConsensusEvent;
+use crate::group::Group;
+use crate::handle::{Board, Command, GroupReply, GroupStatus, Handle, JournalStatus, Limits, ProposalReply};
+use crate::journal::{Journal, JournalConfig, WriteError};
+use crate::knobs::ConsensusKnobs;
+use crate::metrics::ConsensusMetrics;
+use crate::{GroupConfig, Machine};
+use hosting::Opening;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use vectron_base::clock::{Clock, Tick};
+use vectron_base::disk::Disk;
+use vectron_base::ids::{GroupId, ReplicaId};
+use vectron_base::random::{Random, mix64};
+
+/// Where messages for other replicas go. Losing some is allowed.
+pub trait Outbox: Send {
+    /// Sends one message, without waiting.
+    fn send(&mut self, message: Message);
+}
+
+/// An outbox for groups with one voter: they have nobody to write to.
+struct Nowhere;
+
+impl Outbox for Nowhere {
+    fn send(&mut self, _: Message) {}
+}
+
+/// What a turn did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Whether anything was done; if so, another turn may find more.
+    pub worked: bool,
+    /// When the next turn is due even if nothing arrives.
+    pub next_tick: Tick,
+    /// Whether the driver was stopped: no further turn does anything.
+    pub stopped: bool,
+}
+
+enum Hosted {
+    Live(Box<Group>),
+    Quarantined { replica: ReplicaId, reason: String },
+}
+
+/// Hosts groups over one journal.
+pub struct Driver {
+    clock: Arc<dyn Clock>,
+    disk: Arc<dyn Disk>,
+    knobs: ConsensusKnobs,
+    metrics: ConsensusMetrics,
+    journal: Journal,
+    commands: Receiver<Command>,
+    /// Taken from the channel while waiting for work.
+    early: Option<Command>,
+    board: Arc<Board>,
+    outbox: Box<dyn Outbox>,
+    outgoing: Vec<Message>,
+    hosted: BTreeMap<GroupId, Hosted>,
+    opening: Vec<Opening>,
+    removing: Vec<(GroupId, GroupReply)>,
+    /// Groups that this turn must look at.
+    dirty: BTreeSet<GroupId>,
+    batch: Batch,
+    next_tick: Tick,
+    /// The batch waits for space.
+    stalled: bool,
+    /// Space that proposals may still take in this turn, with and without the reserve; asked for once.
+    room: Option<(u64, u64)>,
+    seed: u64,
+    stopped: bool,
+}
+
+impl Driver {
+    /// Opens the journal in the directory `journal` of `disk` and recovers it.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        knobs: ConsensusKnobs,
+        metrics: ConsensusMetrics,
+    ) -> Result<(Driver, Handle), OpenError> {
+        let seed = random.next_u64();
+        let journal = Journal::open(JournalConfig {
+            disk: disk.clone(),
+            clock: clock.clone(),
+            random,
+            metrics: metrics.clone(),
+            segment_bytes: knobs.journal_segment_bytes,
+            limit_bytes: knobs.journal_limit_bytes,
+        })?;
+        let (sender, commands) = channel();
+        let board = Arc::new(Board::default());
+        let limits = Limits {
+            proposals: knobs.queue_max_proposals,
+            bytes: knobs.queue_max_bytes,
+            entry: knobs.entry_max_bytes,
+        };
+        let handle = Handle { commands: sender, board: board.clone(), limits };
+        let next_tick = clock.now().plus(knobs.tick());
+        let mut driver = Self {
+            clock,
+            disk,
+            knobs,
+            metrics,
+            journal,
+            commands,
+            early: None,
+            board,
+            outbox: Box::new(Nowhere),
+            outgoing: Vec::new(),
+            hosted: BTreeMap::new(),
+            opening: Vec::new(),
+            removing: Vec::new(),
+            dirty: BTreeSet::new(),
+            batch: Batch::default(),
+            next_tick,
+            stalled: false,
+            room: None,
+            seed,
+            stopped: false,
+        };
+        driver.publish_journal();
+        Ok((driver, handle))
+    }
+
+    /// Sends messages for other replicas to `outbox`.
+    pub fn with_outbox(mut self, outbox: Box<dyn Outbox>) -> Self {
+        self.outbox = outbox;
+        self
+    }
+
+    /// Handles everything that is waiting: one append and one sync for all of it, then apply, then answers.
+    pub fn turn(&mut self) -> Turn {
+        if self.stopped {
+            return Turn { worked: false, next_tick: self.next_tick, stopped: true };
+        }
+        self.room = None;
+        let (mut worked, stopping) = self.take_commands();
+        worked |= self.tick();
+        self.gather();
+        worked |= self.write();
+        worked |= self.open_waiting();
+        if worked {
+            self.journal.drop_covered();
+        } else {
+            // Idle: note how far the journal is synced. A failure stops the journal and shows there.
+            let _ = self.journal.mark();
+        }
+        for message in self.outgoing.drain(..) {
+            self.outbox.send(message);
+        }
+        if worked {
+            self.publish_journal();
+        }
+        if stopping {
+            self.shut_down();
+        }
+        Turn { worked, next_tick: self.next_tick, stopped: self.stopped }
+    }
+
+    /// The production loop: waits for work, turns, until [`Handle::stop`] or until no handle is left.
+    pub fn run(mut self) {
+        loop {
+            let turn = self.turn();
+            if turn.stopped {
+                return;
+            }
+            if turn.worked {
+                continue;
+            }
+            match self.commands.recv_timeout(turn.next_tick.since(self.clock.now())) {
+                Ok(command) => self.early = Some(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.shut_down();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes in what is queued now; whether there was anything, and whether it ended with a stop.
+    fn take_commands(&mut self) -> (bool, bool) {
+        let mut worked = false;
+        loop {
+            let command = match self.early.take() {
+                Some(command) => command,
+                None => match self.commands.try_recv() {
+                    Ok(command) => command,
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => return (worked, false),
+                },
+            };
+            worked = true;
+            match command {
+                Command::Stop => return (true, true),
+                Command::Open { config, machine, done } => {
+                    self.opening.push(Opening { config, machine, done });
+                }
+                Command::Close { group, done } => {
+                    self.close(group);
+                    let _ = done.send(());
+                }
+                Command::Remove { group, done } => self.remove(group, done),
+                Command::Propose { group, command, reserved, reply } => {
+                    self.propose(group, command, reserved, reply);
+                }
+                Command::Barrier { group, reply } => self.with(group, reply, Group::barrier),
+                Command::Applied { group, index, reply } => {
+                    self.with(group, reply, |group, reply| group.await_applied(index, reply));
+                }
+                Command::Checkpointed { group, index } => self.checkpointed(group, index),
+                Command::Deliver(message) => {
+                    self.guarded(message.group(), |group| group.step(message));
+                }
+            }
+        }
+    }
+
+    fn checkpointed(&mut self, id: GroupId, index: u64) {
+        if let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) {
+            group.checkpointed(index, &mut self.batch);
+            self.dirty.insert(id);
+        }
+    }
+
+    fn propose(&mut self, id: GroupId, command: Vec<u8>, reserved: bool, reply: ProposalReply) {
+        if let Some(error) = self.refusal(id) {
+            return reply.send(Err(error));
+        }
+        let leads = matches!(self.hosted.get(&id), Some(Hosted::Live(group)) if group.leads());
+        // A replica that does not lead says so whatever its disk is like.
+        if leads && !self.claim(command.len() as u64, reserved) {
+            return reply.send(Err(ProposeError::DiskFull));
+        }
+        if leads {
+            self.metrics.proposals.inc();
+        }
+        self.guarded(id, |group| group.propose(command, reply));
+    }
+
+    /// Takes space for an entry from what this turn may use.
+    fn claim(&mut self, bytes: u64, reserved: bool) -> bool {
+        /// What an entry takes in the journal beyond its bytes, frame included.
+        const RECORD_BYTES: u64 = 128;
+        if self.stalled {
+            return false;
+        }
+        let reserve = self.knobs.disk_reserve_bytes;
+        let (ordinary, all) = *self.room.get_or_insert_with(|| {
+            // A disk that cannot tell its space will refuse the append if it must.
+            let free = self.disk.space().map_or(u64::MAX, |space| space.free);
+            let free = free.saturating_sub(self.batch.bytes());
+            // The last part is for the logs' own records.
+            (free.saturating_sub(reserve), free.saturating_sub(reserve / 8))
+        });
+        let need = bytes.saturating_add(RECORD_BYTES);
+        let enough = need <= if reserved { all } else { ordinary };
+        if enough {
+            self.room = Some((ordinary.saturating_sub(need), all.saturating_sub(need)));
+        }
+        enough
+    }
+
+    /// Why nothing can be asked of a group, if so.
+    fn refusal(&self, id: GroupId) -> Option<ProposeError> {
+        if self.journal.failed().is_some() {
+            return Some(ProposeError::JournalFailed);
+        }
+        match self.hosted.get(&id) {
+            None => Some(ProposeError::Closed),
+            Some(Hosted::Quarantined { reason, .. }) => Some(ProposeError::Quarantined(reason.clone())),
+            Some(Hosted::Live(_)) => None,
+        }
+    }
+
+    fn with(
+        &mut self,
+        id: GroupId,
+        reply: crate::barrier::IndexReply,
+        ask: impl FnOnce(&mut Group, crate::barrier::IndexReply),
+    ) {
+        match self.refusal(id) {
+            Some(error) => {
+                // A caller that gave up needs no answer.
+                let _ = reply.send(Err(error));
+            }
+            None => self.guarded(id, |group| ask(group, reply)),
+        }
+    }
+
+    /// Lets a group do something; a panic quarantines that group and nothing else.
+    fn guarded(&mut self, id: GroupId, act: impl FnOnce(&mut Group)) {
+        let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { return };
+        self.dirty.insert(id);
+        if catch_unwind(AssertUnwindSafe(|| act(group))).is_err() {
+            self.quarantine(id, "its log could not go on".into());
+        }
+    }
+
+    fn tick(&mut self) -> bool {
+        let now = self.clock.now();
+        if now < self.next_tick {
+            return false;
+        }
+        // After a pause one tick passes and not many: nobody could be heard meanwhile.
+        self.next_tick = self.next_tick.plus(self.knobs.tick()).max(now);
+        let patience = self.knobs.election();
+        for id in self.hosted.keys().copied().collect::<Vec<_>>() {
+            if let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) {
+                let ticked = catch_unwind(AssertUnwindSafe(|| group.tick(patience)));
+                if group.has_work() || group.owes() {
+                    self.dirty.insert(id);
+                }
+                if ticked.is_err() {
+                    self.quarantine(id, "its log could not go on".into());
+                }
+            }
+        }
+        false
+    }
+
+    /// Gathers what the groups want persisted.
+    fn gather(&mut self) {
+        for id in self.dirty.clone() {
+            let (batch, out) = (&mut self.batch, &mut self.outgoing);
+            let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { continue };
+            if catch_unwind(AssertUnwindSafe(|| group.collect(batch, out))).is_err() {
+                self.quarantine(id, "its log could not go on".into());
+            }
+        }
+    }
+
+    /// Writes the batch, if there is one, and lets the groups go on. Whether anything was done.
+    fn write(&mut self) -> bool {
+        if self.batch.is_empty() {
+            return self.settle(false);
+        }
+        match self.journal.write(&self.batch) {
+            Ok(()) => {
+                self.metrics.batch_entries.observe(self.batch.entries() as f64);
+                self.metrics.batch_bytes.observe(self.batch.bytes() as f64);
+                if self.stalled {
+                    self.metrics.note(&ConsensusEvent::DiskFreed);
+                }
+                self.stalled = false;
+                self.batch.clear();
+                for (_, done) in self.removing.drain(..) {
+                    let _ = done.send(Ok(()));
+                }
+                self.settle(true);
+                true
+            }
+            Err(WriteError::Full) => {
+                if !self.stalled {
+                    self.metrics.note(&ConsensusEvent::DiskFull);
+                }
+                self.stalled = true;
+                self.settle(false)
+            }
+            Err(WriteError::Failed) => {
+                self.fail();
+                true
+            }
+        }
+    }
+
+    /// Lets groups whose effects are durable go on, and applies what is committed.
+    fn settle(&mut self, written: bool) -> bool {
+        let live = |(id, hosted): (&GroupId, &Hosted)| matches!(hosted, Hosted::Live(_)).then_some(*id);
+        // After a stall, groups that were gathered in earlier turns wait for this write.
+        let ids: Vec<GroupId> = if written {
+            self.hosted.iter().filter_map(live).collect()
+        } else {
+            self.dirty.iter().copied().collect()
+        };
+        let mut worked = false;
+        self.dirty.clear();
+        for id in ids {
+            let (batch, out, metrics) = (&mut self.batch, &mut self.outgoing, &self.metrics);
+            let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { continue };
+            let stalled = self.stalled;
+            let gone = catch_unwind(AssertUnwindSafe(|| {
+                if written || !stalled {
+                    group.persisted(out);
+                }
+                group.collect(batch, out);
+                group.apply(metrics)
+            }));
+            if group.has_work() {
+                self.dirty.insert(id);
+                worked = true;
+            }
+            match gone {
+                Ok(Ok(())) => self.publish(id),
+                Ok(Err(reason)) => self.quarantine(id, reason),
+                Err(_) => self.quarantine(id, "its log could not go on".into()),
+            }
+        }
+        worked || (!self.stalled && !self.batch.is_empty())
+    }
+
+    fn publish(&mut self, id: GroupId) {
+        let Some(Hosted::Live(group)) = self.hosted.get(&id) else { return };
+        let status = group.status();
+        let before = self.board.groups.write().insert(id, status.clone());
+        let led = |s: &GroupStatus| s.role == crate::Role::Leader;
+        if led(&status) && before.is_none_or(|before| !led(&before) || before.term != status.term) {
+            self.metrics.note(&ConsensusEvent::Elected { group: id, term: status.term });
+        }
+    }
+
+    fn publish_journal(&mut self) {
+        let status = JournalStatus {
+            bytes: self.journal.bytes(),
+            segments: self.journal.segments(),
+            failed: self.journal.failed().map(str::to_string),
+            full: self.stalled,
+            damage: self.journal.damage().to_vec(),
+            quarantined: self.journal.quarantined().clone(),
+        };
+        self.metrics.journal_bytes.set(i64::try_from(status.bytes).unwrap_or(i64::MAX));
+        self.metrics.journal_segments.set(status.segments as i64);
+        let quarantined = self.hosted.values().filter(|h| matches!(h, Hosted::Quarantined { .. })).count();
+        self.metrics.quarantined_groups.set(quarantined as i64);
+        *self.board.journal.write() = status;
+        *self.board.laggards.write() = self.journal.laggards();
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}

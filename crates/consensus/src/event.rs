@@ -1,0 +1,68 @@
+//! Noteworthy happenings of this room.
+
+use crate::metrics::ConsensusMetrics;
+use vectron_base::event::{Event, Severity, log};
+use vectron_base::ids::GroupId;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ConsensusEvent {
+    /// The journal holds bytes that are not what was written.
+    DamageFound { what: String },
+    /// A replica serves nothing from now on.
+    Quarantined { group: GroupId, reason: String },
+    /// The journal takes nothing until a restart.
+    JournalFailed { reason: String },
+    /// The journal cannot append for want of space.
+    DiskFull,
+    /// The journal appends again.
+    DiskFreed,
+    /// A replica began to lead.
+    Elected { group: GroupId, term: u64 },
+}
+
+impl Event for ConsensusEvent {
+    fn name(&self) -> &'static str {
+        match self {
+            ConsensusEvent::DamageFound { .. } => "consensus.damage_found",
+            ConsensusEvent::Quarantined { .. } => "consensus.replica_quarantined",
+            ConsensusEvent::JournalFailed { .. } => "consensus.journal_failed",
+            ConsensusEvent::DiskFull => "consensus.disk_filled",
+            ConsensusEvent::DiskFreed => "consensus.disk_freed",
+            ConsensusEvent::Elected { .. } => "consensus.leader_elected",
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            ConsensusEvent::DamageFound { .. }
+            | ConsensusEvent::Quarantined { .. }
+            | ConsensusEvent::JournalFailed { .. } => Severity::Error,
+            ConsensusEvent::DiskFull => Severity::Warn,
+            ConsensusEvent::DiskFreed | ConsensusEvent::Elected { .. } => Severity::Info,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            ConsensusEvent::DamageFound { what } => format!("damage in the journal: {what}"),
+            ConsensusEvent::Quarantined { group, reason } => {
+                format!("group {group} is quarantined: {reason}")
+            }
+            ConsensusEvent::JournalFailed { reason } => {
+                format!("the journal has stopped and needs a restart: {reason}")
+            }
+            ConsensusEvent::DiskFull => "no space for the journal; proposals are refused".into(),
+            ConsensusEvent::DiskFreed => "the journal has space again".into(),
+            ConsensusEvent::Elected { group, term } => format!("leading group {group} in term {term}"),
+        }
+    }
+}
+
+impl ConsensusMetrics {
+    /// Logs the event and counts it.
+    pub(crate) fn note(&self, event: &ConsensusEvent) {
+        log(event);
+        self.events.get_or_create(&[("event", event.name())]).inc();
+    }
+}

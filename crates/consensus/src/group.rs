@@ -1,0 +1,288 @@
+//! One hosted replica: its core, its machine, and everybody who waits for it.
+
+use crate::barrier::{Barriers, IndexReply};
+use crate::batch::{Batch, Record};
+use crate::core::{Core, Effects, Entry, EntryKind, Message, Role};
+use crate::error::{GroupError, ProposeError};
+use crate::handle::{Applied, GroupReply, GroupStatus, ProposalReply};
+use crate::journal::State;
+use crate::metrics::ConsensusMetrics;
+use crate::Machine;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use vectron_base::ids::GroupId;
+
+/// A proposal in the log that is not applied yet.
+struct Pending {
+    index: u64,
+    term: u64,
+    reply: ProposalReply,
+}
+
+/// Bytes of entries by position, coarsely, so that a checkpoint can be subtracted.
+#[derive(Default)]
+struct LogSize(VecDeque<(u64, u64)>);
+
+impl LogSize {
+    const GRAIN_BYTES: u64 = 256 << 10;
+
+    fn add(&mut self, index: u64, bytes: u64) {
+        match self.0.back_mut() {
+            Some((last, sum)) if *sum < Self::GRAIN_BYTES => {
+                *last = index.max(*last);
+                *sum += bytes;
+            }
+            _ => self.0.push_back((index, bytes)),
+        }
+    }
+
+    fn drop_until(&mut self, index: u64) {
+        while self.0.front().is_some_and(|(last, _)| *last <= index) {
+            self.0.pop_front();
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+/// One hosted replica.
+pub(crate) struct Group {
+    id: GroupId,
+    core: Core,
+    machine: Box<dyn Machine>,
+    state: State,
+    applied: u64,
+    log: LogSize,
+    /// Number of the last effects that wait for a sync.
+    awaiting: Option<u64>,
+    /// Messages that may go out only after that sync.
+    held: Vec<Message>,
+    committed: Vec<Entry>,
+    pending: VecDeque<Pending>,
+    barriers: Barriers,
+    until: BTreeMap<u64, Vec<IndexReply>>,
+    opening: Option<GroupReply>,
+}
+
+impl Group {
+    /// A replica over an opened core. `bytes` are the entries in the log, by index and length.
+    pub(crate) fn new(
+        id: GroupId,
+        core: Core,
+        machine: Box<dyn Machine>,
+        state: State,
+        bytes: impl Iterator<Item = (u64, u64)>,
+        salt: u64,
+        opening: GroupReply,
+    ) -> Self {
+        let mut log = LogSize::default();
+        for (index, len) in bytes {
+            log.add(index, len);
+        }
+        Self {
+            id,
+            applied: machine.durable_index(),
+            core,
+            machine,
+            log,
+            awaiting: None,
+            held: Vec::new(),
+            committed: Vec::new(),
+            pending: VecDeque::new(),
+            barriers: Barriers::new([state.replica.0, salt]),
+            state,
+            until: BTreeMap::new(),
+            opening: Some(opening),
+        }
+    }
+
+    /// Stands for election if there is nobody else to elect.
+    pub(crate) fn wake(&mut self) {
+        if self.core.alone() {
+            self.core.campaign();
+        }
+    }
+
+    /// Puts a command into the log.
+    pub(crate) fn propose(&mut self, command: Vec<u8>, reply: ProposalReply) {
+        match self.core.propose(command) {
+            Some((index, term)) => self.pending.push_back(Pending { index, term, reply }),
+            None => reply.send(Err(ProposeError::NotLeader { leader: self.core.leader() })),
+        }
+    }
+
+    /// Whether a proposal can be taken.
+    pub(crate) fn leads(&self) -> bool {
+        self.core.role() == Role::Leader
+    }
+
+    /// Owes a read point.
+    pub(crate) fn barrier(&mut self, reply: IndexReply) {
+        self.barriers.add(reply);
+    }
+
+    /// Answers when `index` is applied.
+    pub(crate) fn await_applied(&mut self, index: u64, reply: IndexReply) {
+        if self.applied >= index {
+            // A caller that gave up needs no answer.
+            let _ = reply.send(Ok(self.applied));
+        } else {
+            self.until.entry(index).or_default().push(reply);
+        }
+    }
+
+    /// Takes a message from another replica.
+    pub(crate) fn step(&mut self, message: Message) {
+        self.core.step(message);
+    }
+
+    /// Lets a tick pass.
+    pub(crate) fn tick(&mut self, patience: usize) {
+        // A leader without followers has nobody to send heartbeats to.
+        if !(self.core.alone() && self.core.role() == Role::Leader) {
+            self.core.tick();
+        }
+        self.barriers.tick(&self.core, patience);
+        self.pending.retain(|pending| self.core.role() == Role::Leader || !pending.reply.done.is_canceled());
+        for waiters in self.until.values_mut() {
+            waiters.retain(|reply| !reply.is_canceled());
+        }
+        self.until.retain(|_, waiters| !waiters.is_empty());
+    }
+
+    /// The machine's checkpoint covers `index`; the new start of the log goes into the batch.
+    pub(crate) fn checkpointed(&mut self, index: u64, batch: &mut Batch) {
+        let index = index.min(self.applied);
+        let Some(term) = self.core.term_of(index).filter(|_| index > self.state.start.0) else { return };
+        self.state.start = (index, term);
+        self.state.vote.commit = self.state.vote.commit.max(index);
+        self.core.start_at(index);
+        self.log.drop_until(index);
+        batch.push(Record::State(self.id, self.state.clone()));
+    }
+
+    /// Gathers what the core wants done: records into the batch, messages into `out`.
+    pub(crate) fn collect(&mut self, batch: &mut Batch, out: &mut Vec<Message>) {
+        self.barriers.begin(&mut self.core);
+        let Some(effects) = self.core.collect() else { return };
+        let Effects { number, vote, entries, mut committed, mut now, mut after_sync, reads } = effects;
+        let mut durable = !entries.is_empty();
+        for entry in entries {
+            self.log.add(entry.index(), entry.data().len() as u64);
+            batch.push(Record::Entry(self.id, entry));
+        }
+        if let Some((vote, changed)) = vote {
+            // The commit index alone is not worth a record: it is learnt again after a restart.
+            let commit = self.state.vote.commit;
+            self.state.vote = vote;
+            if changed {
+                batch.push(Record::State(self.id, self.state.clone()));
+                durable = true;
+            } else {
+                self.state.vote.commit = commit.max(self.state.vote.commit);
+            }
+        }
+        out.append(&mut now);
+        self.committed.append(&mut committed);
+        for (context, index) in reads {
+            for reply in self.barriers.answered(&context) {
+                self.await_applied(index, reply);
+            }
+        }
+        if durable || self.awaiting.is_some() {
+            self.awaiting = Some(number);
+            self.held.append(&mut after_sync);
+        } else {
+            self.core.persisted(number);
+            out.append(&mut after_sync);
+        }
+    }
+
+    /// Everything gathered so far is durable.
+    pub(crate) fn persisted(&mut self, out: &mut Vec<Message>) {
+        if let Some(number) = self.awaiting.take() {
+            self.core.persisted(number);
+            out.append(&mut self.held);
+        }
+        if let Some(done) = self.opening.take() {
+            // A caller that gave up needs no answer.
+            let _ = done.send(Ok(()));
+        }
+    }
+
+    /// Applies what is committed. The reason if the machine panicked.
+    pub(crate) fn apply(&mut self, metrics: &ConsensusMetrics) -> Result<(), String> {
+        let Some(last) = self.committed.last().map(Entry::index) else { return Ok(()) };
+        for entry in std::mem::take(&mut self.committed) {
+            let index = entry.index();
+            let mut reply = match entry.kind() {
+                EntryKind::Noop => Vec::new(),
+                EntryKind::Command => {
+                    let machine = &mut self.machine;
+                    // A machine that panicked is never touched again, so that nobody sees it half changed.
+                    catch_unwind(AssertUnwindSafe(|| machine.apply(index, entry.data())))
+                        .map_err(|_| format!("applying entry {index} panicked"))?
+                }
+            };
+            self.applied = index;
+            metrics.commits.inc();
+            while let Some(pending) = self.pending.pop_front_if(|pending| pending.index <= index) {
+                pending.reply.send(if (pending.index, pending.term) == (index, entry.term()) {
+                    Ok(Applied { index, term: entry.term(), reply: std::mem::take(&mut reply) })
+                } else {
+                    // Another leader's entry stands in its place: it never will be applied.
+                    Err(ProposeError::NotLeader { leader: self.core.leader() })
+                });
+            }
+        }
+        self.core.applied(last);
+        let waiting = self.until.split_off(&(self.applied + 1));
+        for reply in std::mem::replace(&mut self.until, waiting).into_values().flatten() {
+            metrics.barriers.inc();
+            // A caller that gave up needs no answer.
+            let _ = reply.send(Ok(self.applied));
+        }
+        Ok(())
+    }
+
+    /// Whether another turn has work here.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.committed.is_empty() || self.core.has_work()
+    }
+
+    /// Whether somebody waits for a read point.
+    pub(crate) fn owes(&self) -> bool {
+        !self.barriers.idle()
+    }
+
+    /// Answers everybody who waits: proposals in the log as unknown, the others with `error`.
+    pub(crate) fn give_up(&mut self, error: &ProposeError, opening: GroupError) {
+        for pending in self.pending.drain(..) {
+            pending.reply.send(Err(ProposeError::Unknown));
+        }
+        self.barriers.fail(error);
+        for reply in std::mem::take(&mut self.until).into_values().flatten() {
+            let _ = reply.send(Err(error.clone()));
+        }
+        if let Some(done) = self.opening.take() {
+            let _ = done.send(Err(opening));
+        }
+    }
+
+    /// What others may know.
+    pub(crate) fn status(&self) -> GroupStatus {
+        GroupStatus {
+            replica: self.state.replica,
+            role: self.core.role(),
+            term: self.core.term(),
+            committed: self.core.committed(),
+            applied: self.applied,
+            checkpointed: self.state.start.0,
+            leader: self.core.leader(),
+            quarantined: None,
+            log_bytes: self.log.bytes(),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What callers hold: a clonable sender of commands, and what the driver has published.
+
+use crate::barrier::IndexReply;
+use crate::core::{Message, Role};
+use crate::error::{GroupError, ProposeError};
+use crate::{GroupConfig, Machine};
+use futures::channel::oneshot;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use vectron_base::ids::{GroupId, ReplicaId};
+
+/// A proposal that was committed and applied here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Its place in the log.
+    pub index: u64,
+    /// The term of the leader that wrote it.
+    pub term: u64,
+    /// What the machine replied.
+    pub reply: Vec<u8>,
+}
+
+/// A group as it was after the driver's last turn that touched it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// The replica here.
+    pub replica: ReplicaId,
+    /// What it is.
+    pub role: Role,
+    /// Its term.
+    pub term: u64,
+    /// Highest committed index.
+    pub committed: u64,
+    /// Highest applied index.
+    pub applied: u64,
+    /// Highest index that a checkpoint covers.
+    pub checkpointed: u64,
+    /// The leader, if known.
+    pub leader: Option<ReplicaId>,
+    /// Why it serves nothing, if so.
+    pub quarantined: Option<String>,
+    /// Bytes of entries since the last checkpoint.
+    pub log_bytes: u64,
+}
+
+/// The journal as it was after the driver's last turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalStatus {
+    /// Bytes in all segments.
+    pub bytes: u64,
+    /// Number of segments.
+    pub segments: usize,
+    /// Why it takes nothing until a restart, if so.
+    pub failed: Option<String>,
+    /// Whether it waits for space.
+    pub full: bool,
+    /// Damage found when it was opened, with file and offset.
+    pub damage: Vec<String>,
+    /// Groups that are not served because of damage, with the reason.
+    pub quarantined: BTreeMap<GroupId, String>,
+}
+
+/// What the driver publishes.
+#[derive(Default)]
+pub(crate) struct Board {
+    pub(crate) groups: RwLock<BTreeMap<GroupId, GroupStatus>>,
+    pub(crate) journal: RwLock<JournalStatus>,
+    pub(crate) laggards: RwLock<Vec<GroupId>>,
+    waiting: Waiting,
+}
+
+/// Work that was accepted and not answered yet.
+#[derive(Default)]
+struct Waiting {
+    proposals: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Limits of what a handle accepts.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) proposals: u64,
+    pub(crate) bytes: u64,
+    pub(crate) entry: u64,
+}
+
+/// A share of the queue, given back when the proposal is answered.
+pub(crate) struct Ticket {
+    board: Arc<Board>,
+    bytes: u64,
+}
+
+impl Ticket {
+    fn take(board: &Arc<Board>, bytes: u64, limits: Limits) -> Option<Self> {
+        // Counted first and given back when it was too much, so that racing callers never exceed the limit.
+        let ticket = Self { board: board.clone(), bytes };
+        let proposals = board.waiting.proposals.fetch_add(1, Ordering::Relaxed) + 1;
+        let queued = board.waiting.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        (proposals <= limits.proposals && (queued <= limits.bytes || proposals == 1)).then_some(ticket)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.board.waiting.proposals.fetch_sub(1, Ordering::Relaxed);
+        self.board.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Where a proposal's answer goes.
+pub(crate) struct ProposalReply {
+    pub(crate) done: oneshot::Sender<Result<Applied, ProposeError>>,
+    _ticket: Ticket,
+}
+
+impl ProposalReply {
+    pub(crate) fn send(self, answer: Result<Applied, ProposeError>) {
+        // A caller that gave up needs no answer.
+        let _ = self.done.send(answer);
+    }
+}
+
+/// Where the answer to a change of groups goes.
+pub(crate) type GroupReply = oneshot::Sender<Result<(), GroupError>>;
+
+/// What a handle asks of the driver.
+pub(crate) enum Command {
+    Open { config: GroupConfig, machine: Box<dyn Machine>, done: GroupReply },
+    Close { group: GroupId, done: oneshot::Sender<()> },
+    Remove { group: GroupId, done: GroupReply },
+    Propose { group: GroupId, command: Vec<u8>, reserved: bool, reply: ProposalReply },
+    Barrier { group: GroupId, reply: IndexReply },
+    Applied { group: GroupId, index: u64, reply: IndexReply },
+    Checkpointed { group: GroupId, index: u64 },
+    Deliver(Message),
+    Stop,
+}
+
+/// The callers' side of a [`Driver`](crate::Driver). Nothing is sent before a returned future is polled.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) commands: Sender<Command>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) limits: Limits,
+}
+
+impl Handle {
+    /// Hosts a group. The first time its first record is made durable before this answers; later its log is
+    /// resumed. A removed group is refused for ever.
+    pub async fn open_group(&self, config: GroupConfig, machine: Box<dyn Machine>) -> Result<(), GroupError> {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Open { config, machine, done };
+        self.commands.send(command).map_err(|_| GroupError::Closed)?;
+        answer.await.unwrap_or(Err(GroupError::Closed))
+    }
+
+    /// Stops hosting a group and keeps its log. Proposals in flight are answered as unknown.
+    pub async fn close_group(&self, group: GroupId) {
+        let (done, answer) = oneshot::channel();
+        if self.commands.send(Command::Close { group, done }).is_ok() {
+            // Without an answer the driver is gone, and the group with it.
+            let _ = answer.await;
+        }
+    }
+
+    /// Removes a group from this process for good: it can never be opened here again, and its log's space is
+    /// given back. Fine for a group that was never here.
+    pub async fn remove_group(&self, group: GroupId) -> Result<(), GroupError> {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(Command::Remove { group, done }).map_err(|_| GroupError::Closed)?;
+        answer.await.unwrap_or(Err(GroupError::Closed))
+    }
+
+    /// Puts a command into a group's log; answers when it is durable, committed and applied here.
+    pub async fn propose(&self, group: GroupId, command: Vec<u8>) -> Result<Applied, ProposeError> {
+        self.submit(group, command, false).await
+    }
+
+    /// As [`Handle::propose`], but may use the space that is kept in reserve: for commands that free space.
+    pub async fn propose_reserved(&self, group: GroupId, command: Vec<u8>) -> Result<Applied, ProposeError> {
+        self.submit(group, command, true).await
+    }
+
+    async fn submit(
+        &self,
+        group: GroupId,
+        command: Vec<u8>,
+        reserved: bool,
+    ) -> Result<Applied, ProposeError> {
+        let bytes = command.len() as u64;
+        if bytes > self.limits.entry {
+            return Err(ProposeError::TooLarge { limit: self.limits.entry });
+        }
+        let ticket = Ticket::take(&self.board, bytes, self.limits).ok_or(ProposeError::Overloaded)?;
+        let (done, answer) = oneshot::channel();
+        let reply = ProposalReply { done, _ticket: ticket };
+        let command = Command::Propose { group, command, reserved, reply };
+        self.commands.send(command).map_err(|_| ProposeError::Closed)?;
+        answer.await.unwrap_or(Err(ProposeError::Unknown))
+    }
+
+    /// A linearizable read point: the machine here has applied everything that was committed when this was
+    /// called. Gives the index.
+    pub async fn barrier(&self, group: GroupId) -> Result<u64, ProposeError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Barrier { group, reply }).map_err(|_| ProposeError::Closed)?;
+        answer.await.unwrap_or(Err(ProposeError::Closed))
+    }
+
+    /// Answers when the group has applied at least `index`; gives the index applied by then.
+    pub async fn applied(&self, group: GroupId, index: u64) -> Result<u64, ProposeError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Applied { group, index, reply }).map_err(|_| ProposeError::Closed)?;
+        answer.await.unwrap_or(Err(ProposeError::Closed))
+    }
+
+    /// The machine's durable checkpoint now covers `index`: the log up to there may be dropped.
+    pub fn checkpointed(&self, group: GroupId, index: u64) {
+        // A driver that is gone drops no logs.
+        let _ = self.commands.send(Command::Checkpointed { group, index });
+    }
+
+    /// Hands in a message from another replica.
+    pub fn deliver(&self, message: Message) {
+        // Messages may be lost at any time; the protocol sends them again.
+        let _ = self.commands.send(Command::Deliver(message));
+    }
+
+    /// A group's state after the last turn; `None` if it is not hosted here.
+    pub fn status(&self, group: GroupId) -> Option<GroupStatus> {
+        self.board.groups.read().get(&group).cloned()
+    }
+
+    /// Groups whose entries hold the oldest journal segment alive while the journal is over its limit: they
+    /// should checkpoint.
+    pub fn laggards(&self) -> Vec<GroupId> {
+        self.board.laggards.read().clone()
+    }
+
+    /// The journal's state after the last turn.
+    pub fn journal(&self) -> JournalStatus {
+        self.board.journal.read().clone()
+    }
+
+    /// Ends the driver after the work that was handed in before.
+    pub fn stop(&self) {
+        // A driver that is gone has stopped.
+        let _ = self.commands.send(Command::Stop);
+    }
+}

@@ -1,0 +1,418 @@
+//! The journal: one sequence of segments for all groups of a process.
+//!
+//! A batch is one frame, one append and one sync. After a sync, the next frame states how far the segment is
+//! synced; when the driver falls idle, an empty frame does. A new segment begins with everything that groups
+//! must remember besides entries, so that older segments can go as soon as checkpoints cover their entries.
+//! An append or sync error stops the journal for good; want of space does not, as the partial frame is cut off
+//! and the same batch can be written again.
+
+mod fold;
+mod format;
+mod recover;
+mod scan;
+mod state;
+
+pub(crate) use fold::Folded;
+pub(crate) use format::Kind;
+pub(crate) use state::State;
+
+use crate::batch::{Batch, Record};
+use crate::error::OpenError;
+use crate::event::ConsensusEvent;
+use crate::metrics::ConsensusMetrics;
+use format::{FILE_HEADER, SegmentName, file_header, write_frame};
+use recover::{Recovered, Segment, recover};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use vectron_base::clock::Clock;
+use vectron_base::disk::{Disk, DiskError, DiskFailure, DiskFile};
+use vectron_base::ids::GroupId;
+use vectron_base::random::Random;
+
+/// The journal's directory.
+const DIR: &str = "journal";
+/// A write buffer larger than this is given back after use.
+const BUFFER_KEPT_BYTES: usize = 8 << 20;
+
+/// Why a batch is not durable.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum WriteError {
+    /// No space; nothing of it is left in the file and it may be written again.
+    Full,
+    /// The journal takes nothing from now on.
+    Failed,
+}
+
+/// What the journal knows of a group.
+pub(crate) enum Known {
+    /// Nothing: the group is new here.
+    Nothing,
+    /// It was removed for good.
+    Removed,
+    /// It must not be served.
+    Damaged(String),
+    /// Its records.
+    Log(Folded),
+}
+
+/// Where the journal lives and how large its files are.
+pub(crate) struct JournalConfig {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) metrics: ConsensusMetrics,
+    pub(crate) segment_bytes: u64,
+    pub(crate) limit_bytes: u64,
+}
+
+struct Active {
+    file: Box<dyn DiskFile>,
+    len: u64,
+    /// Bytes known to be synced.
+    synced: u64,
+    /// Whether a frame in the file says so.
+    marked: bool,
+}
+
+/// The journal of a process.
+pub(crate) struct Journal {
+    config: JournalConfig,
+    /// All segments, oldest first; the last is the active one while there is one.
+    segments: VecDeque<Segment>,
+    active: Option<Active>,
+    /// Synced end of the last segment while none is active.
+    end: u64,
+    sequence: u64,
+    /// The durable state of every group that is not removed.
+    states: BTreeMap<GroupId, State>,
+    tombstones: BTreeSet<GroupId>,
+    quarantined: BTreeMap<GroupId, String>,
+    unreadable: Option<String>,
+    damage: Vec<String>,
+    /// Logs that were read at the opening and not asked for yet.
+    recovered: BTreeMap<GroupId, Folded>,
+    buffer: Vec<u8>,
+    failed: Option<String>,
+    /// Removing a segment failed: a later one must not go before it.
+    keeps_segments: bool,
+}
+
+impl Journal {
+    /// Opens and recovers the journal.
+    pub(crate) fn open(config: JournalConfig) -> Result<Self, OpenError> {
+        config.disk.create_dir(DIR)?;
+        let mut recovered = recover(&*config.disk, DIR, None)?;
+        let tail = std::mem::take(&mut recovered.tail);
+        let mut journal = Self::from_recovered(config, recovered);
+        if !tail.is_empty() {
+            journal = journal.rewrite(&tail)?;
+        }
+        for what in &journal.damage {
+            journal.config.metrics.note(&ConsensusEvent::DamageFound { what: what.clone() });
+        }
+        Ok(journal)
+    }
+
+    /// Writes a tail that is whole but perhaps not synced into a segment of its own, before anything is built
+    /// on it. The old bytes are not synced again: after a sync that failed before the restart, another one
+    /// would falsely succeed.
+    fn rewrite(mut self, tail: &Batch) -> Result<Self, OpenError> {
+        if let Err(error) = self.roll(tail) {
+            let failure =
+                if error == WriteError::Full { DiskFailure::Full } else { DiskFailure::Failed };
+            return Err(OpenError::Disk(DiskError { operation: "append", path: DIR.into(), failure }));
+        }
+        let (active, sequence) = (self.active.take(), self.sequence);
+        let end = active.as_ref().map(|active| active.synced);
+        let again = recover(&*self.config.disk, DIR, end)?;
+        let journal = Self::from_recovered(self.config, again);
+        Ok(Self { active, sequence, ..journal })
+    }
+
+    fn from_recovered(config: JournalConfig, recovered: Recovered) -> Self {
+        let Recovered { segments, fold, damage, unreadable, next_sequence, end, .. } = recovered;
+        let mut quarantined = BTreeMap::new();
+        for (group, folded) in &fold.groups {
+            let problem = folded.problem().or_else(|| {
+                unreadable.as_ref().map(|what| format!("part of the journal cannot be read: {what}"))
+            });
+            quarantined.extend(problem.map(|problem| (*group, problem)));
+        }
+        let states = fold.groups.iter().filter_map(|(group, f)| Some((*group, f.state.clone()?))).collect();
+        Self {
+            config,
+            segments: segments.into(),
+            active: None,
+            end,
+            sequence: next_sequence,
+            states,
+            tombstones: fold.tombstones,
+            quarantined,
+            unreadable,
+            damage,
+            recovered: fold.groups,
+            buffer: Vec::new(),
+            failed: None,
+            keeps_segments: false,
+        }
+    }
+
+    /// What is known of a group. Its log is read again from the files if it was given out before.
+    pub(crate) fn load(&mut self, group: GroupId) -> Result<Known, OpenError> {
+        if self.tombstones.contains(&group) {
+            return Ok(Known::Removed);
+        }
+        if let Some(reason) = self.quarantined.get(&group) {
+            return Ok(Known::Damaged(reason.clone()));
+        }
+        if let Some(folded) = self.recovered.remove(&group) {
+            return Ok(Known::Log(folded));
+        }
+        if !self.states.contains_key(&group) {
+            // A frame that cannot be read may have been this group's: it must not start over.
+            let lost = self.unreadable.as_ref().map(|what| {
+                Known::Damaged(format!("part of the journal cannot be read, perhaps of this group: {what}"))
+            });
+            return Ok(lost.unwrap_or(Known::Nothing));
+        }
+        let end = self.active.as_ref().map_or(self.end, |active| active.synced);
+        let mut again = recover(&*self.config.disk, DIR, Some(end))?;
+        let Some(folded) = again.fold.groups.remove(&group) else {
+            return Ok(self.quarantine(group, "its records have gone from the journal".into()));
+        };
+        match folded.problem().or(again.unreadable) {
+            Some(problem) => Ok(self.quarantine(group, problem)),
+            None => Ok(Known::Log(folded)),
+        }
+    }
+
+    fn quarantine(&mut self, group: GroupId, reason: String) -> Known {
+        self.quarantined.insert(group, reason.clone());
+        Known::Damaged(reason)
+    }
+
+    /// Makes a batch durable: one append, one sync.
+    pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), WriteError> {
+        if self.failed.is_some() {
+            return Err(WriteError::Failed);
+        }
+        if self.active.as_ref().is_none_or(|active| active.len >= self.config.segment_bytes) {
+            self.roll(&Batch::default())?;
+        }
+        self.append(batch)?;
+        self.sync()?;
+        let segment = self.segments.back_mut();
+        for record in batch.records() {
+            match record {
+                Record::Head { .. } => {}
+                Record::State(group, state) => {
+                    self.states.insert(*group, state.clone());
+                }
+                Record::Tombstone(group) => {
+                    self.states.remove(group);
+                    self.recovered.remove(group);
+                    self.quarantined.remove(group);
+                    self.tombstones.insert(*group);
+                }
+                Record::Entry(..) => {}
+            }
+        }
+        if let Some(segment) = segment {
+            for record in batch.records() {
+                if let Record::Entry(group, entry) = record {
+                    segment.hold(*group, entry.index());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes in the file how far it is synced, so that later damage there is told from an unsynced tail.
+    pub(crate) fn mark(&mut self) -> Result<(), WriteError> {
+        if self.failed.is_some() || self.active.as_ref().is_none_or(|active| active.marked) {
+            return Ok(());
+        }
+        self.append(&Batch::default())
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), WriteError> {
+        let (Some(active), Some(segment)) = (&mut self.active, self.segments.back_mut()) else {
+            return Err(self.fail("no segment is open".into()));
+        };
+        self.buffer.clear();
+        write_frame(&mut self.buffer, batch, segment.name, active.len, self.sequence, active.synced);
+        let appended = active.file.append(&self.buffer);
+        let written = self.buffer.len() as u64;
+        if self.buffer.capacity() > BUFFER_KEPT_BYTES {
+            self.buffer = Vec::new();
+        }
+        match appended {
+            Ok(()) => {
+                active.len += written;
+                active.marked = true;
+                segment.bytes = active.len;
+                self.sequence += 1;
+                Ok(())
+            }
+            Err(error) if error.failure == DiskFailure::Full => self.cut(),
+            Err(error) => Err(self.fail(error.to_string())),
+        }
+    }
+
+    /// Takes a partial frame off the file again.
+    fn cut(&mut self) -> Result<(), WriteError> {
+        let (Some(active), Some(segment)) = (&mut self.active, self.segments.back()) else {
+            return Err(WriteError::Full);
+        };
+        match self.config.disk.open_at(&format!("{DIR}/{}", segment.name.file()), active.len) {
+            Ok(file) => {
+                active.file = file;
+                Err(WriteError::Full)
+            }
+            Err(error) => Err(self.fail(error.to_string())),
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), WriteError> {
+        let Some(active) = &mut self.active else { return Ok(()) };
+        let began = self.config.clock.now();
+        let synced = active.file.sync();
+        self.config.metrics.fsyncs.inc();
+        self.config.metrics.fsync_seconds.observe(self.config.clock.now().since(began).as_secs_f64());
+        match synced {
+            Ok(()) => {
+                active.synced = active.len;
+                active.marked = false;
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error.to_string())),
+        }
+    }
+
+    /// Begins a segment with what all groups must remember. The one before it is synced up to its mark; what
+    /// follows there is superseded, and what of that shall stay is given as `tail`.
+    fn roll(&mut self, tail: &Batch) -> Result<(), WriteError> {
+        let end = self.active.as_ref().map_or(self.end, |active| active.synced);
+        let previous = self.segments.back().map_or(0, |segment| segment.name.number);
+        let name = SegmentName { number: previous + 1, nonce: self.config.random.next_u64() };
+        let mut head = Batch::default();
+        head.push(Record::Head { previous, end });
+        for (group, state) in &self.states {
+            head.push(Record::State(*group, state.clone()));
+        }
+        for group in &self.tombstones {
+            head.push(Record::Tombstone(*group));
+        }
+        let mut segment = Segment::new(name, 0);
+        for record in tail.records() {
+            if let Record::Entry(group, entry) = record {
+                segment.hold(*group, entry.index());
+                head.push(record.clone());
+            }
+        }
+        let mut bytes = file_header().to_vec();
+        write_frame(&mut bytes, &head, name, FILE_HEADER as u64, self.sequence, 0);
+        let file = self.create(name, &bytes)?;
+        let len = bytes.len() as u64;
+        segment.bytes = len;
+        self.segments.push_back(segment);
+        self.active = Some(Active { file, len, synced: 0, marked: false });
+        self.sequence += 1;
+        self.sync()?;
+        self.config.disk.sync_dir(DIR).map_err(|error| self.fail(error.to_string()))
+    }
+
+    fn create(&mut self, name: SegmentName, bytes: &[u8]) -> Result<Box<dyn DiskFile>, WriteError> {
+        let path = format!("{DIR}/{}", name.file());
+        let disk = self.config.disk.clone();
+        let begun = disk.create(&path).and_then(|mut file| {
+            file.append(bytes)?;
+            Ok(file)
+        });
+        match begun {
+            Ok(file) => Ok(file),
+            Err(error) if error.failure == DiskFailure::Full => {
+                // A half-made last segment would make the one before it look finished.
+                let gone = match disk.exists(&path) {
+                    Ok(true) => disk.remove(&path).and_then(|()| disk.sync_dir(DIR)),
+                    other => other.map(|_| ()),
+                };
+                Err(match gone {
+                    Ok(()) => WriteError::Full,
+                    Err(error) => self.fail(error.to_string()),
+                })
+            }
+            Err(error) => Err(self.fail(error.to_string())),
+        }
+    }
+
+    fn fail(&mut self, reason: String) -> WriteError {
+        self.config.metrics.note(&ConsensusEvent::JournalFailed { reason: reason.clone() });
+        self.failed.get_or_insert(reason);
+        WriteError::Failed
+    }
+
+    /// Removes the oldest segments that nothing needs any more.
+    pub(crate) fn drop_covered(&mut self) {
+        while self.failed.is_none() && !self.keeps_segments && self.active.is_some() && self.segments.len() > 1 {
+            let Some(oldest) = self.segments.front().filter(|oldest| !self.needs(oldest)) else { return };
+            let path = format!("{DIR}/{}", oldest.name.file());
+            // Each removal is made durable before the next, as a gap in the middle would look like damage.
+            let removed = self.config.disk.remove(&path).and_then(|()| self.config.disk.sync_dir(DIR));
+            self.keeps_segments = removed.is_err();
+            self.segments.pop_front();
+        }
+    }
+
+    fn needs(&self, segment: &Segment) -> bool {
+        (segment.unreadable && !self.quarantined.is_empty())
+            || segment.pins.iter().any(|group| self.quarantined.contains_key(group))
+            || self.holders(segment).next().is_some()
+    }
+
+    /// Groups whose entries in a segment no checkpoint covers.
+    fn holders<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = GroupId> + 'a {
+        let held = segment.holds.iter().filter(|(group, highest)| {
+            self.states.get(group).is_some_and(|state| state.start.0 < **highest)
+        });
+        held.map(|(group, _)| *group)
+    }
+
+    /// Groups that should checkpoint: they hold the oldest segment of a journal that is over its limit.
+    pub(crate) fn laggards(&self) -> Vec<GroupId> {
+        match self.segments.front() {
+            Some(oldest) if self.bytes() > self.config.limit_bytes => {
+                self.holders(oldest).filter(|group| !self.quarantined.contains_key(group)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Bytes in all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Number of segments.
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Why the journal takes nothing more, if so.
+    pub(crate) fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
+    /// Damage found when the journal was opened.
+    pub(crate) fn damage(&self) -> &[String] {
+        &self.damage
+    }
+
+    /// Groups that must not be served, with the reason.
+    pub(crate) fn quarantined(&self) -> &BTreeMap<GroupId, String> {
+        &self.quarantined
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! The public contract as plain types: REST bodies as they are, gRPC messages after translation.
+//!
+//! Requests only decode and answers only encode; what a request's values must be is decided in
+//! [`crate::translate`], once for both protocols.
+
+mod collections;
+mod points;
+mod scalar;
+mod search;
+
+pub use collections::*;
+pub use points::*;
+pub use scalar::*;
+pub use search::*;

@@ -1,0 +1,182 @@
+//! Search, and what every read says about itself.
+
+use super::{Consistency, JsonText, PackedVector, filter_schema};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A nearest-neighbour search. Give `vector` or `vector_b64`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"vector": [0.1, 0.2, 0.3], "top_k": 10, "filter": {"section": "libs"}}))]
+pub struct SearchRequest {
+    /// From the path.
+    #[serde(skip)]
+    pub collection: String,
+    /// Finite 32-bit numbers, as many as the collection's dimension.
+    pub vector: Option<Vec<f32>>,
+    /// In place of `vector`: base64 of little-endian 32-bit floats.
+    #[schema(value_type = Option<String>, content_encoding = "base64")]
+    pub vector_b64: Option<PackedVector>,
+    /// How many results at most. Default 10.
+    #[schema(minimum = 1)]
+    pub top_k: Option<u64>,
+    /// Only points that pass.
+    #[schema(schema_with = filter_schema)]
+    pub filter: Option<JsonText>,
+    /// Default true.
+    pub include_payload: Option<bool>,
+    /// Default false.
+    pub include_vector: Option<bool>,
+    /// Only results with at least this score.
+    pub score_threshold: Option<f32>,
+    /// Default: the collection's read policy.
+    pub consistency: Option<Consistency>,
+    /// Default: the server's.
+    #[schema(minimum = 1)]
+    pub timeout_ms: Option<u64>,
+    /// Answer without the shards that fail, and list them. Default false: a failing shard fails the call.
+    pub allow_partial: Option<bool>,
+    /// How thorough.
+    pub params: Option<SearchParams>,
+    /// Say how the results were found. Default false.
+    pub explain: Option<bool>,
+}
+
+/// How thorough a search is.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchParams {
+    /// Share of the true neighbours to find, 0.5 to 0.999. Default 0.95.
+    #[schema(minimum = 0.5, maximum = 0.999)]
+    pub recall_target: Option<f32>,
+    /// Candidates to keep, in place of `recall_target`.
+    #[schema(minimum = 1)]
+    pub ef: Option<u64>,
+    /// Scan everything: the true top-k. Default false.
+    pub exact: Option<bool>,
+}
+
+/// A result. Higher scores are better for every distance.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ScoredPoint {
+    /// Its id.
+    pub id: String,
+    /// Cosine similarity, inner product, or negated Euclidean distance.
+    pub score: f32,
+    /// Grows with every change of the point.
+    pub version: u64,
+    /// The JSON object as written, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub payload: Option<JsonText>,
+    /// The vector as written, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<Vec<f32>>,
+}
+
+/// Results, best first; ties by id.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SearchResponse {
+    /// Names this search.
+    pub search_id: String,
+    /// The results.
+    pub results: Vec<ScoredPoint>,
+    /// What the answer rests on.
+    pub meta: ReadMeta,
+    /// How the results were found, if asked for.
+    pub explain: Option<Explain>,
+}
+
+/// What a read's answer rests on.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"took_ms": 1.9, "partial": false, "degraded": [],
+    "consistency": {"level": "linearizable", "staleness_ms": 0},
+    "shards": {"total": 2, "answered": 2, "failed": []}, "session": "AQECARECEjPk1Qc"}))]
+pub struct ReadMeta {
+    /// From the decoded request to the finished answer.
+    pub took_ms: f64,
+    /// Whether shards are missing from the answer.
+    pub partial: bool,
+    /// Reasons why the answer may be less than asked for, such as `filter_without_index`.
+    pub degraded: Vec<String>,
+    /// What was delivered.
+    pub consistency: DeliveredConsistency,
+    /// Who was asked and who answered.
+    pub shards: AnsweredShards,
+    /// Pass it as a session token to see at least this state again.
+    pub session: String,
+}
+
+/// The freshness of an answer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DeliveredConsistency {
+    /// The level.
+    pub level: String,
+    /// Everything acknowledged longer ago than this is in the answer. The largest of the shards'.
+    pub staleness_ms: u64,
+}
+
+/// Who was asked and who answered.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AnsweredShards {
+    /// Shards that the answer needs.
+    pub total: u32,
+    /// Shards in the answer.
+    pub answered: u32,
+    /// The others.
+    pub failed: Vec<ShardFailure>,
+}
+
+/// A shard that did not answer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ShardFailure {
+    /// Which.
+    pub shard: u64,
+    /// As in problems.
+    pub code: String,
+    /// A sentence for people.
+    pub detail: String,
+}
+
+/// How results were found.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Explain {
+    /// By shard.
+    pub shards: Vec<ShardExplain>,
+    /// Where the time went, in order; sums to `took_ms`.
+    pub stages: Vec<Stage>,
+}
+
+/// How one shard found its results.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ShardExplain {
+    /// Which.
+    pub shard: u64,
+    /// `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`.
+    pub plan: String,
+    /// Candidates kept.
+    pub ef: u32,
+    /// Live points in the shard.
+    pub rows_live: u64,
+    /// Points that pass the filter, if there is one.
+    pub filter_matched: Option<u64>,
+    /// Distances computed.
+    pub distances: u64,
+    /// Graph vertices expanded.
+    pub hops: u64,
+    /// Points scanned exactly because the graph does not hold them yet.
+    pub tail_scanned: u64,
+    /// The state that was searched.
+    pub applied_index: u64,
+    /// Where the shard's time went, in order.
+    pub stages: Vec<Stage>,
+}
+
+/// A stage and its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Stage {
+    /// What was done.
+    pub name: String,
+    /// Microseconds.
+    pub us: u64,
+}

@@ -1,0 +1,82 @@
+//! The gateway's settings.
+
+use std::time::Duration;
+use vectron_base::filter::FilterLimits;
+use vectron_base::knob::{Affects, Bounds};
+
+vectron_base::knobs! {
+    /// Settings of the edge: what is accepted, how much at once, for how long.
+    pub struct GatewayKnobs in "gateway", "VECTRON_GATEWAY" {
+        /// Largest request body, after decompression, and largest gRPC message. A larger limit lets one request hold more memory.
+        max_body_bytes: u64 = 67_108_864u64, "MAX_BODY_BYTES", Bounds::Integer(1_024, 1_073_741_824), "bytes", Affects::Limits, "vectron_gateway_requests_total";
+        /// Largest payload of a point, as JSON text without insignificant whitespace. Larger payloads slow down every answer that includes them.
+        payload_limit_bytes: u64 = 65_536u64, "PAYLOAD_LIMIT_BYTES", Bounds::Integer(2, 16_777_216), "bytes", Affects::Limits, "vectron_gateway_requests_total";
+        /// Deepest nesting of a payload. Deeper payloads cost more to filter.
+        payload_depth: u64 = 64u64, "PAYLOAD_DEPTH", Bounds::Integer(1, 120), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most numbers in a vector. Longer vectors take proportionally more memory and time.
+        max_dimension: u64 = 16_384u64, "MAX_DIMENSION", Bounds::Integer(1, 65_536), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most shards of a new collection. Every search asks all of them.
+        max_shards: u64 = 64u64, "MAX_SHARDS", Bounds::Integer(1, 4_096), "", Affects::Limits, "vectron_gateway_shards_asked_total";
+        /// Most points or ids in one request. Larger batches hold a shard's log longer.
+        max_batch: u64 = 10_000u64, "MAX_BATCH", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Largest top_k of a search. Larger answers take more memory on every shard.
+        max_top_k: u64 = 10_000u64, "MAX_TOP_K", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Largest ef of a search. A larger ef finds more and takes longer.
+        max_ef: u64 = 16_384u64, "MAX_EF", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Largest page of a scroll. Larger pages take more memory on every shard.
+        max_page: u64 = 10_000u64, "MAX_PAGE", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Most tests in one filter. Each costs time on every point that is looked at.
+        filter_clauses: u64 = 256u64, "FILTER_CLAUSES", Bounds::Integer(1, 65_536), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Deepest nesting of a filter. Deeper filters cost more to plan.
+        filter_depth: u64 = 16u64, "FILTER_DEPTH", Bounds::Integer(1, 64), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Longest list of $in and $nin. Longer lists cost more per point.
+        filter_list: u64 = 10_000u64, "FILTER_LIST", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Refuse filters on fields without an index instead of marking the answer as degraded. Stricter, and slow queries are found early.
+        refuse_unindexed_filters: bool = false, "REFUSE_UNINDEXED_FILTERS", Bounds::Flag, "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Time that a call may take when it names no timeout. Shorter fails sooner under load.
+        default_timeout_ms: u64 = 10_000u64, "DEFAULT_TIMEOUT_MS", Bounds::Integer(1, 3_600_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Longest timeout that a call may name. Longer holds resources for slow shards.
+        max_timeout_ms: u64 = 300_000u64, "MAX_TIMEOUT_MS", Bounds::Integer(1, 3_600_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Time that creating or deleting a collection may take. Longer waits for slow workers.
+        collection_timeout_ms: u64 = 30_000u64, "COLLECTION_TIMEOUT_MS", Bounds::Integer(100, 3_600_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Time that the status of a collection waits for one shard. Shorter shows busy shards as not ready.
+        status_timeout_ms: u64 = 2_000u64, "STATUS_TIMEOUT_MS", Bounds::Integer(10, 60_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Most requests in work at once; more are answered with overloaded. More need more memory.
+        max_requests: u64 = 1_024u64, "MAX_REQUESTS", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_in_flight_requests";
+        /// Most bytes of request bodies held at once; more are answered with overloaded. More need more memory.
+        max_held_bytes: u64 = 1_073_741_824u64, "MAX_HELD_BYTES", Bounds::Integer(1_048_576, 1_099_511_627_776), "bytes", Affects::Limits, "vectron_gateway_rejected_total";
+        /// Most open connections; more are closed at once. Each costs some kilobytes.
+        max_connections: u64 = 16_384u64, "MAX_CONNECTIONS", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_open_connections";
+        /// Time a connection has to send a request's head, and may stay idle under HTTP/1. Shorter frees connections of slow clients sooner.
+        header_timeout_ms: u64 = 30_000u64, "HEADER_TIMEOUT_MS", Bounds::Integer(10, 600_000), "ms", Affects::Limits, "vectron_gateway_open_connections";
+        /// Time a client has to send a request's body. Shorter frees memory of slow clients sooner.
+        body_timeout_ms: u64 = 30_000u64, "BODY_TIMEOUT_MS", Bounds::Integer(10, 3_600_000), "ms", Affects::Limits, "vectron_gateway_requests_total";
+        /// Time between pings on an HTTP/2 connection, and how long one may stay unanswered. Shorter finds dead clients sooner.
+        ping_ms: u64 = 20_000u64, "PING_MS", Bounds::Integer(10, 600_000), "ms", Affects::Limits, "vectron_gateway_open_connections";
+        /// Most concurrent streams of one HTTP/2 connection. More let one client take more of the server.
+        max_streams: u64 = 256u64, "MAX_STREAMS", Bounds::Integer(1, 100_000), "", Affects::Limits, "vectron_gateway_in_flight_requests";
+        /// Time that requests in work have to finish after a stop is asked for. Shorter stops sooner and cuts more requests off.
+        shutdown_grace_ms: u64 = 10_000u64, "SHUTDOWN_GRACE_MS", Bounds::Integer(1, 600_000), "ms", Affects::Limits, "vectron_gateway_in_flight_requests";
+    }
+}
+
+impl GatewayKnobs {
+    /// How much filter is accepted.
+    pub fn filter_limits(&self) -> FilterLimits {
+        FilterLimits {
+            max_clauses: size(self.filter_clauses),
+            max_depth: size(self.filter_depth),
+            max_list: size(self.filter_list),
+        }
+    }
+}
+
+/// A count knob as a size in memory.
+pub(crate) fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// A time knob as a duration.
+pub(crate) fn millis(value: u64) -> Duration {
+    Duration::from_millis(value)
+}

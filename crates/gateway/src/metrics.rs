@@ -1,0 +1,214 @@
+//! The gateway's metrics. Every label is from a closed set.
+
+use std::time::Duration;
+use vectron_base::metric::{Counter, Family, Gauge, Histogram, Registry, duration_histogram};
+use vectron_base::{Code, Fault};
+
+/// The public calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named after the calls of the contract")]
+pub enum Call {
+    CreateCollection,
+    ListCollections,
+    GetCollection,
+    DeleteCollection,
+    GetCollectionStatus,
+    Upsert,
+    Get,
+    BatchGet,
+    Delete,
+    Search,
+    Scroll,
+    Count,
+}
+
+impl Call {
+    /// Every call.
+    pub const ALL: [Call; 12] = [
+        Call::CreateCollection,
+        Call::ListCollections,
+        Call::GetCollection,
+        Call::DeleteCollection,
+        Call::GetCollectionStatus,
+        Call::Upsert,
+        Call::Get,
+        Call::BatchGet,
+        Call::Delete,
+        Call::Search,
+        Call::Scroll,
+        Call::Count,
+    ];
+
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Call::CreateCollection => "create_collection",
+            Call::ListCollections => "list_collections",
+            Call::GetCollection => "get_collection",
+            Call::DeleteCollection => "delete_collection",
+            Call::GetCollectionStatus => "get_collection_status",
+            Call::Upsert => "upsert",
+            Call::Get => "get",
+            Call::BatchGet => "batch_get",
+            Call::Delete => "delete",
+            Call::Search => "search",
+            Call::Scroll => "scroll",
+            Call::Count => "count",
+        }
+    }
+}
+
+/// Why a request or a connection was turned away before its call began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Too many requests in work.
+    Requests,
+    /// Too many bytes of bodies held.
+    HeldBytes,
+    /// Too many connections.
+    Connections,
+    /// No credentials, or wrong ones.
+    Identity,
+}
+
+impl Rejection {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rejection::Requests => "requests",
+            Rejection::HeldBytes => "held_bytes",
+            Rejection::Connections => "connections",
+            Rejection::Identity => "identity",
+        }
+    }
+}
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// What the gateway counts. Clones count into the same figures.
+#[derive(Clone)]
+pub struct GatewayMetrics {
+    requests: Family<Labels<2>, Counter>,
+    seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+    shards_asked: Family<Labels<1>, Counter>,
+    retries: Counter,
+    rejected: Family<Labels<1>, Counter>,
+    connections: Gauge,
+}
+
+impl Default for GatewayMetrics {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(duration_histogram),
+            in_flight: Gauge::default(),
+            shards_asked: Family::default(),
+            retries: Counter::default(),
+            rejected: Family::default(),
+            connections: Gauge::default(),
+        }
+    }
+}
+
+impl GatewayMetrics {
+    /// Metrics that appear in `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = Self::default();
+        let counts = [
+            ("vectron_gateway_shards_asked", "Shard calls made, by public call", m.shards_asked.clone()),
+            ("vectron_gateway_rejected", "Requests and connections turned away, by reason", m.rejected.clone()),
+        ];
+        for (name, help, family) in counts {
+            registry.register(name, help, family);
+        }
+        registry.register("vectron_gateway_requests", "Requests by call and code", m.requests.clone());
+        registry.register(
+            "vectron_gateway_request_seconds",
+            "Time from the decoded request to its answer, by call",
+            m.seconds.clone(),
+        );
+        registry.register("vectron_gateway_in_flight_requests", "Requests in work", m.in_flight.clone());
+        registry.register(
+            "vectron_gateway_shard_retries",
+            "Shard calls made again after a stale route or a missing leader",
+            m.retries.clone(),
+        );
+        registry.register("vectron_gateway_open_connections", "Open connections", m.connections.clone());
+        m
+    }
+
+    /// A call began; the guard ends it.
+    pub fn begin(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// A call ended.
+    pub fn observe(&self, call: Call, fault: Option<&Fault>, took: Duration) {
+        self.count(call, fault.map(|fault| fault.code));
+        self.seconds.get_or_create(&[("call", call.as_str())]).observe(took.as_secs_f64());
+    }
+
+    /// A request ended with this code, `ok` when there is none.
+    pub fn count(&self, call: Call, code: Option<Code>) {
+        let code = code.map_or("ok", Code::as_str);
+        self.requests.get_or_create(&[("call", call.as_str()), ("code", code)]).inc();
+    }
+
+    /// So many shards were asked for a call.
+    pub fn asked(&self, call: Call, shards: usize) {
+        self.shards_asked.get_or_create(&[("call", call.as_str())]).inc_by(shards as u64);
+    }
+
+    /// A shard was asked again.
+    pub fn retried(&self) {
+        self.retries.inc();
+    }
+
+    /// Somebody was turned away.
+    pub fn rejected(&self, why: Rejection) {
+        self.rejected.get_or_create(&[("reason", why.as_str())]).inc();
+    }
+
+    /// A connection is open until the guard is dropped.
+    pub fn connected(&self) -> InFlight {
+        self.connections.inc();
+        InFlight(self.connections.clone())
+    }
+}
+
+/// Counts one less when dropped.
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vectron_base::metric::prometheus_text;
+
+    #[test]
+    fn names_and_labels() {
+        let mut registry = Registry::default();
+        let metrics = GatewayMetrics::register(&mut registry);
+        metrics.observe(Call::Search, None, Duration::from_millis(3));
+        metrics.count(Call::Upsert, Some(Code::TooLarge));
+        metrics.rejected(Rejection::Requests);
+        let _in_flight = metrics.begin();
+        let text = prometheus_text(&registry);
+        for line in [
+            "vectron_gateway_requests_total{call=\"search\",code=\"ok\"} 1",
+            "vectron_gateway_requests_total{call=\"upsert\",code=\"too_large\"} 1",
+            "vectron_gateway_request_seconds_count{call=\"search\"} 1",
+            "vectron_gateway_rejected_total{reason=\"requests\"} 1",
+            "vectron_gateway_in_flight_requests 1",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

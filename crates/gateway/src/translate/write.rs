@@ -1,0 +1,216 @@
+//! Writes: validated whole, then split by shard.
+
+use super::ids::check_unique;
+use super::{ItemAt, Wanted, check_batch, check_ids, check_point_id, checked_vector, compact_object, on_item, shown};
+use crate::api::{DeleteRequest, JsonText, PointInput};
+use crate::knobs::{GatewayKnobs, size};
+use crate::route::shard_of;
+use vectron_base::{Code, Fault};
+use vectron_wire::placement::{Collection, CollectionSpec};
+use vectron_wire::worker::{UpsertPoint, WriteOperation};
+use xxhash_rust::xxh3::Xxh3;
+
+/// One shard's part of a write.
+#[derive(Debug, PartialEq)]
+pub struct ShardPart {
+    /// Position of the shard in the collection.
+    pub shard: usize,
+    /// The ids it is about, in its order; empty for a delete by filter.
+    pub ids: Vec<String>,
+    /// What to do.
+    pub operation: WriteOperation,
+}
+
+/// What to delete.
+pub type DeletePlan = Vec<ShardPart>;
+
+const LIST: &str = "points";
+
+/// The points, each checked, by shard.
+pub fn upsert_parts(
+    points: Vec<PointInput>,
+    collection: &Collection,
+    knobs: &GatewayKnobs,
+) -> Result<Vec<ShardPart>, Fault> {
+    check_batch(LIST, points.len(), knobs)?;
+    check_unique(LIST, ".id", points.iter().map(|point| point.id.0.as_str()))?;
+    let mut buckets: Vec<Vec<UpsertPoint>> = collection.shards.iter().map(|_| Vec::new()).collect();
+    let alone = buckets.len() == 1;
+    for (index, point) in points.into_iter().enumerate() {
+        let point = checked_point(index, point, &collection.spec, knobs)?;
+        let shard = if alone { 0 } else { shard_of(collection, &point.id)? };
+        buckets[shard].push(point);
+    }
+    Ok(buckets
+        .into_iter()
+        .enumerate()
+        .filter(|(_, points)| !points.is_empty())
+        .map(|(shard, points)| ShardPart {
+            shard,
+            ids: points.iter().map(|point| point.id.clone()).collect(),
+            operation: WriteOperation::Upsert(points),
+        })
+        .collect())
+}
+
+fn checked_point(
+    index: usize,
+    point: PointInput,
+    spec: &CollectionSpec,
+    knobs: &GatewayKnobs,
+) -> Result<UpsertPoint, Fault> {
+    let id = point.id.0;
+    if vectron_base::ids::point_id_problem(&id).is_some() {
+        check_point_id(&format!("{LIST}[{index}].id"), &id)?;
+    }
+    let path = PathOf(index);
+    let vector = {
+        let subject = || format!("{LIST}[{index}] {}", shown(&id));
+        let wanted = Wanted { path: &path, subject: &subject, spec };
+        checked_vector(point.vector, point.vector_b64, &wanted)?
+    };
+    let payload = match point.payload {
+        Some(text) => checked_payload(&ItemAt { list: LIST, index, id: &id }, text, knobs)?,
+        None => "{}".to_string(),
+    };
+    Ok(UpsertPoint { id, vector, payload, if_version: point.if_version })
+}
+
+/// `points[7].`, written only when somebody reads it.
+struct PathOf(usize);
+
+impl std::fmt::Display for PathOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{LIST}[{}].", self.0)
+    }
+}
+
+fn checked_payload(at: &ItemAt<'_>, text: JsonText, knobs: &GatewayKnobs) -> Result<String, Fault> {
+    if let Some(problem) = text.problem() {
+        let reason = format!("is not valid JSON: {problem}");
+        return Err(on_item(Code::InvalidArgument, at, ".payload", reason));
+    }
+    let payload = compact_object(text.as_str(), size(knobs.payload_depth)).map_err(|(path, reason)| {
+        let member = format!(".payload{path}");
+        let reason = format!("{} {reason}", member.trim_start_matches('.'));
+        on_item(Code::InvalidArgument, at, &member, reason)
+    })?;
+    let limit = knobs.payload_limit_bytes;
+    if payload.len() as u64 > limit {
+        let reason = format!("payload has {} bytes, the limit is {limit}", payload.len());
+        return Err(on_item(Code::TooLarge, at, ".payload", reason));
+    }
+    Ok(payload)
+}
+
+/// The delete by shard: ids go to their owners, a filter to every shard.
+pub fn delete_plan(
+    request: &mut DeleteRequest,
+    collection: &Collection,
+    knobs: &GatewayKnobs,
+) -> Result<DeletePlan, Fault> {
+    match (request.ids.take(), request.filter.as_ref()) {
+        (Some(_), Some(_)) => Err(Fault::invalid("ids", "is given together with filter; give one of them")),
+        (None, None) => Err(Fault::invalid("ids", "is missing; give ids or filter")),
+        (Some(ids), None) => {
+            let mut buckets: Vec<Vec<String>> = collection.shards.iter().map(|_| Vec::new()).collect();
+            for id in check_ids(ids, true, knobs)? {
+                buckets[shard_of(collection, &id)?].push(id);
+            }
+            let asked = buckets.into_iter().enumerate().filter(|(_, ids)| !ids.is_empty());
+            let part = |(shard, ids): (usize, Vec<String>)| ShardPart {
+                shard,
+                operation: WriteOperation::DeleteIds(ids.clone()),
+                ids,
+            };
+            Ok(asked.map(part).collect())
+        }
+        (None, Some(text)) => {
+            let Some(filter) = super::parse_filter(Some(text), knobs)? else {
+                return Ok(Vec::new());
+            };
+            let operation = || WriteOperation::DeleteFilter((*filter).clone());
+            let shards = 0..collection.shards.len();
+            Ok(shards.map(|shard| ShardPart { shard, ids: Vec::new(), operation: operation() }).collect())
+        }
+    }
+}
+
+/// Refuses a key that is empty or too long.
+pub fn idempotency_key(key: Option<String>) -> Result<Option<String>, Fault> {
+    const MOST: usize = 256;
+    match key {
+        Some(key) if !(1..=MOST).contains(&key.len()) => Err(Fault::invalid(
+            "idempotency_key",
+            format!("must have 1 to {MOST} bytes, got {}", key.len()),
+        )),
+        key => Ok(key),
+    }
+}
+
+/// A number that differs for different requests and is the same however they are split over shards: every
+/// shard gets the hash of the whole, so that another body under the same key is refused by any shard it shares.
+pub fn body_hash(parts: &[ShardPart]) -> u64 {
+    let items = parts.iter().map(|part| match &part.operation {
+        WriteOperation::Upsert(points) => points.iter().map(hash_point).fold(0, u64::wrapping_add),
+        WriteOperation::DeleteIds(ids) => ids.iter().map(|id| hash_text(b"d", id)).fold(0, u64::wrapping_add),
+        WriteOperation::DeleteFilter(_) => 0,
+    });
+    // A delete by filter goes to every shard alike, so it counts once.
+    let filter = parts.first().map_or(0, |part| match &part.operation {
+        WriteOperation::DeleteFilter(filter) => hash_text(b"f", &filter.to_text()),
+        _ => 0,
+    });
+    items.fold(filter, u64::wrapping_add)
+}
+
+fn hash_text(tag: &[u8], text: &str) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(tag);
+    hash.update(text.as_bytes());
+    hash.digest()
+}
+
+fn hash_point(point: &UpsertPoint) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(b"u");
+    for text in [&point.id, &point.payload] {
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    for number in &point.vector {
+        hash.update(&number.to_bits().to_le_bytes());
+    }
+    let (present, version) = point.if_version.map_or((0u8, 0), |version| (1, version));
+    hash.update(&[present]);
+    hash.update(&version.to_le_bytes());
+    hash.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(id: &str, vector: [f32; 2], if_version: Option<u64>) -> UpsertPoint {
+        UpsertPoint { id: id.into(), vector: vector.to_vec(), payload: "{}".into(), if_version }
+    }
+
+    fn part(shard: usize, points: Vec<UpsertPoint>) -> ShardPart {
+        ShardPart { shard, ids: Vec::new(), operation: WriteOperation::Upsert(points) }
+    }
+
+    #[test]
+    fn the_body_hash_is_of_the_request_not_of_its_split() {
+        let (a, b) = (|| point("a", [1.0, 2.0], None), || point("b", [1.0, 2.0], None));
+        let whole = body_hash(&[part(0, vec![a(), b()])]);
+        assert_eq!(whole, body_hash(&[part(0, vec![b()]), part(1, vec![a()])]));
+        for other in [
+            vec![a()],
+            vec![a(), point("b", [2.0, 1.0], None)],
+            vec![a(), point("b", [1.0, 2.0], Some(0))],
+            vec![a(), point("c", [1.0, 2.0], None)],
+        ] {
+            assert_ne!(whole, body_hash(&[part(0, other)]));
+        }
+    }
+}

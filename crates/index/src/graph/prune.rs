@@ -1,0 +1,144 @@
+//! Which links a vertex keeps: the relative-neighbourhood rule of HNSW Alg. 4 (a candidate is
+//! *occluded* if a link already chosen is nearer to it than the vertex is), then **filled to the
+//! full degree with the nearest rejected**. Without the fill, near-duplicate text prunes itself
+//! into islands: the rule alone leaves a few links per vertex, all inside its clump.
+
+use crate::params::Row;
+use crate::space::{Space, pack};
+
+/// A link list in its two parts: `rows[..diverse]` chosen by the rule, the rest fill.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LinkList {
+    pub rows: Vec<Row>,
+    pub diverse: usize,
+}
+
+impl LinkList {
+    /// Takes one place out.
+    pub fn remove(&mut self, at: usize) {
+        self.rows.remove(at);
+        self.diverse -= usize::from(at < self.diverse);
+    }
+
+    /// Drops every row that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(Row) -> bool) {
+        for at in (0..self.rows.len()).rev() {
+            if !keep(self.rows[at]) {
+                self.remove(at);
+            }
+        }
+    }
+}
+
+/// Chooses up to `degree` links from candidates given with their keys to the vertex, nearest
+/// first and each once.
+pub(crate) fn select(space: &Space, candidates: &[(f32, Row)], degree: usize) -> LinkList {
+    let mut rows: Vec<Row> = Vec::with_capacity(degree);
+    let mut rejected: Vec<Row> = Vec::with_capacity(degree);
+    for (key, row) in candidates {
+        if rows.len() == degree {
+            break;
+        }
+        let probe = space.probe_row(*row);
+        if rows.iter().any(|chosen| space.key(&probe, *chosen) < *key) {
+            if rejected.len() < degree {
+                rejected.push(*row);
+            }
+        } else {
+            rows.push(*row);
+        }
+    }
+    let diverse = rows.len();
+    rows.extend(rejected.into_iter().take(degree - diverse));
+    LinkList { rows, diverse }
+}
+
+/// Ranks rows by their distance to a vertex, each once and without the vertex itself.
+pub(crate) fn ranked(space: &Space, vertex: Row, rows: &[Row]) -> Vec<(f32, Row)> {
+    let probe = space.probe_row(vertex);
+    let mut ranked = Vec::with_capacity(rows.len());
+    space.keys(&probe, rows, |row, key| ranked.push((key, row)));
+    ranked.retain(|(_, row)| *row != vertex);
+    ranked.sort_unstable_by_key(|(key, row)| pack(*key, *row));
+    ranked.dedup_by_key(|(_, row)| *row);
+    ranked
+}
+
+/// `list` of vertex `target` with one more row in its place, which may make it one too long.
+///
+/// The rule is applied to what the newcomer changes (is it occluded, and whom does it occlude)
+/// instead of to the whole list again: 2 × degree distances instead of degree² / 2. `key_of`
+/// gives the newcomer's keys, many of which an insertion has already computed.
+pub(crate) fn admit(
+    space: &Space,
+    target: Row,
+    list: &[Row],
+    diverse: usize,
+    (key, newcomer): (f32, Row),
+    key_of: impl Fn(Row) -> f32,
+) -> LinkList {
+    if list.contains(&newcomer) {
+        return LinkList { rows: list.to_vec(), diverse };
+    }
+    let probe = space.probe_row(target);
+    let mut keyed: Vec<(f32, Row)> = Vec::with_capacity(list.len() + 1);
+    space.keys(&probe, list, |row, key| keyed.push((key, row)));
+    let (chosen, fill) = keyed.split_at(diverse.min(keyed.len()));
+    let (mut chosen, mut fill) = (chosen.to_vec(), fill.to_vec());
+    let place = |list: &mut Vec<(f32, Row)>, item: (f32, Row)| {
+        let at = list.partition_point(|other| pack(other.0, other.1) < pack(item.0, item.1));
+        list.insert(at, item);
+    };
+    let occluded = chosen.iter().any(|(near, row)| *near < key && key_of(*row) < key);
+    if occluded {
+        place(&mut fill, (key, newcomer));
+    } else {
+        let demoted = |(far, row): &(f32, Row)| *far > key && key_of(*row) < *far;
+        let (out, kept): (Vec<_>, Vec<_>) = chosen.into_iter().partition(demoted);
+        chosen = kept;
+        place(&mut chosen, (key, newcomer));
+        for item in out {
+            place(&mut fill, item);
+        }
+    }
+    let diverse = chosen.len();
+    chosen.append(&mut fill);
+    LinkList { rows: chosen.into_iter().map(|(_, row)| row).collect(), diverse }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Metric;
+
+    fn line(places: &[f32]) -> Space {
+        let mut space = Space::new(Metric::Euclidean, 1);
+        for (row, place) in places.iter().enumerate() {
+            space.store(row as Row, &[*place]);
+        }
+        space
+    }
+
+    #[test]
+    fn the_nearest_of_each_direction_is_diverse_and_the_rest_fills() {
+        let space = line(&[0.0, 1.0, 2.0, 3.0, -1.5, -4.0]);
+        let candidates = ranked(&space, 0, &[5, 4, 3, 2, 1, 1, 0]);
+        let list = select(&space, &candidates, 4);
+        assert_eq!(list, LinkList { rows: vec![1, 4, 2, 3], diverse: 2 });
+        assert_eq!(select(&space, &candidates, 8).rows.len(), 5);
+    }
+
+    #[test]
+    fn a_newcomer_takes_the_place_the_whole_rule_would_give_it() {
+        let space = line(&[0.0, 2.0, 3.0, -4.0, 1.0, 5.0]);
+        let before = select(&space, &ranked(&space, 0, &[1, 2, 3]), 4);
+        for newcomer in [4, 5] {
+            let from = space.probe_row(newcomer);
+            let key = space.key(&space.probe_row(0), newcomer);
+            let after = admit(&space, 0, &before.rows, before.diverse, (key, newcomer), |row| {
+                space.key(&from, row)
+            });
+            assert_eq!(after, select(&space, &ranked(&space, 0, &[1, 2, 3, newcomer]), 4));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Traversals: greedy descent through the upper layers and best-first search of one layer
+//! (HNSW Alg. 2), with a two-hop form for filters (ACORN-1: Patel et al. 2024, "ACORN: Performant
+//! and Predicate-Agnostic Search Over Vector Embeddings and Structured Data", §5).
+
+use crate::distance::prefetch;
+use crate::index::VectorIndex;
+use crate::params::{NONE, Row};
+use crate::search::{Scratch, SearchStats};
+use crate::space::Probe;
+
+impl VectorIndex {
+    /// The nearest row found by walking greedily from the entry down to just above `floor`.
+    pub(crate) fn descend(
+        &self,
+        probe: &Probe<'_>,
+        floor: u8,
+        stats: &mut SearchStats,
+    ) -> Option<(f32, Row)> {
+        let entry = self.graph.entry?;
+        let mut best = (self.space.key(probe, entry), entry);
+        stats.distances += 1;
+        for layer in (floor + 1..=self.graph.level(entry)).rev() {
+            loop {
+                let from = best;
+                let links = self.graph.links(best.1, layer);
+                stats.hops += 1;
+                stats.distances += links.len() as u64;
+                self.space.keys(probe, links, |row, key| {
+                    if key < best.0 {
+                        best = (key, row);
+                    }
+                });
+                if best.1 == from.1 {
+                    break;
+                }
+            }
+        }
+        Some(best)
+    }
+
+    /// Starts a traversal of the base layer or one above it: an empty pool for `limit` matching
+    /// rows, with `seeds` in it.
+    pub(crate) fn seed_walk(
+        &self,
+        probe: &Probe<'_>,
+        seeds: &[Row],
+        limit: usize,
+        scratch: &mut Scratch,
+        stats: &mut SearchStats,
+        matches: impl Fn(Row) -> bool,
+    ) {
+        let end = self.rows.end();
+        scratch.visited.begin(end);
+        scratch.pool.begin(limit);
+        if scratch.memo.len() < end {
+            scratch.memo.resize(end, 0.0);
+        }
+        for row in seeds {
+            if scratch.visited.insert(*row) {
+                let key = self.space.key(probe, *row);
+                stats.distances += 1;
+                scratch.memo[*row as usize] = key;
+                scratch.pool.offer(key, *row, &matches);
+            }
+        }
+    }
+
+    /// Best-first search of one layer until no candidate is left to expand (true) or more than
+    /// `budget` distances are spent (false). Visited rows have their key in `scratch.memo`.
+    pub(crate) fn walk_layer(
+        &self,
+        probe: &Probe<'_>,
+        layer: u8,
+        budget: u64,
+        scratch: &mut Scratch,
+        stats: &mut SearchStats,
+        matches: impl Fn(Row) -> bool,
+    ) -> bool {
+        let Scratch { visited, pool, fresh, memo, .. } = scratch;
+        while let Some(vertex) = pool.expand() {
+            if stats.distances > budget {
+                return false;
+            }
+            stats.hops += 1;
+            if layer == 0
+                && let Some(next) = pool.peek()
+            {
+                prefetch(self.graph.base_list(next));
+            }
+            fresh.clear();
+            fresh.extend(self.graph.links(vertex, layer).iter().filter(|row| visited.insert(**row)));
+            stats.distances += fresh.len() as u64;
+            stats.visited += fresh.len() as u64;
+            self.space.keys(probe, fresh, |row, key| {
+                memo[row as usize] = key;
+                pool.offer(key, row, &matches);
+            });
+        }
+        true
+    }
+
+    /// Like [`Self::walk_layer`] on the base layer, but only rows that match are measured: a
+    /// neighbour that does not match is stepped over to its own neighbours.
+    pub(crate) fn walk_two_hop(
+        &self,
+        probe: &Probe<'_>,
+        budget: u64,
+        scratch: &mut Scratch,
+        stats: &mut SearchStats,
+        matches: impl Fn(Row) -> bool,
+    ) -> bool {
+        let Scratch { visited, pool, fresh, bridges, .. } = scratch;
+        while let Some(vertex) = pool.expand() {
+            if stats.distances > budget {
+                return false;
+            }
+            stats.hops += 1;
+            fresh.clear();
+            bridges.clear();
+            for row in self.graph.links(vertex, 0) {
+                if visited.insert(*row) {
+                    stats.visited += 1;
+                    let list = if matches(*row) { &mut *fresh } else { &mut *bridges };
+                    list.push(*row);
+                }
+            }
+            for at in 0..bridges.len() {
+                if let Some(next) = bridges.get(at + 2) {
+                    prefetch(self.graph.base_list(*next));
+                }
+                for row in self.graph.base_list(bridges[at]) {
+                    if *row == NONE {
+                        break;
+                    }
+                    if visited.insert(*row) {
+                        stats.visited += 1;
+                        if matches(*row) {
+                            fresh.push(*row);
+                        }
+                    }
+                }
+            }
+            stats.distances += fresh.len() as u64;
+            self.space.keys(probe, fresh, |row, key| pool.offer(key, row, |_| true));
+        }
+        true
+    }
+}

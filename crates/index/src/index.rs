@@ -1,0 +1,173 @@
+//! The index itself: what the caller puts, removes and gets back.
+
+use crate::graph::{Graph, Sweep};
+use crate::params::{MemoryBytes, NONE, Params, Row};
+use crate::rows::{Rows, State};
+use crate::space::Space;
+
+/// A mutable nearest-neighbour index over rows.
+///
+/// `&self` methods only read and may run concurrently; `&mut self` methods are quick. The
+/// expensive work (searching for an insertion's links, repairing lists after deletions) is in
+/// the `plan_*` methods, which take `&self`; the matching `commit_*` writes what they planned.
+pub struct VectorIndex {
+    pub(crate) params: Params,
+    pub(crate) space: Space,
+    pub(crate) rows: Rows,
+    pub(crate) graph: Graph,
+    pub(crate) sweep: Option<Sweep>,
+    /// Rows inserted into the graph since reachability was last audited.
+    pub(crate) inserted: usize,
+}
+
+impl VectorIndex {
+    /// An empty index. Parameters out of bounds are brought inside them.
+    pub fn new(params: Params) -> Self {
+        let params = params.bounded();
+        Self {
+            space: Space::new(params.metric, params.dimension),
+            rows: Rows::default(),
+            graph: Graph::new(params.degree),
+            sweep: None,
+            inserted: 0,
+            params,
+        }
+    }
+
+    /// The parameters in force.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Makes `row` visible at once: it joins the tail, which every search scans. `tag`
+    /// identifies the occupant, so that a reused row is never taken for its former one.
+    ///
+    /// The row must be free (never put, or released), the components finite and as many as the
+    /// dimension. Where row or dimension are not so nothing changes and the result is false.
+    pub fn put(&mut self, row: Row, tag: u64, vector: &[f32]) -> bool {
+        if row == NONE
+            || vector.len() != self.params.dimension
+            || self.rows.state(row) != State::Free
+        {
+            return false;
+        }
+        self.space.store(row, vector);
+        self.rows.occupy(row, tag);
+        true
+    }
+
+    /// Deletes a row: from now on it is never returned, by any path. A row that is not live is
+    /// left as it is. The row is free at once if nothing links to it, else after a sweep.
+    pub fn remove(&mut self, row: Row) {
+        match self.rows.state(row) {
+            State::Free | State::Dead => {}
+            State::Tail => self.free(row),
+            State::Twin => {
+                if let Some((head, true)) = self.graph.unchain(row) {
+                    self.rows.set(head, State::Vertex);
+                }
+                self.free(row);
+            }
+            State::Vertex => self.rows.set(row, State::Dead),
+            State::Head => self.succeed(row),
+        }
+    }
+
+    fn free(&mut self, row: Row) {
+        self.space.release(row);
+        self.rows.set(row, State::Free);
+    }
+
+    /// Rows that became free since the last call, lowest first; each may be put again.
+    pub fn take_released(&mut self) -> Vec<Row> {
+        std::mem::take(&mut self.rows.released).into_iter().collect()
+    }
+
+    /// The vector of a live row in the form it is compared in: of unit length for cosine, as it
+    /// was put otherwise. `None` if the row is not live.
+    pub fn vector(&self, row: Row) -> Option<&[f32]> {
+        self.rows.live.contains(row).then(|| self.space.vector(row))
+    }
+
+    /// Number of rows that may be returned.
+    pub fn live(&self) -> usize {
+        self.rows.live.len() as usize
+    }
+
+    /// Number of live rows in the tail, not in the graph yet.
+    pub fn pending(&self) -> usize {
+        self.rows.tail.len() as usize
+    }
+
+    /// Number of deleted rows the graph still holds.
+    pub fn tombstones(&self) -> usize {
+        self.rows.dead.len() as usize
+    }
+
+    /// The lowest pending row, to be planned next; `None` when nothing is pending or there are
+    /// too few live rows for a graph.
+    pub fn next_pending(&self) -> Option<Row> {
+        self.next_pending_after(None)
+    }
+
+    /// The lowest pending row above `after`: lets several planners take different rows.
+    pub fn next_pending_after(&self, after: Option<Row>) -> Option<Row> {
+        if self.live() < self.params.flat_below {
+            return None;
+        }
+        let from = after.map_or(0, |row| row.saturating_add(1));
+        self.rows.tail.range(from..).next()
+    }
+
+    /// Bytes held, by what they hold.
+    pub fn bytes(&self) -> MemoryBytes {
+        MemoryBytes {
+            vectors: self.space.bytes(),
+            links: self.graph.link_bytes(),
+            other: self.graph.other_bytes() + self.rows.bytes(),
+        }
+    }
+
+    /// Chains a pending row to the vertex that has its vector.
+    pub(crate) fn make_twin(&mut self, row: Row, head: Row) {
+        self.graph.chain(head, row);
+        self.rows.set(row, State::Twin);
+        self.rows.set(head, State::Head);
+    }
+
+    /// Deletes a head: its first twin becomes a vertex in its place, with its links, and takes
+    /// over the rest of the chain and the links of those neighbours that pointed back.
+    fn succeed(&mut self, head: Row) {
+        let twins: Vec<Row> = self.graph.twins(head).collect();
+        for twin in &twins {
+            self.graph.unchain(*twin);
+        }
+        self.rows.set(head, State::Dead);
+        let Some((heir, rest)) = twins.split_first() else { return };
+        let level = self.graph.level(head);
+        self.make_vertex(*heir, level);
+        for layer in 0..=level {
+            self.hand_over_links(head, *heir, layer);
+        }
+        for twin in rest {
+            self.make_twin(*twin, *heir);
+        }
+    }
+
+    fn hand_over_links(&mut self, head: Row, heir: Row, layer: u8) {
+        let mut list = self.links_of(head, layer);
+        self.write_links(heir, layer, &list);
+        for neighbour in list.rows.clone() {
+            let mut back = self.links_of(neighbour, layer);
+            if let Some(at) = back.rows.iter().position(|row| *row == head) {
+                back.rows[at] = heir;
+                self.write_links(neighbour, layer, &back);
+            }
+        }
+        // Whoever still points at the dead head gets to the heir through it.
+        list.rows.insert(0, heir);
+        list.rows.truncate(self.graph.degree_at(layer));
+        list.diverse += 1;
+        self.write_links(head, layer, &list);
+    }
+}

@@ -1,0 +1,105 @@
+//! What an index is built with, and what it hands out.
+
+/// Number of a vector's place. Rows are expected to be dense: memory grows with the highest.
+/// `Row::MAX` is reserved.
+pub type Row = u32;
+
+/// No row; ends a link list that is not full.
+pub(crate) const NONE: Row = Row::MAX;
+
+/// How two vectors are compared. Scores are higher-is-better for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Cosine similarity, in -1..=1. Vectors are normalised when put; a zero vector scores 0.
+    Cosine,
+    /// Inner product.
+    Dot,
+    /// Negated Euclidean distance (not squared).
+    Euclidean,
+}
+
+impl Metric {
+    /// Stable number in encoded graphs.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Metric::Cosine => 0,
+            Metric::Dot => 1,
+            Metric::Euclidean => 2,
+        }
+    }
+}
+
+/// Build parameters of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// Components per vector.
+    pub dimension: usize,
+    /// How vectors are compared.
+    pub metric: Metric,
+    /// Most links per row on the base layer; half of it on the layers above. Held to 4..=128.
+    pub degree: usize,
+    /// Pool size of the search that finds a new row's neighbours; at least `degree`.
+    pub ef_construction: usize,
+    /// Seed of levels and of random starts.
+    pub seed: u64,
+    /// With fewer live rows than this no graph is built or used: every search is exact.
+    pub flat_below: usize,
+}
+
+impl Params {
+    /// Defaults: degree 32, `ef_construction` 128, graph from 4,096 rows on.
+    pub fn new(dimension: usize, metric: Metric) -> Self {
+        Self {
+            dimension,
+            metric,
+            degree: 32,
+            ef_construction: 128,
+            seed: 0x7665_6374_726F_6E31,
+            flat_below: 4096,
+        }
+    }
+
+    /// The same with every value inside its bounds.
+    pub(crate) fn bounded(mut self) -> Self {
+        self.degree = self.degree.clamp(4, 128);
+        self.ef_construction = self.ef_construction.clamp(self.degree, 4096);
+        self
+    }
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// The row found.
+    pub row: Row,
+    /// Its score, higher is better: cosine similarity, inner product or negated distance.
+    /// Always finite; values beyond f32 are held at ±`f32::MAX`.
+    pub score: f32,
+}
+
+/// Bytes an index holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryBytes {
+    /// Stored vectors.
+    pub vectors: usize,
+    /// Graph links of all layers.
+    pub links: usize,
+    /// Row states, tags, bitmaps and chains.
+    pub other: usize,
+}
+
+impl MemoryBytes {
+    /// The sum of all parts.
+    pub fn total(&self) -> usize {
+        self.vectors + self.links + self.other
+    }
+}
+
+/// How much of the graph a search can get to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reachability {
+    /// Live rows that are in the graph.
+    pub graph_rows: usize,
+    /// Those of them that can be reached from the entry.
+    pub reachable: usize,
+}

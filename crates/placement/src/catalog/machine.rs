@@ -1,0 +1,104 @@
+//! The catalog as a consensus machine: applies commands, publishes epochs, checkpoints itself.
+
+use super::{Catalog, CatalogFileError, Command, Reply, file};
+use crate::PlacementMetrics;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use tokio::sync::watch;
+use vectron_base::disk::Disk;
+use vectron_consensus::Machine;
+
+/// The catalog as the service reads it.
+#[derive(Clone)]
+pub struct SharedCatalog {
+    state: Arc<RwLock<State>>,
+    epochs: watch::Sender<u64>,
+    disk: Arc<dyn Disk>,
+    metrics: PlacementMetrics,
+}
+
+struct State {
+    catalog: Catalog,
+    applied_index: u64,
+    durable_index: u64,
+}
+
+impl SharedCatalog {
+    /// The catalog of the last checkpoint.
+    pub fn open(disk: Arc<dyn Disk>, metrics: PlacementMetrics) -> Result<Self, CatalogFileError> {
+        let (applied_index, catalog) = file::load(&*disk)?;
+        let (epochs, _) = watch::channel(catalog.epoch());
+        let state = State { catalog, applied_index, durable_index: applied_index };
+        let shared = Self { state: Arc::new(RwLock::new(state)), epochs, disk, metrics };
+        shared.publish();
+        Ok(shared)
+    }
+
+    /// The machine to hand to consensus.
+    pub fn machine(&self) -> CatalogMachine {
+        CatalogMachine { shared: self.clone() }
+    }
+
+    /// Reads the catalog as it is now.
+    pub fn read<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
+        look(&self.state.read().catalog)
+    }
+
+    /// Notified with every new epoch.
+    pub fn epochs(&self) -> watch::Receiver<u64> {
+        self.epochs.subscribe()
+    }
+
+    /// Entries applied since the last checkpoint.
+    pub fn entries_since_checkpoint(&self) -> u64 {
+        let state = self.state.read();
+        state.applied_index - state.durable_index
+    }
+
+    /// Writes the catalog; gives the log index that is durable now.
+    pub fn checkpoint(&self) -> Result<u64, CatalogFileError> {
+        let (index, catalog) = {
+            let state = self.state.read();
+            (state.applied_index, state.catalog.clone())
+        };
+        file::save(&*self.disk, index, &catalog)?;
+        self.state.write().durable_index = index;
+        Ok(index)
+    }
+
+    fn publish(&self) {
+        let state = self.state.read();
+        let live = state.catalog.live_collections();
+        let (collections, shards) = live.fold((0, 0), |(c, s), one| (c + 1, s + one.shards.len()));
+        self.metrics.collections.set(collections);
+        self.metrics.shards.set(shards as i64);
+        self.metrics.workers.set(state.catalog.workers().count() as i64);
+        self.metrics.epoch.set(state.catalog.epoch() as i64);
+        self.epochs.send_replace(state.catalog.epoch());
+    }
+}
+
+/// The write half of a [`SharedCatalog`], owned by consensus.
+pub struct CatalogMachine {
+    shared: SharedCatalog,
+}
+
+impl Machine for CatalogMachine {
+    fn durable_index(&self) -> u64 {
+        self.shared.state.read().durable_index
+    }
+
+    fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
+        let reply = {
+            let mut state = self.shared.state.write();
+            state.applied_index = index;
+            match serde_json::from_slice::<Command>(command) {
+                Ok(command) => state.catalog.apply(command),
+                Err(_) => Reply::Malformed,
+            }
+        };
+        self.shared.publish();
+        // A reply is a small enum of plain fields; an empty one reads as malformed.
+        serde_json::to_vec(&reply).unwrap_or_default()
+    }
+}

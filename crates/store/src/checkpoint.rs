@@ -1,0 +1,298 @@
+//! Checkpoints: the state becomes durable, the log before it is no longer needed.
+//!
+//! 1. Under the read side of the lock: copy what is needed, which is a list of pointers.
+//! 2. Without any lock: write the unsaved records, and the live ones of segments that are mostly dead or no
+//!    larger than what is written anyway, as one new segment; write the graph; replace the manifest.
+//! 3. Under the write side, in short steps: point the rows at the new segment.
+//! 4. Remove the files that the manifest no longer names.
+//!
+//! A crash anywhere leaves the old manifest with all its files or the new one with all of its. A file that a
+//! failed attempt may have written is never written again: every attempt takes new numbers.
+
+use crate::damage::Damage;
+use crate::idempotency::Remembered;
+use crate::manifest::{GraphRef, MANIFEST, Manifest, SegmentRef, graph_name};
+use crate::rows::{Place, Rows};
+use crate::segment::{Segment, SegmentWriter, segment_name};
+use crate::shard::Shard;
+use crate::state::SegmentState;
+use roaring::RoaringBitmap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use vectron_base::disk::{DiskError, DiskFailure, replace_file};
+use vectron_index::Row;
+
+/// Rows pointed at their new place per write lock.
+const INSTALL_ROWS: usize = 4096;
+
+/// Why a checkpoint did not become durable. Nothing is lost: the state and the last checkpoint are as before,
+/// and a later attempt may succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Stored records are damaged: this replica must be replaced.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+}
+
+/// What the last checkpoint left on disk.
+#[derive(Default)]
+pub(crate) struct Saved {
+    pub next_file: u64,
+    /// Whether there is a manifest.
+    pub any: bool,
+    pub graph: Option<GraphRef>,
+    /// The state's count of graph changes when that file was made.
+    pub graph_changes: u64,
+}
+
+/// What the write phase works on.
+struct Frozen {
+    applied_index: u64,
+    log_time_ms: u64,
+    sealed: bool,
+    rows: Rows,
+    unsaved: RoaringBitmap,
+    unsaved_bytes: u64,
+    segments: BTreeMap<u64, SegmentState>,
+    remembered: Vec<Arc<Remembered>>,
+    graph_changes: u64,
+}
+
+/// A segment that was written, and where its records came from, entry by entry.
+struct Written {
+    segment: Arc<Segment>,
+    origins: Vec<(Row, Place)>,
+}
+
+impl Shard {
+    /// Makes everything applied so far durable; the applied index that is covered now.
+    pub fn checkpoint(&self) -> Result<u64, CheckpointError> {
+        let mut saved = self.saving.lock();
+        let frozen = self.freeze()?;
+        let current = frozen.applied_index == self.durable_index();
+        if saved.any && current && frozen.graph_changes == saved.graph_changes {
+            return Ok(frozen.applied_index);
+        }
+        let mut new_files = Vec::new();
+        match self.write(&mut saved, &frozen, &mut new_files) {
+            Ok((written, victims)) => {
+                self.durable.store(frozen.applied_index, Ordering::Release);
+                self.install(written, &victims);
+                self.remove_unreferenced(saved.graph);
+                Ok(frozen.applied_index)
+            }
+            Err((error, manifest_in_doubt)) => {
+                // A manifest that may have been replaced may name these files.
+                if !manifest_in_doubt {
+                    for name in new_files {
+                        let _ = self.disk.remove(&self.path(&name));
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn freeze(&self) -> Result<Frozen, CheckpointError> {
+        let state = self.state.read();
+        if let Some(damage) = &state.failure {
+            return Err(damage.clone().into());
+        }
+        Ok(Frozen {
+            applied_index: state.applied_index,
+            log_time_ms: state.log_time_ms,
+            sealed: state.sealed,
+            rows: state.rows.clone(),
+            unsaved: state.unsaved.clone(),
+            unsaved_bytes: state.unsaved_bytes,
+            segments: state.segments.clone(),
+            remembered: state.window.entries().cloned().collect(),
+            graph_changes: state.graph_changes,
+        })
+    }
+
+    /// Writes segment, graph and manifest. On an error says whether the manifest may be the new one.
+    fn write(
+        &self,
+        saved: &mut Saved,
+        frozen: &Frozen,
+        new_files: &mut Vec<String>,
+    ) -> Result<(Option<Written>, Vec<u64>), (CheckpointError, bool)> {
+        let plain = |error: CheckpointError| (error, false);
+        let victims = self.victims(frozen);
+        let written = self.write_segment(saved, frozen, &victims, new_files).map_err(plain)?;
+        let (graph, graph_changes) = self.write_graph(saved, new_files).map_err(|e| plain(e.into()))?;
+        let disk = &*self.disk;
+        disk.sync_dir(&self.dir).map_err(|e| plain(e.into()))?;
+        let mut segments: Vec<SegmentRef> = frozen
+            .segments
+            .values()
+            .filter(|state| !victims.contains(&state.segment.number))
+            .map(|state| segment_ref(&state.segment, state.live.clone()))
+            .collect();
+        if let Some(Written { segment, origins }) = &written {
+            segments.push(segment_ref(segment, (0..origins.len() as u32).collect()));
+        }
+        let manifest = Manifest {
+            dimension: self.config.dimension as u32,
+            metric: self.config.metric_code(),
+            applied_index: frozen.applied_index,
+            log_time_ms: frozen.log_time_ms,
+            sealed: frozen.sealed,
+            next_file: saved.next_file,
+            segments,
+            graph,
+            remembered: frozen.remembered.clone(),
+        };
+        replace_file(disk, &self.path(MANIFEST), &manifest.encode()).map_err(|error| {
+            let in_doubt = matches!(error.operation, "rename" | "sync_dir");
+            (error.into(), in_doubt)
+        })?;
+        (saved.any, saved.graph, saved.graph_changes) = (true, graph, graph_changes);
+        self.graph_bytes.store(graph.map_or(0, |graph| graph.len), Ordering::Relaxed);
+        Ok((written, victims))
+    }
+
+    /// Segments to be rewritten or dropped: those with nothing live or too little of it, and those that are
+    /// no larger than what is written anyway, which keeps their number logarithmic.
+    fn victims(&self, frozen: &Frozen) -> Vec<u64> {
+        let least = self.config.knobs.segment_live_min_percent;
+        let mut victims = Vec::new();
+        let mut bytes = frozen.unsaved_bytes;
+        let mut kept: Vec<&SegmentState> = Vec::new();
+        for state in frozen.segments.values() {
+            let share = u128::from(state.live_bytes) * 100;
+            if state.live.is_empty() || share < u128::from(state.segment.len()) * u128::from(least) {
+                bytes += state.live_bytes;
+                victims.push(state.segment.number);
+            } else {
+                kept.push(state);
+            }
+        }
+        kept.sort_by_key(|state| (state.live_bytes, state.segment.number));
+        for state in kept {
+            if state.live_bytes > bytes {
+                break;
+            }
+            bytes += state.live_bytes;
+            victims.push(state.segment.number);
+        }
+        victims
+    }
+
+    fn write_segment(
+        &self,
+        saved: &mut Saved,
+        frozen: &Frozen,
+        victims: &[u64],
+        new_files: &mut Vec<String>,
+    ) -> Result<Option<Written>, CheckpointError> {
+        let rewritten = victims.iter().filter_map(|number| frozen.segments.get(number));
+        if frozen.unsaved.is_empty() && rewritten.clone().all(|state| state.live.is_empty()) {
+            return Ok(None);
+        }
+        let (number, name) = next_name(saved, segment_name, new_files);
+        let path = self.path(&name);
+        let mut writer = SegmentWriter::create(&*self.disk, &path, self.config.dimension)?;
+        let mut origins = Vec::new();
+        for row in &frozen.unsaved {
+            let Some(slot) = frozen.rows.get(row) else { continue };
+            if let Place::Memory(record) = &slot.place {
+                writer.put(row, record)?;
+                origins.push((row, slot.place.clone()));
+            }
+        }
+        for SegmentState { segment, live, .. } in rewritten {
+            for at in live {
+                let (entry, bytes) = segment.verified_bytes(at).map_err(|damage| {
+                    self.report(damage.clone());
+                    damage
+                })?;
+                writer.copy(entry, bytes)?;
+                origins.push((entry.row, Place::Stored(segment.clone(), at)));
+            }
+        }
+        let expected = writer.finish()?;
+        let bytes = self.disk.map(&path)?;
+        let segment = Segment::open(number, path, bytes, self.config.dimension, expected)?;
+        Ok(Some(Written { segment: Arc::new(segment), origins }))
+    }
+
+    /// Writes the graph if it changed since the last file; the file to be named, and the count of changes that
+    /// it covers.
+    fn write_graph(
+        &self,
+        saved: &mut Saved,
+        new_files: &mut Vec<String>,
+    ) -> Result<(Option<GraphRef>, u64), DiskError> {
+        let (bytes, changes) = {
+            let state = self.state.read();
+            if state.graph_changes == saved.graph_changes {
+                return Ok((saved.graph, saved.graph_changes));
+            }
+            (state.index.encode_graph(), state.graph_changes)
+        };
+        let (number, name) = next_name(saved, graph_name, new_files);
+        let mut file = self.disk.create(&self.path(&name))?;
+        file.append(&bytes)?;
+        file.sync()?;
+        let graph = GraphRef { number, len: bytes.len() as u64, crc: crc32fast::hash(&bytes) };
+        Ok((Some(graph), changes))
+    }
+
+    /// Points the rows at the new segment and forgets the segments that it replaces.
+    fn install(&self, written: Option<Written>, victims: &[u64]) {
+        if let Some(Written { segment, origins }) = written {
+            let live = (0..origins.len() as u32).collect();
+            let new = SegmentState::new(segment.clone(), live);
+            self.state.write().segments.insert(segment.number, new);
+            for (part, chunk) in origins.chunks(INSTALL_ROWS).enumerate() {
+                let mut state = self.state.write();
+                for (at, (row, origin)) in chunk.iter().enumerate() {
+                    let entry = (part * INSTALL_ROWS + at) as u32;
+                    state.move_record(*row, origin, Place::Stored(segment.clone(), entry));
+                }
+            }
+        }
+        let mut state = self.state.write();
+        for number in victims {
+            state.segments.remove(number);
+        }
+    }
+
+    /// Removes what the current manifest does not name. What cannot be removed now is removed another time.
+    pub(crate) fn remove_unreferenced(&self, graph: Option<GraphRef>) {
+        let mut wanted: Vec<String> = {
+            let state = self.state.read();
+            state.segments.keys().map(|number| segment_name(*number)).collect()
+        };
+        wanted.extend(graph.map(|graph| graph_name(graph.number)));
+        wanted.push(MANIFEST.into());
+        for name in self.disk.list(&self.dir).unwrap_or_default() {
+            let ours =
+                name.starts_with("segment-") || name.starts_with("graph-") || name.starts_with(MANIFEST);
+            if ours && !wanted.contains(&name) {
+                let removed = self.disk.remove(&self.path(&name));
+                if matches!(&removed, Err(error) if error.failure == DiskFailure::PowerLost) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn segment_ref(segment: &Segment, live: RoaringBitmap) -> SegmentRef {
+    SegmentRef { number: segment.number, len: segment.len(), entries_crc: segment.entries_crc, live }
+}
+
+fn next_name(saved: &mut Saved, name: fn(u64) -> String, new_files: &mut Vec<String>) -> (u64, String) {
+    let number = saved.next_file;
+    saved.next_file += 1;
+    let name = name(number);
+    new_files.push(name.clone());
+    (number, name)
+}

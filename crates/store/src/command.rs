@@ -1,0 +1,208 @@
+//! Commands: what the replicated log carries for a shard.
+//!
+//! Encoding, version 1, little-endian: version u8 · log time u64 · has key u8 \[key, body hash u64] ·
+//! operation u8 · its items. Texts and lists are preceded by a u32 length; vectors are raw f32.
+
+use crate::bytes::{DecodeError, Decoded, Reader, Writer};
+use vectron_base::FieldError;
+use vectron_base::filter::{Filter, FilterLimits, json};
+use vectron_base::ids::point_id_problem;
+use vectron_index::Metric;
+
+const FORMAT: u8 = 1;
+/// Longest idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// The proposer's wall time; apply forces it to be non-decreasing.
+    pub log_time_ms: u64,
+    /// Makes a retry safe.
+    pub idempotency: Option<Idempotency>,
+    /// What to do.
+    pub operation: Operation,
+}
+
+/// A client's key for one write, with what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Chosen by the client.
+    pub key: String,
+    /// Hash of the request's body: the same key with another body is refused.
+    pub body_hash: u64,
+}
+
+/// What a command does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Writes points whole.
+    Upsert(Vec<UpsertPoint>),
+    /// Deletes points by id.
+    Delete(Vec<DeleteItem>),
+    /// Deletes every point that a filter matches; the canonical filter text.
+    DeleteByFilter(String),
+    /// Ends the shard: every later write and read is refused.
+    Seal,
+}
+
+/// A point to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpsertPoint {
+    /// 1 to 512 bytes.
+    pub id: String,
+    /// As many finite components as the dimension.
+    pub vector: Vec<f32>,
+    /// A JSON object's text, kept to the byte.
+    pub payload: String,
+    /// The version that the point must have; 0: it must not exist.
+    pub if_version: Option<u64>,
+}
+
+/// A point to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteItem {
+    /// Whose.
+    pub id: String,
+    /// The version that the point must have; 0: it must not exist.
+    pub if_version: Option<u64>,
+}
+
+impl Command {
+    /// The bytes for the log.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        w.u8(FORMAT);
+        w.u64(self.log_time_ms);
+        w.u8(u8::from(self.idempotency.is_some()));
+        if let Some(Idempotency { key, body_hash }) = &self.idempotency {
+            w.bytes(key.as_bytes());
+            w.u64(*body_hash);
+        }
+        match &self.operation {
+            Operation::Upsert(points) => {
+                w.u8(1);
+                w.len(points.len());
+                for point in points {
+                    w.bytes(point.id.as_bytes());
+                    w.len(point.vector.len());
+                    w.floats(&point.vector);
+                    w.bytes(point.payload.as_bytes());
+                    w.option(point.if_version);
+                }
+            }
+            Operation::Delete(items) => {
+                w.u8(2);
+                w.len(items.len());
+                for item in items {
+                    w.bytes(item.id.as_bytes());
+                    w.option(item.if_version);
+                }
+            }
+            Operation::DeleteByFilter(filter) => {
+                w.u8(3);
+                w.bytes(filter.as_bytes());
+            }
+            Operation::Seal => w.u8(4),
+        }
+        w.0
+    }
+
+    /// The command of these bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
+        let mut r = Reader(bytes);
+        if r.u8()? != FORMAT {
+            return Err(DecodeError("unknown command format"));
+        }
+        let log_time_ms = r.u64()?;
+        let idempotency = match r.flag()? {
+            true => Some(Idempotency { key: r.text()?.into(), body_hash: r.u64()? }),
+            false => None,
+        };
+        let operation = match r.u8()? {
+            1 => Operation::Upsert(r.list(13, upsert_point)?),
+            2 => Operation::Delete(r.list(5, delete_item)?),
+            3 => Operation::DeleteByFilter(r.text()?.into()),
+            4 => Operation::Seal,
+            _ => return Err(DecodeError("unknown operation")),
+        };
+        r.end()?;
+        Ok(Command { log_time_ms, idempotency, operation })
+    }
+
+    /// Why a shard of this dimension and metric would answer `Malformed`; `None` when it would not. Proposers
+    /// ask first, so that a bad request never reaches the log; apply asks again, because it trusts nobody.
+    pub fn problem(&self, dimension: usize, metric: Metric) -> Option<FieldError> {
+        let refuse = |field: String, reason: String| Some(FieldError { field, reason });
+        if let Some(Idempotency { key, .. }) = &self.idempotency
+            && (key.is_empty() || key.len() > IDEMPOTENCY_KEY_MAX_BYTES)
+        {
+            let reason = format!("has {} bytes, expected 1 to {IDEMPOTENCY_KEY_MAX_BYTES}", key.len());
+            return refuse("idempotency_key".into(), reason);
+        }
+        match &self.operation {
+            Operation::Upsert(points) => {
+                for (i, point) in points.iter().enumerate() {
+                    if let Some((part, reason)) = point.problem(dimension, metric) {
+                        return refuse(format!("points[{i}].{part}"), reason);
+                    }
+                }
+                twice("points", points.iter().map(|p| p.id.as_str()))
+            }
+            Operation::Delete(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    if let Some(reason) = point_id_problem(&item.id) {
+                        return refuse(format!("ids[{i}]"), reason);
+                    }
+                }
+                twice("ids", items.iter().map(|item| item.id.as_str()))
+            }
+            Operation::DeleteByFilter(text) => match Filter::parse(text, &FilterLimits::REPLICATED) {
+                Ok(_) => None,
+                Err(error) => refuse(error.path, error.reason),
+            },
+            Operation::Seal => None,
+        }
+    }
+}
+
+/// One version names one content, so one command names an id once.
+fn twice<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Option<FieldError> {
+    let mut sorted: Vec<(&str, usize)> = ids.enumerate().map(|(i, id)| (id, i)).collect();
+    sorted.sort_unstable();
+    let pair = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0)?;
+    let (first, second) = (pair[0].1, pair[1].1);
+    Some(FieldError {
+        field: format!("{list}[{second}]"),
+        reason: format!("has the same id as {list}[{first}]; send each id once per batch"),
+    })
+}
+
+impl UpsertPoint {
+    fn problem(&self, dimension: usize, metric: Metric) -> Option<(&'static str, String)> {
+        if let Some(reason) = point_id_problem(&self.id) {
+            return Some(("id", reason));
+        }
+        if self.vector.len() != dimension {
+            let got = self.vector.len();
+            return Some(("vector", format!("has {got} components, expected {dimension}")));
+        }
+        if let Some(at) = self.vector.iter().position(|v| !v.is_finite()) {
+            return Some(("vector", format!("component {at} is not a finite number")));
+        }
+        if metric == Metric::Cosine && self.vector.iter().all(|v| *v == 0.0) {
+            return Some(("vector", "is zero, which has no direction for cosine".into()));
+        }
+        json::check_object(&self.payload).err().map(|e| ("payload", e.to_string()))
+    }
+}
+
+fn upsert_point(r: &mut Reader<'_>) -> Decoded<UpsertPoint> {
+    let id = r.text()?.into();
+    let components = r.u32()? as usize;
+    Ok(UpsertPoint { id, vector: r.floats(components)?, payload: r.text()?.into(), if_version: r.option()? })
+}
+
+fn delete_item(r: &mut Reader<'_>) -> Decoded<DeleteItem> {
+    Ok(DeleteItem { id: r.text()?.into(), if_version: r.option()? })
+}

@@ -1,0 +1,70 @@
+//! What a shard is made with.
+
+use crate::StoreKnobs;
+use vectron_index::{Metric, Params};
+
+/// The shape of a shard. All but the knobs must be the same on every replica and at every start.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Components per vector.
+    pub dimension: usize,
+    /// How vectors are compared.
+    pub metric: Metric,
+    /// Most links per row of the graph.
+    pub degree: usize,
+    /// Pool size when the graph is built.
+    pub ef_construction: usize,
+    /// Seed of the graph.
+    pub seed: u64,
+    /// With fewer rows than this every search is an exact scan.
+    pub flat_below: usize,
+    /// Most idempotency keys remembered; the oldest is forgotten first. Part of the logical state.
+    pub idempotency_keys: usize,
+    /// What may differ between replicas.
+    pub knobs: StoreKnobs,
+}
+
+impl ShardConfig {
+    /// The defaults for a vector field.
+    pub fn new(dimension: usize, metric: Metric) -> Self {
+        let index = Params::new(dimension, metric);
+        Self {
+            dimension,
+            metric,
+            degree: index.degree,
+            ef_construction: index.ef_construction,
+            seed: index.seed,
+            flat_below: index.flat_below,
+            idempotency_keys: 100_000,
+            knobs: StoreKnobs::default(),
+        }
+    }
+
+    pub(crate) fn index_params(&self) -> Params {
+        Params {
+            degree: self.degree,
+            ef_construction: self.ef_construction,
+            seed: self.seed,
+            flat_below: self.flat_below,
+            ..Params::new(self.dimension, self.metric)
+        }
+    }
+
+    /// The metric's number in files.
+    pub(crate) fn metric_code(&self) -> u8 {
+        match self.metric {
+            Metric::Cosine => 0,
+            Metric::Dot => 1,
+            Metric::Euclidean => 2,
+        }
+    }
+}
+
+/// Memory that `rows` points of a dimension will need when indexed, without records that wait for a
+/// checkpoint: for admission before work starts. A generous estimate, not a measurement.
+pub fn estimate_bytes(dimension: usize, rows: u64) -> u64 {
+    /// Links of two layers, row states, id map, row table, allocator slack.
+    const PER_ROW: u64 = 448;
+    let vector = (dimension as u64).saturating_mul(4 + 1);
+    rows.saturating_mul(vector.saturating_add(PER_ROW))
+}

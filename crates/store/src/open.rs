@@ -1,0 +1,193 @@
+//! Opening: the last checkpoint becomes a running state again.
+//!
+//! Every live record is read and verified once, on its way into the id map and the index. Then the graph is
+//! adopted as it was; nothing is built anew. Whatever was applied after the checkpoint comes again from the
+//! log.
+
+use crate::checkpoint::Saved;
+use crate::config::ShardConfig;
+use crate::damage::Damage;
+use crate::indexing::Stepper;
+use crate::manifest::{GraphRef, MANIFEST, Manifest, SegmentRef, graph_name};
+use crate::record::{point_hash, vector_bits, vector_tag};
+use crate::rows::{Place, Slot};
+use crate::segment::{Segment, segment_name};
+use crate::shard::Shard;
+use crate::state::{SegmentState, State};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use vectron_base::disk::{Disk, DiskError, DiskFailure};
+use vectron_index::Row;
+
+/// Why a shard does not open.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file that holds the truth is damaged: the replica must be made anew from its peers.
+    #[error(transparent)]
+    Corrupt(#[from] Damage),
+    /// The files were written for another dimension or metric.
+    #[error("{file} was written for another configuration: {detail}")]
+    Mismatch {
+        /// The manifest.
+        file: String,
+        /// Found and expected.
+        detail: String,
+    },
+}
+
+impl Shard {
+    /// Opens the shard in `dir`, which is made if need be. Without a manifest the shard is empty.
+    ///
+    /// # Errors
+    /// A damaged file is named; nothing is removed or changed then. A damaged graph is no error: it is listed
+    /// in [`Shard::damage`], and the index is built again in the background.
+    pub fn open(disk: Arc<dyn Disk>, dir: &str, config: ShardConfig) -> Result<Shard, OpenError> {
+        disk.create_dir(dir)?;
+        let manifest = read_manifest(&*disk, &format!("{dir}/{MANIFEST}"), &config)?;
+        let mut state = State::new(&config);
+        let mut saved = Saved::default();
+        let mut damage = Vec::new();
+        if let Some(manifest) = manifest {
+            load(&mut state, &*disk, dir, &config, &manifest)?;
+            saved =
+                Saved { next_file: manifest.next_file, any: true, graph: manifest.graph, graph_changes: 0 };
+            if let Some(graph) = manifest.graph
+                && let Some(bad) = adopt_graph(&mut state, &*disk, dir, graph)?
+            {
+                damage.push(bad);
+                saved.graph = None;
+            }
+            state.reclaim_rows();
+            state.free_rows =
+                (0..state.next_row).rev().filter(|row| state.rows.get(*row).is_none()).collect();
+        }
+        // Numbers of files that a lost attempt may have left behind are not used again.
+        for name in disk.list(dir)? {
+            let number = name.split_once('-').and_then(|(_, n)| u64::from_str_radix(n, 16).ok());
+            saved.next_file = saved.next_file.max(number.map_or(0, |n| n.saturating_add(1)));
+        }
+        let shard = Shard {
+            disk,
+            dir: dir.to_string(),
+            config,
+            durable: AtomicU64::new(state.applied_index),
+            graph_bytes: AtomicU64::new(saved.graph.map_or(0, |graph| graph.len)),
+            state: RwLock::new(state),
+            applying: Mutex::new(()),
+            stepping: Mutex::new(Stepper::default()),
+            saving: Mutex::new(saved),
+            scratches: Mutex::new(Vec::new()),
+            damage: Mutex::new(damage),
+        };
+        let graph = shard.saving.lock().graph;
+        shard.remove_unreferenced(graph);
+        Ok(shard)
+    }
+}
+
+fn read_manifest(disk: &dyn Disk, file: &str, config: &ShardConfig) -> Result<Option<Manifest>, OpenError> {
+    let bytes = match disk.read(file) {
+        Err(error) if error.failure == DiskFailure::NotFound => return Ok(None),
+        other => other?,
+    };
+    let manifest =
+        Manifest::decode(&bytes).map_err(|error| Damage { file: file.into(), detail: error.to_string() })?;
+    let found = (manifest.dimension as usize, manifest.metric);
+    let expected = (config.dimension, config.metric_code());
+    if found != expected {
+        let detail = format!("dimension and metric are {found:?}, expected {expected:?}");
+        return Err(OpenError::Mismatch { file: file.into(), detail });
+    }
+    Ok(Some(manifest))
+}
+
+fn load(
+    state: &mut State,
+    disk: &dyn Disk,
+    dir: &str,
+    config: &ShardConfig,
+    manifest: &Manifest,
+) -> Result<(), OpenError> {
+    state.applied_index = manifest.applied_index;
+    state.log_time_ms = manifest.log_time_ms;
+    state.sealed = manifest.sealed;
+    state.window = manifest.remembered.iter().cloned().collect();
+    let mut ids: Vec<(Box<str>, Row)> = Vec::new();
+    for segment in &manifest.segments {
+        load_segment(state, disk, dir, config, segment, &mut ids)?;
+    }
+    let points = ids.len();
+    ids.sort_unstable();
+    state.ids = BTreeMap::from_iter(ids);
+    if state.ids.len() != points {
+        let file = format!("{dir}/{MANIFEST}");
+        return Err(Damage { file, detail: "one id is live twice".into() }.into());
+    }
+    Ok(())
+}
+
+fn load_segment(
+    state: &mut State,
+    disk: &dyn Disk,
+    dir: &str,
+    config: &ShardConfig,
+    wanted: &SegmentRef,
+    ids: &mut Vec<(Box<str>, Row)>,
+) -> Result<(), OpenError> {
+    let file = format!("{dir}/{}", segment_name(wanted.number));
+    let bytes = match disk.map(&file) {
+        Err(error) if error.failure == DiskFailure::NotFound => {
+            return Err(Damage { file, detail: "is missing".into() }.into());
+        }
+        other => other?,
+    };
+    let expected = (wanted.len, wanted.entries_crc);
+    let segment = Arc::new(Segment::open(wanted.number, file, bytes, config.dimension, expected)?);
+    for entry in &wanted.live {
+        let Some(at) = segment.entries().get(entry as usize) else {
+            return Err(segment.damage("a live entry is missing").into());
+        };
+        let view = segment.view(entry)?;
+        let vector = view.vector().map_err(|e| segment.damage(e))?;
+        let bits = vector_bits(&vector);
+        let hash = point_hash(view.id, view.version, view.payload, &bits);
+        if !state.index.put(at.row, vector_tag(&bits), &vector) {
+            return Err(segment.damage("one row is live twice").into());
+        }
+        ids.push((view.id.into(), at.row));
+        let place = Place::Stored(segment.clone(), entry);
+        state.rows.set(at.row, Some(Slot { version: view.version, hash, place }));
+        state.points_sum = state.points_sum.wrapping_add(hash);
+        state.next_row = state.next_row.max(at.row.saturating_add(1));
+    }
+    state.segments.insert(wanted.number, SegmentState::new(segment, wanted.live.clone()));
+    Ok(())
+}
+
+/// Puts the graph back. Damage is returned, not raised: the graph can be built again.
+fn adopt_graph(
+    state: &mut State,
+    disk: &dyn Disk,
+    dir: &str,
+    graph: GraphRef,
+) -> Result<Option<Damage>, DiskError> {
+    let file = format!("{dir}/{}", graph_name(graph.number));
+    let damage = |detail: String| Ok(Some(Damage { file: file.clone(), detail }));
+    let bytes = match disk.read(&file) {
+        Err(error) if error.failure == DiskFailure::PowerLost => return Err(error),
+        Err(error) => return damage(error.to_string()),
+        Ok(bytes) => bytes,
+    };
+    if bytes.len() as u64 != graph.len || crc32fast::hash(&bytes) != graph.crc {
+        return damage("does not match its checksum; the graph is built again".into());
+    }
+    match state.index.decode_graph(&bytes) {
+        Ok(_) => Ok(None),
+        Err(error) => damage(format!("{error}; the graph is built again")),
+    }
+}

@@ -1,0 +1,214 @@
+//! Nearest points.
+//!
+//! Filter → rows → index → scores. Rows are ordered by (score descending, id ascending); the index breaks ties
+//! by row, so more is fetched than asked for until the last score fetched is strictly below the last one
+//! wanted, or nothing is left. With that the best five are the first five of the best ten.
+
+use crate::damage::{Damage, Refusal};
+use crate::read::{Include, point};
+use crate::rows::Slot;
+use crate::shard::Shard;
+use crate::state::State;
+use roaring::RoaringBitmap;
+use vectron_base::filter::Filter;
+use vectron_index::{Hit, Scratch, SearchOutcome, SearchRequest};
+
+/// Hits fetched beyond `top_k`: enough that ordinary data needs no second round.
+const EXTRA: usize = 8;
+
+/// A search over one shard.
+#[derive(Clone, Debug)]
+pub struct SearchQuery {
+    /// As many finite components as the dimension.
+    pub vector: Vec<f32>,
+    /// Results wanted.
+    pub top_k: usize,
+    /// Which points may be returned.
+    pub filter: Option<Filter>,
+    /// Results below this score are left out.
+    pub score_threshold: Option<f32>,
+    /// Return the true best.
+    pub exact: bool,
+    /// Effort; by default what [`ef_of_recall`] says.
+    pub ef: Option<usize>,
+    /// The share of true neighbours to find; 1 means exact.
+    pub recall_target: f32,
+    /// What to return of each point.
+    pub include: Include,
+}
+
+impl SearchQuery {
+    /// The defaults of the public contract.
+    pub fn new(vector: Vec<f32>, top_k: usize) -> Self {
+        Self {
+            vector,
+            top_k,
+            filter: None,
+            score_threshold: None,
+            exact: false,
+            ef: None,
+            recall_target: 0.95,
+            include: Include::default(),
+        }
+    }
+}
+
+/// A result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredPoint {
+    /// Whose.
+    pub id: String,
+    /// Higher is better.
+    pub score: f32,
+    /// The version that was scored.
+    pub version: u64,
+    /// If asked for.
+    pub payload: Option<String>,
+    /// If asked for.
+    pub vector: Option<Vec<f32>>,
+}
+
+/// The answer to a search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchResult {
+    /// Where in the log it is true.
+    pub applied_index: u64,
+    /// By (score descending, id ascending).
+    pub hits: Vec<ScoredPoint>,
+    /// How it was found.
+    pub explain: SearchTrace,
+}
+
+/// How a search was answered and what it cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchTrace {
+    /// The index's plan: `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`.
+    pub plan: &'static str,
+    /// Effort used.
+    pub ef: usize,
+    /// Whether the whole (filtered) set was asked to be scanned.
+    pub exact: bool,
+    /// Live points.
+    pub rows_live: u64,
+    /// Points that the filter matched; `None` without one.
+    pub filter_matched: Option<u64>,
+    /// Distances computed.
+    pub distances: u64,
+    /// Graph vertices expanded.
+    pub hops: u64,
+    /// Points scanned because they are not in the graph yet.
+    pub tail_scanned: u64,
+    /// Points looked at.
+    pub visited: u64,
+    /// Times the index was asked: more than one when scores tie at the end of the results.
+    pub rounds: u32,
+}
+
+/// The effort for a recall target: 64 up to 0.90, 128 up to 0.95, 320 up to 0.99, 800 above.
+pub fn ef_of_recall(target: f32) -> usize {
+    match target {
+        t if t <= 0.90 => 64,
+        t if t <= 0.95 => 128,
+        t if t <= 0.99 => 320,
+        _ => 800,
+    }
+}
+
+impl Shard {
+    /// The best points for a query, of those that are visible at one applied index.
+    pub fn search(&self, query: &SearchQuery) -> Result<SearchResult, Refusal> {
+        self.check(query)?;
+        let (applied_index, found, explain) = {
+            let (state, matched) = self.matching(query.filter.as_ref())?;
+            let (hits, explain) =
+                self.with_scratch(|scratch| nearest(&state, query, matched.as_ref(), scratch));
+            let slots = hits.iter().filter_map(|hit| Some((hit.score, state.rows.get(hit.row)?.clone())));
+            (state.applied_index, slots.collect::<Vec<_>>(), explain)
+        };
+        let hits = ranked(&found, query).map_err(|damage| self.report(damage))?;
+        Ok(SearchResult { applied_index, hits, explain })
+    }
+
+    fn check(&self, query: &SearchQuery) -> Result<(), Refusal> {
+        let refuse = |reason| Err(Refusal::Invalid { field: "vector", reason });
+        let (expected, got) = (self.config.dimension, query.vector.len());
+        if got != expected {
+            return refuse(format!("has {got} components, expected {expected}"));
+        }
+        match query.vector.iter().position(|v| !v.is_finite()) {
+            Some(at) => refuse(format!("component {at} is not a finite number")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Asks the index until the order of the first `top_k` is certain.
+fn nearest(
+    state: &State,
+    query: &SearchQuery,
+    allowed: Option<&RoaringBitmap>,
+    scratch: &mut Scratch,
+) -> (Vec<Hit>, SearchTrace) {
+    let rows_live = state.index.live();
+    let matching = allowed.map_or(rows_live, |allowed| allowed.len() as usize);
+    let exact = query.exact || query.recall_target >= 1.0;
+    // Depends on top_k by powers of two only, so that nearby values of it see the same candidates.
+    let floor = query.top_k.min(rows_live).max(1).next_power_of_two() * 2;
+    let ef = query.ef.unwrap_or_else(|| ef_of_recall(query.recall_target));
+    let ef = ef.min(rows_live).max(floor);
+    let mut trace = SearchTrace {
+        plan: "none",
+        ef,
+        exact,
+        rows_live: rows_live as u64,
+        filter_matched: allowed.map(RoaringBitmap::len),
+        distances: 0,
+        hops: 0,
+        tail_scanned: 0,
+        visited: 0,
+        rounds: 0,
+    };
+    let mut k = query.top_k.min(matching).saturating_add(EXTRA);
+    loop {
+        let request = SearchRequest { k, ef, exact, allowed };
+        let SearchOutcome { hits, plan, stats } = state.index.search(&query.vector, &request, scratch);
+        trace.plan = plan.as_str();
+        trace.distances += stats.distances;
+        trace.hops += stats.hops;
+        trace.tail_scanned += stats.tail_scanned;
+        trace.visited += stats.visited;
+        trace.rounds += 1;
+        if query.top_k == 0 || settled(&hits, k, query) {
+            return (hits, trace);
+        }
+        k = k.saturating_mul(4);
+    }
+}
+
+/// Whether no further hit could belong among the first `top_k`.
+fn settled(hits: &[Hit], k: usize, query: &SearchQuery) -> bool {
+    let (Some(boundary), Some(last)) = (hits.get(query.top_k.wrapping_sub(1)), hits.last()) else {
+        return true;
+    };
+    let below_threshold = query.score_threshold.is_some_and(|least| boundary.score < least);
+    hits.len() < k || last.score < boundary.score || below_threshold
+}
+
+/// Hits with their points, in the public order, cut to what was asked for.
+fn ranked(found: &[(f32, Slot)], query: &SearchQuery) -> Result<Vec<ScoredPoint>, Damage> {
+    let mut ranked = Vec::with_capacity(found.len());
+    for (score, slot) in found {
+        if query.score_threshold.is_none_or(|least| *score >= least) {
+            // Adding zero makes negative zero equal to zero.
+            ranked.push((*score + 0.0, slot.view()?.id, slot));
+        }
+    }
+    ranked.sort_by(|(a, x, _), (b, y, _)| b.total_cmp(a).then_with(|| x.cmp(y)));
+    ranked.truncate(query.top_k);
+    let scored = |(score, _, slot): (f32, &str, &Slot)| {
+        let found = point(slot, query.include)?;
+        let crate::read::Point { id, version, vector, payload } = found;
+        Ok(ScoredPoint { id, score, version, payload, vector })
+    };
+    ranked.into_iter().map(scored).collect()
+}

@@ -1,0 +1,91 @@
+//! The shard: its parts, and its locks.
+//!
+//! Lock order: `applying` or `stepping` or `saving` first, then `state`. `state` is held for writing only by
+//! the last step of an apply, by the commit of one planned graph change, and by the steps of a checkpoint's
+//! installation; everything long works on copies or under the read side.
+
+use crate::checkpoint::Saved;
+use crate::config::ShardConfig;
+use crate::damage::{Damage, Refusal};
+use crate::indexing::Stepper;
+use crate::state::State;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vectron_base::disk::Disk;
+use vectron_index::Scratch;
+
+/// One replica's copy of a shard. Shared by `Arc`; every method takes `&self`.
+pub struct Shard {
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Directory below the data directory.
+    pub(crate) dir: String,
+    pub(crate) config: ShardConfig,
+    pub(crate) state: RwLock<State>,
+    /// Held by the one command being applied.
+    pub(crate) applying: Mutex<()>,
+    /// Held by the one indexing step under way.
+    pub(crate) stepping: Mutex<Stepper>,
+    /// Held by the one checkpoint under way.
+    pub(crate) saving: Mutex<Saved>,
+    pub(crate) durable: AtomicU64,
+    /// Length of the graph file, for figures.
+    pub(crate) graph_bytes: AtomicU64,
+    pub(crate) scratches: Mutex<Vec<Scratch>>,
+    pub(crate) damage: Mutex<Vec<Damage>>,
+}
+
+impl Shard {
+    /// What was found damaged: derived data that was rebuilt, or records that are refused. Empty when well.
+    pub fn damage(&self) -> Vec<String> {
+        self.damage.lock().iter().map(Damage::to_string).collect()
+    }
+
+    /// The applied index that the last durable checkpoint covers: the log is needed from the next one on.
+    pub fn durable_index(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// The last index applied.
+    pub fn applied_index(&self) -> u64 {
+        self.state.read().applied_index
+    }
+
+    /// Whether the shard was sealed.
+    pub fn sealed(&self) -> bool {
+        self.state.read().sealed
+    }
+
+    /// The configuration it was opened with.
+    pub fn config(&self) -> &ShardConfig {
+        &self.config
+    }
+
+    /// The state for reading, if it may be read.
+    pub(crate) fn readable(&self) -> Result<RwLockReadGuard<'_, State>, Refusal> {
+        let state = self.state.read();
+        state.readable()?;
+        Ok(state)
+    }
+
+    /// Notes damage for [`Shard::damage`] and makes it a refusal.
+    pub(crate) fn report(&self, damage: Damage) -> Refusal {
+        let mut known = self.damage.lock();
+        if !known.contains(&damage) {
+            known.push(damage.clone());
+        }
+        Refusal::Damaged(damage)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.dir)
+    }
+
+    /// Runs `work` with buffers from the pool.
+    pub(crate) fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let mut scratch = self.scratches.lock().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        self.scratches.lock().push(scratch);
+        result
+    }
+}

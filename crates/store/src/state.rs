@@ -1,0 +1,221 @@
+//! The state behind the shard's lock, and the two changes that points undergo.
+
+use crate::config::ShardConfig;
+use crate::damage::{Damage, Refusal};
+use crate::idempotency::Window;
+use crate::record::{Record, point_hash, vector_bits, vector_tag};
+use crate::rows::{Place, Rows, Slot};
+use crate::segment::Segment;
+use roaring::RoaringBitmap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use vectron_index::{Row, VectorIndex};
+
+/// Changes of rows remembered for readers that work on a frozen copy.
+const CHANGES_KEPT: usize = 1 << 16;
+
+/// A segment with what is still live in it.
+#[derive(Clone)]
+pub(crate) struct SegmentState {
+    pub segment: Arc<Segment>,
+    pub live: RoaringBitmap,
+    pub live_bytes: u64,
+}
+
+impl SegmentState {
+    pub fn new(segment: Arc<Segment>, live: RoaringBitmap) -> Self {
+        let live_bytes = live.iter().map(|entry| segment.record_len(entry)).sum();
+        Self { segment, live, live_bytes }
+    }
+
+    fn clear(&mut self, entry: u32) {
+        if self.live.remove(entry) {
+            self.live_bytes = self.live_bytes.saturating_sub(self.segment.record_len(entry));
+        }
+    }
+}
+
+pub(crate) struct State {
+    pub applied_index: u64,
+    pub log_time_ms: u64,
+    pub sealed: bool,
+    pub window: Window,
+    /// Live points in id order.
+    pub ids: BTreeMap<Box<str>, Row>,
+    pub rows: Rows,
+    /// Sum of the live points' hashes.
+    pub points_sum: u128,
+    pub index: VectorIndex,
+    /// Rows below `next_row` that may be used again.
+    pub free_rows: Vec<Row>,
+    pub next_row: Row,
+    pub segments: BTreeMap<u64, SegmentState>,
+    /// Rows whose record is only in memory, and the bytes those will take in a segment.
+    pub unsaved: RoaringBitmap,
+    pub unsaved_bytes: u64,
+    /// Rows changed, latest last; `changes_before` many older ones were dropped.
+    changes: VecDeque<Row>,
+    changes_before: u64,
+    /// Graph changes so far: tells a checkpoint whether the graph file is stale.
+    pub graph_changes: u64,
+    /// Why this replica can go no further.
+    pub failure: Option<Damage>,
+}
+
+impl State {
+    pub fn new(config: &ShardConfig) -> Self {
+        Self {
+            applied_index: 0,
+            log_time_ms: 0,
+            sealed: false,
+            window: Window::default(),
+            ids: BTreeMap::new(),
+            rows: Rows::default(),
+            points_sum: 0,
+            index: VectorIndex::new(config.index_params()),
+            free_rows: Vec::new(),
+            next_row: 0,
+            segments: BTreeMap::new(),
+            unsaved: RoaringBitmap::new(),
+            unsaved_bytes: 0,
+            changes: VecDeque::new(),
+            changes_before: 0,
+            graph_changes: 0,
+            failure: None,
+        }
+    }
+
+    /// Refuses reads that must not see this state.
+    pub fn readable(&self) -> Result<(), Refusal> {
+        match &self.failure {
+            Some(damage) => Err(damage.clone().into()),
+            None if self.sealed => Err(Refusal::Sealed),
+            None => Ok(()),
+        }
+    }
+
+    /// The version of a live point; 0 if there is none.
+    pub fn version_of(&self, id: &str) -> u64 {
+        self.ids.get(id).and_then(|row| self.rows.get(*row)).map_or(0, |slot| slot.version)
+    }
+
+    /// Number of row changes so far.
+    pub fn change_count(&self) -> u64 {
+        self.changes_before + self.changes.len() as u64
+    }
+
+    /// Rows changed since the count was `since`; `None` if that is too long ago to know.
+    pub fn changes_since(&self, since: u64) -> Option<impl Iterator<Item = Row> + '_> {
+        let skip = since.checked_sub(self.changes_before)?;
+        Some(self.changes.iter().skip(usize::try_from(skip).ok()?).copied())
+    }
+
+    fn note_change(&mut self, row: Row) {
+        self.changes.push_back(row);
+        if self.changes.len() > CHANGES_KEPT {
+            self.changes.pop_front();
+            self.changes_before += 1;
+        }
+    }
+
+    /// Writes a point. A vector that stays the same keeps its row, and the index does not notice.
+    pub fn upsert(&mut self, record: Record) {
+        let bits = vector_bits(&record.vector);
+        let hash = point_hash(&record.id, record.version, &record.payload, &bits);
+        let row = match self.ids.get(&*record.id).copied() {
+            Some(row) if self.holds_vector(row, &bits) => row,
+            old => {
+                if let Some(old) = old {
+                    self.empty(old);
+                    self.index_remove(old);
+                }
+                let Some(row) = self.place(vector_tag(&bits), &record.vector) else { return };
+                row
+            }
+        };
+        let len = record.encoded_len() as u64;
+        self.ids.insert(record.id.clone(), row);
+        let slot = Slot { version: record.version, hash, place: Place::Memory(Arc::new(record)) };
+        self.empty(row);
+        self.rows.set(row, Some(slot));
+        self.points_sum = self.points_sum.wrapping_add(hash);
+        self.unsaved.insert(row);
+        self.unsaved_bytes += len;
+    }
+
+    /// Deletes a point; whether it was there.
+    pub fn remove(&mut self, id: &str) -> bool {
+        let Some(row) = self.ids.remove(id) else { return false };
+        self.empty(row);
+        self.index_remove(row);
+        true
+    }
+
+    /// Whether a row's stored vector has these bits. Where it cannot be read the answer is no, which costs a
+    /// new row and changes nothing that counts.
+    fn holds_vector(&self, row: Row, bits: &[u8]) -> bool {
+        let view = self.rows.get(row).and_then(|slot| slot.view().ok());
+        view.is_some_and(|view| view.has_vector(bits))
+    }
+
+    /// Gives a vector to the index; its row.
+    fn place(&mut self, tag: u64, vector: &[f32]) -> Option<Row> {
+        let row = self.free_rows.pop().unwrap_or(self.next_row);
+        if !self.index.put(row, tag, vector) {
+            let detail = format!("the index does not take row {row}");
+            self.failure = Some(Damage { file: String::new(), detail });
+            return None;
+        }
+        self.next_row = self.next_row.max(row.saturating_add(1));
+        Some(row)
+    }
+
+    fn index_remove(&mut self, row: Row) {
+        self.index.remove(row);
+        self.reclaim_rows();
+    }
+
+    /// Takes back the rows that the index has released.
+    pub fn reclaim_rows(&mut self) {
+        let released = self.index.take_released();
+        self.free_rows.extend(released);
+    }
+
+    /// Takes a row's record away, wherever it is.
+    fn empty(&mut self, row: Row) {
+        self.note_change(row);
+        let Some(slot) = self.rows.set(row, None) else { return };
+        self.points_sum = self.points_sum.wrapping_sub(slot.hash);
+        self.forget_place(row, &slot.place);
+    }
+
+    /// Takes one copy of a record out of the books.
+    pub fn forget_place(&mut self, row: Row, place: &Place) {
+        match place {
+            Place::Memory(record) => {
+                self.unsaved.remove(row);
+                self.unsaved_bytes = self.unsaved_bytes.saturating_sub(record.encoded_len() as u64);
+            }
+            Place::Stored(segment, entry) => {
+                if let Some(state) = self.segments.get_mut(&segment.number) {
+                    state.clear(*entry);
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// After a checkpoint: the record of `row`, if it is still the one that was written, is now at `to`. If it
+    /// was replaced or deleted meanwhile, the copy at `to` is dead.
+    pub fn move_record(&mut self, row: Row, from: &Place, to: Place) {
+        match self.rows.get(row) {
+            Some(slot) if slot.place.is(from) => {
+                let moved = Slot { place: to, ..slot.clone() };
+                self.rows.set(row, Some(moved));
+                self.forget_place(row, from);
+            }
+            _ => self.forget_place(row, &to),
+        }
+    }
+}

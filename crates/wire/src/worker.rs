@@ -1,0 +1,321 @@
+//! The worker's contract: writes to and reads from one shard.
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use vectron_base::Fault;
+use vectron_base::filter::Filter;
+use vectron_base::ids::{Incarnation, ShardId};
+
+/// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
+/// `not_found`, under a later epoch `unavailable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The shard.
+    pub shard: ShardId,
+    /// The life of the collection that the caller means.
+    pub incarnation: Incarnation,
+    /// Epoch of the shard in the caller's map.
+    pub epoch: u64,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadLevel {
+    /// Everything acknowledged before the read began.
+    Linearizable,
+    /// Some committed prefix.
+    Eventual,
+    /// Everything acknowledged more than this many milliseconds ago.
+    Bounded(u64),
+    /// At least this applied index.
+    Session(u64),
+}
+
+/// What a read delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The state that was read, as the index of the last entry applied to it.
+    pub applied_index: u64,
+    /// Everything acknowledged longer ago than this was in that state, in milliseconds. Zero for
+    /// linearizable reads.
+    pub staleness_ms: u64,
+}
+
+/// A read's answer with what was delivered.
+#[derive(Clone, Debug)]
+pub struct ShardRead<T> {
+    /// The answer.
+    pub value: T,
+    /// At which state.
+    pub delivered: Delivered,
+}
+
+/// Which parts of a point to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Include {
+    /// The JSON payload.
+    pub payload: bool,
+    /// The vector, as it was written.
+    pub vector: bool,
+}
+
+/// A point as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointRecord {
+    /// Its id.
+    pub id: String,
+    /// Log index of its last change.
+    pub version: u64,
+    /// The vector, if asked for.
+    pub vector: Option<Vec<f32>>,
+    /// The JSON object text, if asked for.
+    pub payload: Option<String>,
+}
+
+/// One point to write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpsertPoint {
+    /// A valid point id.
+    pub id: String,
+    /// Finite numbers, as many as the collection's dimension.
+    pub vector: Vec<f32>,
+    /// A valid JSON object as text.
+    pub payload: String,
+    /// Write only over this version; 0 = must not exist.
+    pub if_version: Option<u64>,
+}
+
+/// What to write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WriteOperation {
+    /// Insert or replace.
+    Upsert(Vec<UpsertPoint>),
+    /// Delete these ids.
+    DeleteIds(Vec<String>),
+    /// Delete every point that passes.
+    DeleteFilter(Filter),
+}
+
+/// A caller's promise that equal keys mean the same write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Chosen by the caller.
+    pub key: String,
+    /// Hash of the whole request, so that another body under the same key is refused.
+    pub body_hash: u64,
+}
+
+/// A write to one shard: validated by the gateway, atomic.
+#[derive(Clone, Debug)]
+pub struct ShardWrite {
+    /// Where.
+    pub target: Target,
+    /// For safe retries.
+    pub idempotency: Option<IdempotencyKey>,
+    /// What.
+    pub operation: WriteOperation,
+    /// How long the caller waits; afterwards the outcome is unknown.
+    pub timeout_ms: u64,
+}
+
+/// What became of one item of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemOutcome {
+    /// Written or deleted.
+    Applied,
+    /// Asked to delete what was not there.
+    Missing,
+    /// `if_version` did not hold; the version found, 0 when the point is not there.
+    VersionMismatch(u64),
+}
+
+/// A durable, applied write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardWritten {
+    /// Log index; the version of every point written.
+    pub version: u64,
+    /// One for each point or id, in order; empty for a delete by filter.
+    pub items: Vec<ItemOutcome>,
+    /// Points deleted.
+    pub deleted: u64,
+    /// The result of an earlier call with the same idempotency key.
+    pub replayed: bool,
+}
+
+/// A read of points by id.
+#[derive(Clone, Debug)]
+pub struct ShardGet {
+    /// Where.
+    pub target: Target,
+    /// How fresh.
+    pub read: ReadLevel,
+    /// Which.
+    pub ids: Vec<String>,
+    /// What of them.
+    pub include: Include,
+    /// How long the caller waits.
+    pub timeout_ms: u64,
+}
+
+/// A nearest-neighbour search in one shard.
+#[derive(Clone, Debug)]
+pub struct ShardSearch {
+    /// Where.
+    pub target: Target,
+    /// How fresh.
+    pub read: ReadLevel,
+    /// The query, as many finite numbers as the collection's dimension. Shared between shards.
+    pub vector: Arc<[f32]>,
+    /// How many hits at most.
+    pub top_k: usize,
+    /// Only points that pass.
+    pub filter: Option<Arc<Filter>>,
+    /// Only hits with at least this score.
+    pub score_threshold: Option<f32>,
+    /// Scan everything.
+    pub exact: bool,
+    /// Candidates to keep, in place of `recall_target`.
+    pub ef: Option<u32>,
+    /// Share of the true neighbours to find.
+    pub recall_target: f32,
+    /// What of the hits.
+    pub include: Include,
+    /// How long the caller waits.
+    pub timeout_ms: u64,
+}
+
+/// One hit. Higher scores are better for every distance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The point.
+    pub point: PointRecord,
+    /// Its score.
+    pub score: f32,
+}
+
+/// How long one stage of a read took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// What was done.
+    pub name: &'static str,
+    /// Microseconds.
+    pub us: u64,
+}
+
+/// How a shard found its hits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchTrace {
+    /// The plan's name.
+    pub plan: &'static str,
+    /// Candidates kept.
+    pub ef: u32,
+    /// Live points in the shard.
+    pub rows_live: u64,
+    /// Points that pass the filter, if there is one.
+    pub filter_matched: Option<u64>,
+    /// Distances computed.
+    pub distances: u64,
+    /// Graph vertices expanded.
+    pub hops: u64,
+    /// Points scanned exactly because the graph does not hold them yet.
+    pub tail_scanned: u64,
+    /// Where the time went, in order.
+    pub stages: Vec<Stage>,
+}
+
+/// A shard's hits, best first, ties by id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShardHits {
+    /// The hits.
+    pub hits: Vec<Hit>,
+    /// How they were found.
+    pub trace: SearchTrace,
+}
+
+/// A page of points in id order.
+#[derive(Clone, Debug)]
+pub struct ShardScroll {
+    /// Where.
+    pub target: Target,
+    /// How fresh.
+    pub read: ReadLevel,
+    /// Only points that pass.
+    pub filter: Option<Arc<Filter>>,
+    /// Only ids after this one.
+    pub after: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+    /// What of them.
+    pub include: Include,
+    /// How long the caller waits.
+    pub timeout_ms: u64,
+}
+
+/// A page and whether more follow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShardPage {
+    /// The points, in id order.
+    pub points: Vec<PointRecord>,
+    /// Whether the shard has more after them.
+    pub more: bool,
+}
+
+/// An exact count.
+#[derive(Clone, Debug)]
+pub struct ShardCount {
+    /// Where.
+    pub target: Target,
+    /// How fresh.
+    pub read: ReadLevel,
+    /// Only points that pass.
+    pub filter: Option<Arc<Filter>>,
+    /// How long the caller waits.
+    pub timeout_ms: u64,
+}
+
+/// Figures of one shard replica, as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardStatus {
+    /// Live points.
+    pub points: u64,
+    /// Points that the graph does not hold yet.
+    pub index_lag: u64,
+    /// Deleted rows that the graph still passes through.
+    pub tombstones: u64,
+    /// On disk, without the shared journal.
+    pub disk_bytes: u64,
+    /// In memory.
+    pub memory_bytes: u64,
+    /// Last entry applied.
+    pub applied_index: u64,
+    /// Last entry that the checkpoint covers.
+    pub durable_index: u64,
+    /// Whether this replica leads its shard.
+    pub leads: bool,
+    /// Damage found and repaired since the start, in words.
+    pub damage: Vec<String>,
+}
+
+/// What a gateway may ask of a worker. Every read states what it delivered; none is quietly weaker than
+/// asked. Faults carry the outcome: after `deadline_exceeded` on a write it is unknown.
+#[async_trait]
+pub trait Worker: Send + Sync {
+    /// Durable on a majority and applied when it returns.
+    async fn write(&self, request: ShardWrite) -> Result<ShardWritten, Fault>;
+    /// One entry for each id, in order; `None` when it is not there.
+    async fn get(&self, request: ShardGet) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault>;
+    /// Best first, ties by id.
+    async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault>;
+    /// In id order.
+    async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault>;
+    /// Exact.
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault>;
+    /// Figures, without any barrier.
+    async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
+}
+
+/// Where a gateway finds workers: the one in its own process, or connections by address.
+pub trait WorkerDirectory: Send + Sync {
+    /// The worker, if it can be reached at all.
+    fn worker(&self, id: vectron_base::ids::WorkerId) -> Option<Arc<dyn Worker>>;
+}

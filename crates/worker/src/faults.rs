@@ -1,0 +1,31 @@
+//! How failures of consensus and store look at the worker's edge.
+
+use vectron_base::ids::ShardId;
+use vectron_base::{Code, Fault, Outcome};
+use vectron_consensus::ProposeError;
+
+/// The fault of a failed proposal or barrier.
+pub fn of_propose(shard: ShardId, error: &ProposeError) -> Fault {
+    let (code, detail) = match error {
+        ProposeError::Overloaded => {
+            (Code::Overloaded, format!("shard {shard} has no room for more writes now; slow down and retry"))
+        }
+        ProposeError::TooLarge { limit } => {
+            (Code::TooLarge, format!("the batch is larger than the limit of {limit} bytes; split it"))
+        }
+        ProposeError::DiskFull => (Code::DiskFull, "the worker's disk is full; free space and retry".to_string()),
+        ProposeError::NotLeader { .. } => (Code::Unavailable, format!("shard {shard} is led by another replica")),
+        ProposeError::Unknown => {
+            (Code::Unavailable, format!("shard {shard} stopped before the outcome was known"))
+        }
+        _ => (Code::Unavailable, format!("shard {shard} cannot commit now")),
+    };
+    let fault = Fault::new(code, detail).with_outcome(error.outcome());
+    if code == Code::Overloaded { fault.retry_after(100) } else { fault }
+}
+
+/// The caller's time is up.
+pub fn late(shard: ShardId, outcome: Outcome) -> Fault {
+    Fault::new(Code::DeadlineExceeded, format!("shard {shard} did not answer within the deadline"))
+        .with_outcome(outcome)
+}

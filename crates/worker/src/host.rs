@@ -1,0 +1,347 @@
+//! The host: opens the shards that this worker holds, and keeps them in agreement with the catalog.
+
+use crate::hosted::{Hosted, ShardMachine};
+use crate::meta::{self, ShardMeta};
+use crate::tend;
+use crate::{WorkerEvent, WorkerKnobs, WorkerMetrics};
+use futures::future::select;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use vectron_base::clock::{Clock, Tick};
+use vectron_base::disk::{Disk, DiskError};
+use vectron_base::event;
+use vectron_base::ids::{ShardId, WorkerId};
+use vectron_base::pool::{Lane, Pool, compute, within};
+use vectron_consensus::{GroupConfig, Handle};
+use vectron_store as store;
+use vectron_wire::placement::{
+    CatalogView, Collection, CollectionState, Distance, Placement, Registration, ShardPhase, ShardReport,
+    WorkerReport,
+};
+
+/// What a host is made of.
+pub struct Parts {
+    /// Who and what this worker is.
+    pub registration: Registration,
+    /// Its disk.
+    pub disk: Arc<dyn Disk>,
+    /// Its replicated logs.
+    pub consensus: Handle,
+    /// Who assigns shards.
+    pub placement: Arc<dyn Placement>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Tasks and lanes.
+    pub pool: Arc<dyn Pool>,
+    /// Settings.
+    pub knobs: WorkerKnobs,
+    /// Settings of the shards' stores.
+    pub store_knobs: store::StoreKnobs,
+    /// Counters.
+    pub metrics: WorkerMetrics,
+}
+
+/// Why a worker cannot start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// How long a deletion waits for its entry in the log.
+const SEAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the host knows of a shard that it has been assigned.
+#[derive(Clone)]
+pub(crate) enum Slot {
+    Serving(Arc<Hosted>),
+    /// Cannot be opened; named in status and reports, and kept on disk for inspection.
+    Failed(Arc<str>),
+    Removed,
+}
+
+/// One worker.
+pub struct Host {
+    parts: Parts,
+    slots: RwLock<BTreeMap<ShardId, Slot>>,
+    started: Tick,
+    stopping: AtomicBool,
+    /// The catalog has been seen and followed at least once.
+    followed: AtomicBool,
+    report_now: Notify,
+}
+
+impl Host {
+    /// Opens every shard that is on the disk, then follows the catalog in the background.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, HostError> {
+        let host = Arc::new(Self {
+            started: parts.clock.now(),
+            parts,
+            slots: RwLock::default(),
+            stopping: AtomicBool::new(false),
+            followed: AtomicBool::new(false),
+            report_now: Notify::new(),
+        });
+        for shard in meta::present(host.disk())? {
+            match ShardMeta::load(host.disk(), shard) {
+                Ok(meta) => host.open(meta).await,
+                Err(error) => host.fail(shard, error.to_string()),
+            }
+        }
+        host.spawn_loop("worker assignments", |host| async move { host.follow().await });
+        host.spawn_loop("worker reports", |host| async move { host.report_loop().await });
+        host.spawn_loop("worker journal", |host| async move { tend::journal_loop(&host).await });
+        Ok(host)
+    }
+
+    /// Asks for a report at once, instead of at the next interval.
+    pub(crate) fn report_soon(&self) {
+        self.report_now.notify_one();
+    }
+
+    fn spawn_loop<F>(self: &Arc<Self>, name: &'static str, run: impl FnOnce(Arc<Self>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.parts.pool.spawn(name, Box::pin(run(self.clone())));
+    }
+
+    /// Stops background work and writes a last checkpoint of each shard, so that the next start is short.
+    pub async fn stop(self: &Arc<Self>) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.report_now.notify_waiters();
+        for hosted in self.serving() {
+            hosted.work.notify_waiters();
+            tend::checkpoint(self, &hosted).await;
+        }
+    }
+
+    /// The shard, if it is served here.
+    pub(crate) fn hosted(&self, shard: ShardId) -> Option<Slot> {
+        self.slots.read().get(&shard).cloned()
+    }
+
+    /// Every shard that is served here.
+    pub fn serving(&self) -> Vec<Arc<Hosted>> {
+        let slots = self.slots.read();
+        slots.values().filter_map(|s| if let Slot::Serving(h) = s { Some(h.clone()) } else { None }).collect()
+    }
+
+    async fn open(self: &Arc<Self>, meta: ShardMeta) {
+        let shard = meta.shard.shard;
+        match self.open_shard(meta).await {
+            Ok(hosted) => {
+                for what in hosted.shard.damage() {
+                    event::log(&WorkerEvent::DamageRepaired(shard, what));
+                }
+                event::log(&WorkerEvent::ShardOpened(shard));
+                self.slots.write().insert(shard, Slot::Serving(hosted.clone()));
+                let host = self.clone();
+                self.parts.pool.spawn("shard tending", Box::pin(async move { tend::run(&host, &hosted).await }));
+            }
+            Err(why) => self.fail(shard, why),
+        }
+    }
+
+    /// Opens the store and joins the shard's group.
+    async fn open_shard(&self, meta: ShardMeta) -> Result<Arc<Hosted>, String> {
+        let (disk, config) = (self.parts.disk.clone(), self.shard_config(&meta));
+        let directory = meta::data_directory(meta.shard.shard);
+        let opened =
+            compute(&self.parts.pool, Lane::Read, move || store::Shard::open(disk, &directory, config)).await;
+        let shard = opened.ok_or("the worker is stopping")?.map_err(|error| error.to_string())?;
+        let hosted = Arc::new(Hosted::new(meta, Arc::new(shard)));
+        let config = GroupConfig {
+            group: hosted.group(),
+            replica: hosted.meta.replica,
+            voters: hosted.meta.shard.replicas.iter().map(|r| r.replica).collect(),
+        };
+        let machine = Box::new(ShardMachine(hosted.shard.clone()));
+        self.parts.consensus.open_group(config, machine).await.map_err(|error| error.to_string())?;
+        Ok(hosted)
+    }
+
+    fn shard_config(&self, meta: &ShardMeta) -> store::ShardConfig {
+        let metric = match meta.spec.distance {
+            Distance::Cosine => store::Metric::Cosine,
+            Distance::Dot => store::Metric::Dot,
+            Distance::Euclidean => store::Metric::Euclidean,
+        };
+        let mut config = store::ShardConfig::new(meta.spec.dimension as usize, metric);
+        config.knobs = self.parts.store_knobs.clone();
+        config
+    }
+
+    fn fail(&self, shard: ShardId, why: String) {
+        event::log(&WorkerEvent::ShardFailed(shard, why.clone()));
+        self.slots.write().insert(shard, Slot::Failed(why.into()));
+    }
+
+    async fn follow(self: Arc<Self>) {
+        let mut known = 0;
+        let mut registered = false;
+        while !self.stopping() {
+            if !registered {
+                registered = self.parts.placement.register(self.parts.registration.clone()).await.is_ok();
+            }
+            match self.parts.placement.watch(known).await {
+                Ok(view) => {
+                    self.reconcile(&view).await;
+                    known = view.epoch;
+                    self.followed.store(true, Ordering::SeqCst);
+                }
+                // The driver may be away; what is held here is served meanwhile.
+                Err(_) => self.parts.pool.sleep(Duration::from_millis(self.parts.knobs.report_interval_ms)).await,
+            }
+        }
+    }
+
+    async fn reconcile(self: &Arc<Self>, view: &CatalogView) {
+        for collection in &view.collections {
+            for shard in &collection.shards {
+                let mine = shard.replicas.iter().find(|r| r.worker == self.parts.registration.worker);
+                let Some(replica) = mine else { continue };
+                let meta = ShardMeta::new(collection, shard, replica.replica);
+                match collection.state {
+                    CollectionState::Live => self.take_up(meta).await,
+                    CollectionState::Deleting => self.give_up(collection, shard.shard).await,
+                }
+            }
+        }
+        self.report().await;
+    }
+
+    async fn take_up(self: &Arc<Self>, meta: ShardMeta) {
+        if self.hosted(meta.shard.shard).is_some() {
+            return;
+        }
+        match meta.save(self.disk()) {
+            Ok(()) => self.open(meta).await,
+            Err(error) => self.fail(meta.shard.shard, error.to_string()),
+        }
+    }
+
+    /// Seals at once, says so, then removes the group and the data.
+    async fn give_up(self: &Arc<Self>, collection: &Collection, shard: ShardId) {
+        match self.hosted(shard) {
+            Some(Slot::Removed) => return,
+            Some(Slot::Serving(hosted)) if hosted.meta.incarnation == collection.incarnation => {
+                hosted.seal();
+                hosted.work.notify_waiters();
+                self.seal_in_log(&hosted).await;
+            }
+            _ => {}
+        }
+        self.report().await;
+        let removed = self.parts.consensus.remove_group(shard.group()).await.is_ok()
+            && self.parts.disk.remove_dir(&meta::directory(shard)).is_ok()
+            && self.parts.disk.sync_dir("shards").is_ok();
+        if removed {
+            self.slots.write().insert(shard, Slot::Removed);
+            event::log(&WorkerEvent::ShardRemoved(shard));
+        }
+    }
+
+    /// Puts the end into the log as well, so that no replica that replays it ever serves again. The local
+    /// seal holds in any case; a group that cannot commit any more is removed without it.
+    async fn seal_in_log(&self, hosted: &Hosted) {
+        let command = store::Command {
+            log_time_ms: self.parts.clock.wall_ms(),
+            idempotency: None,
+            operation: store::Operation::Seal,
+        };
+        let sealed = self.parts.consensus.propose_reserved(hosted.group(), command.encode());
+        within(&self.parts.pool, SEAL_PATIENCE, sealed).await;
+    }
+
+    async fn report_loop(self: Arc<Self>) {
+        while !self.stopping() {
+            self.report().await;
+            let pause = self.parts.pool.sleep(Duration::from_millis(self.parts.knobs.report_interval_ms));
+            select(Box::pin(self.report_now.notified()), pause).await;
+        }
+    }
+
+    /// Tells the placement driver how every shard is.
+    pub(crate) async fn report(&self) {
+        let slots: Vec<(ShardId, Slot)> = self.slots.read().iter().map(|(s, slot)| (*s, slot.clone())).collect();
+        let shards: Vec<ShardReport> = slots.iter().filter_map(|(shard, slot)| shard_report(*shard, slot)).collect();
+        let disk_free_bytes = self.parts.disk.space().map_or(0, |space| space.free);
+        let metrics = &self.parts.metrics;
+        metrics.shards.set(shards.iter().filter(|s| s.phase == ShardPhase::Ready).count() as i64);
+        metrics.points.set(shards.iter().map(|s| s.points).sum::<u64>() as i64);
+        metrics.index_lag.set(shards.iter().map(|s| s.index_lag).sum::<u64>() as i64);
+        metrics.disk_free.set(disk_free_bytes as i64);
+        let report = WorkerReport { worker: self.parts.registration.worker, disk_free_bytes, shards };
+        // A lost report is followed by the next one.
+        let _ = self.parts.placement.report(report).await;
+    }
+
+    /// Whether every shard found at the start and every shard assigned since can serve.
+    pub fn ready(&self) -> bool {
+        self.followed.load(Ordering::SeqCst) && self.serving().iter().all(|h| h.sealed() || h.proof().is_some())
+    }
+
+    /// Whether the host is going down.
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// This worker's id.
+    pub fn worker(&self) -> WorkerId {
+        self.parts.registration.worker
+    }
+
+    pub(crate) fn consensus(&self) -> &Handle {
+        &self.parts.consensus
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.parts.clock
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<dyn Pool> {
+        &self.parts.pool
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.parts.disk
+    }
+
+    pub(crate) fn knobs(&self) -> &WorkerKnobs {
+        &self.parts.knobs
+    }
+
+    pub(crate) fn metrics(&self) -> &WorkerMetrics {
+        &self.parts.metrics
+    }
+
+    pub(crate) fn started(&self) -> Tick {
+        self.started
+    }
+}
+
+/// What to report of a shard; nothing until it has proved that it can commit.
+fn shard_report(shard: ShardId, slot: &Slot) -> Option<ShardReport> {
+    let empty = |phase| ShardReport { shard, phase, points: 0, disk_bytes: 0, index_lag: 0 };
+    match slot {
+        Slot::Removed => Some(empty(ShardPhase::Removed)),
+        Slot::Failed(_) => Some(empty(ShardPhase::Failed)),
+        Slot::Serving(hosted) if hosted.sealed() => Some(empty(ShardPhase::Sealed)),
+        Slot::Serving(hosted) => hosted.proof().map(|_| {
+            let stats = hosted.shard.stats();
+            ShardReport {
+                shard,
+                phase: ShardPhase::Ready,
+                points: stats.points,
+                disk_bytes: stats.disk_bytes,
+                index_lag: stats.pending,
+            }
+        }),
+    }
+}

@@ -1,0 +1,100 @@
+//! One shard replica that this worker holds.
+
+use crate::meta::ShardMeta;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
+use vectron_base::clock::Tick;
+use vectron_base::ids::{GroupId, ShardId};
+use vectron_base::{Code, Fault};
+use vectron_consensus::Machine;
+use vectron_store::{Outcome, Shard};
+use vectron_wire::worker::Target;
+
+/// A shard replica with what serving it needs.
+pub struct Hosted {
+    /// Identity and configuration.
+    pub meta: ShardMeta,
+    /// The state.
+    pub shard: Arc<Shard>,
+    /// Wakes the background loop.
+    pub work: Notify,
+    /// The collection is deleted; nothing may be read or written any more.
+    sealed: AtomicBool,
+    /// The last moment at which the shard proved to hold everything acknowledged until then.
+    proof: Mutex<Option<Tick>>,
+}
+
+impl Hosted {
+    /// A replica around an open shard.
+    pub fn new(meta: ShardMeta, shard: Arc<Shard>) -> Self {
+        let sealed = AtomicBool::new(shard.sealed());
+        Self { meta, shard, work: Notify::new(), sealed, proof: Mutex::new(None) }
+    }
+
+    /// The shard's id.
+    pub fn id(&self) -> ShardId {
+        self.meta.shard.shard
+    }
+
+    /// The shard's replicated log.
+    pub fn group(&self) -> GroupId {
+        self.id().group()
+    }
+
+    /// Refuses callers that mean another life of the collection or an older map.
+    pub fn fence(&self, target: &Target) -> Result<(), Fault> {
+        if self.sealed() || target.incarnation != self.meta.incarnation {
+            return Err(gone());
+        }
+        if target.epoch != self.meta.shard.epoch {
+            return Err(Fault::new(Code::Unavailable, format!("shard {} has another epoch", self.id())));
+        }
+        Ok(())
+    }
+
+    /// Whether the collection is deleted.
+    pub fn sealed(&self) -> bool {
+        self.sealed.load(Ordering::SeqCst)
+    }
+
+    /// Stops all reads and writes for good.
+    pub fn seal(&self) {
+        self.sealed.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that everything acknowledged before `at` is applied here.
+    pub fn prove(&self, at: Tick) {
+        let mut proof = self.proof.lock();
+        *proof = Some(proof.map_or(at, |known| known.max(at)));
+    }
+
+    /// The last proof.
+    pub fn proof(&self) -> Option<Tick> {
+        *self.proof.lock()
+    }
+}
+
+/// What a caller hears of a collection that is deleted.
+pub fn gone() -> Fault {
+    Fault::new(Code::NotFound, "the collection does not exist any more")
+}
+
+/// The shard as its group drives it.
+pub struct ShardMachine(pub Arc<Shard>);
+
+impl Machine for ShardMachine {
+    fn durable_index(&self) -> u64 {
+        self.0.durable_index()
+    }
+    fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
+        let reply = self.0.apply(index, command);
+        // Damaged local data is no replicated result: this replica must not go on as if it had applied the
+        // entry. Unwinding is how a machine asks to be quarantined; other groups are not touched.
+        if let Ok(Outcome::Damaged(what)) = Outcome::decode(&reply) {
+            std::panic::resume_unwind(Box::new(what));
+        }
+        reply
+    }
+}

@@ -1,0 +1,98 @@
+//! What a shard's directory says of itself, so that a worker can serve it without asking anybody.
+//!
+//! `shards/<shard>/meta`: one header line `vectron-shard <format> <crc32 of the rest, 8 hex digits>`, then JSON.
+
+use serde::{Deserialize, Serialize};
+use vectron_base::disk::{Disk, DiskError, replace_file};
+use vectron_base::ids::{Incarnation, ReplicaId, ShardId};
+use vectron_wire::placement::{Collection, CollectionSpec, Shard};
+
+const FORMAT: u32 = 1;
+
+/// Identity and configuration of one replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardMeta {
+    /// The collection's configuration.
+    pub spec: CollectionSpec,
+    /// The life of the collection's name.
+    pub incarnation: Incarnation,
+    /// The shard with its replicas.
+    pub shard: Shard,
+    /// Which replica this directory is.
+    pub replica: ReplicaId,
+}
+
+/// Why a shard's meta file could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetaError {
+    /// The file is damaged.
+    #[error("its meta file is damaged")]
+    Damaged,
+    /// Written by a newer binary.
+    #[error("its meta file has format {0}, this binary knows {FORMAT}")]
+    Format(u32),
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Directory of a shard.
+pub fn directory(shard: ShardId) -> String {
+    format!("shards/{shard}")
+}
+
+/// Directory of a shard's records and graph.
+pub fn data_directory(shard: ShardId) -> String {
+    format!("shards/{shard}/data")
+}
+
+impl ShardMeta {
+    /// The meta of one replica as the catalog assigns it.
+    pub fn new(collection: &Collection, shard: &Shard, replica: ReplicaId) -> Self {
+        Self { spec: collection.spec.clone(), incarnation: collection.incarnation, shard: shard.clone(), replica }
+    }
+
+    /// Writes the file; durable on return.
+    pub fn save(&self, disk: &dyn Disk) -> Result<(), MetaError> {
+        let body = serde_json::to_string(self).map_err(|_| MetaError::Damaged)?;
+        let text = format!("vectron-shard {FORMAT} {:08x}\n{body}", crc32fast::hash(body.as_bytes()));
+        disk.create_dir(&directory(self.shard.shard))?;
+        replace_file(disk, &path(self.shard.shard), text.as_bytes())?;
+        Ok(())
+    }
+
+    /// Reads and checks the file.
+    pub fn load(disk: &dyn Disk, shard: ShardId) -> Result<Self, MetaError> {
+        let text = String::from_utf8(disk.read(&path(shard))?).map_err(|_| MetaError::Damaged)?;
+        let (header, body) = text.split_once('\n').ok_or(MetaError::Damaged)?;
+        let words: Vec<&str> = header.split(' ').collect();
+        let ["vectron-shard", format, crc] = words[..] else { return Err(MetaError::Damaged) };
+        if u32::from_str_radix(crc, 16) != Ok(crc32fast::hash(body.as_bytes())) {
+            return Err(MetaError::Damaged);
+        }
+        match format.parse::<u32>() {
+            Ok(FORMAT) => serde_json::from_str(body).map_err(|_| MetaError::Damaged),
+            Ok(other) => Err(MetaError::Format(other)),
+            Err(_) => Err(MetaError::Damaged),
+        }
+    }
+}
+
+fn path(shard: ShardId) -> String {
+    format!("{}/meta", directory(shard))
+}
+
+/// Shards that have a meta file, in order of id. A directory without one is a creation that a crash cut
+/// short: nothing was ever acknowledged from it.
+pub fn present(disk: &dyn Disk) -> Result<Vec<ShardId>, DiskError> {
+    let mut shards = Vec::new();
+    for name in disk.list("shards")? {
+        if let Ok(number) = name.parse()
+            && disk.exists(&path(ShardId(number)))?
+        {
+            shards.push(ShardId(number));
+        }
+    }
+    shards.sort();
+    Ok(shards)
+}

@@ -1,0 +1,218 @@
+//! Reads: the barrier that the level needs, then a look at the shard.
+
+use crate::faults::{late, of_propose};
+use crate::host::Host;
+use crate::hosted::{Hosted, gone};
+use std::sync::Arc;
+use std::time::Duration;
+use vectron_base::clock::Tick;
+use vectron_base::pool::{Lane, compute, within};
+use vectron_base::{Code, Fault, Outcome};
+use vectron_store as store;
+use vectron_wire::worker::{
+    Delivered, Hit, Include, PointRecord, ReadLevel, SearchTrace, ShardCount, ShardGet, ShardHits, ShardPage,
+    ShardRead, ShardScroll, ShardSearch, Stage,
+};
+
+/// How fresh the state is that a read may look at now.
+pub struct Admitted {
+    /// Everything acknowledged before this moment is applied; `None` for an eventual read of a replica that
+    /// has not proved anything yet.
+    proof: Option<Tick>,
+    strict: bool,
+    /// How long the read waited for it, in microseconds.
+    waited_us: u64,
+}
+
+/// Waits until the shard may be read at `level`.
+pub async fn admit(host: &Host, hosted: &Hosted, level: ReadLevel, timeout_ms: u64) -> Result<Admitted, Fault> {
+    let begun = host.clock().now();
+    let limit = Duration::from_millis(timeout_ms);
+    let proof = match level {
+        ReadLevel::Linearizable => Some(barrier(host, hosted, limit).await?),
+        ReadLevel::Eventual => hosted.proof(),
+        ReadLevel::Bounded(max_ms) => {
+            let fresh = hosted.proof().filter(|at| begun.since(*at) <= Duration::from_millis(max_ms));
+            match fresh {
+                Some(at) => Some(at),
+                None => Some(bounded_barrier(host, hosted, limit, max_ms).await?),
+            }
+        }
+        ReadLevel::Session(index) => {
+            let reached = host.consensus().applied(hosted.group(), index);
+            within(host.pool(), limit, reached)
+                .await
+                .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
+                .map_err(|error| of_propose(hosted.id(), &error))?;
+            hosted.proof()
+        }
+    };
+    let waited = host.clock().now().since(begun);
+    Ok(Admitted {
+        proof,
+        strict: level == ReadLevel::Linearizable,
+        waited_us: u64::try_from(waited.as_micros()).unwrap_or(u64::MAX),
+    })
+}
+
+async fn barrier(host: &Host, hosted: &Hosted, limit: Duration) -> Result<Tick, Fault> {
+    let begun = host.clock().now();
+    within(host.pool(), limit, host.consensus().barrier(hosted.group()))
+        .await
+        .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
+        .map_err(|error| of_propose(hosted.id(), &error).with_outcome(Outcome::NotApplied))?;
+    hosted.prove(begun);
+    host.metrics().barrier.observe(host.clock().now().since(begun).as_secs_f64());
+    Ok(begun)
+}
+
+/// A bound that cannot be met is refused with the lag that there is.
+async fn bounded_barrier(host: &Host, hosted: &Hosted, limit: Duration, max_ms: u64) -> Result<Tick, Fault> {
+    barrier(host, hosted, limit).await.map_err(|fault| {
+        let lag = hosted.proof().map(|at| host.clock().now().since(at).as_millis());
+        let lag = lag.map_or_else(|| "unknown".to_string(), |ms| format!("{ms} ms"));
+        let detail = format!(
+            "shard {} cannot prove to be within {max_ms} ms: its lag is {lag} ({})",
+            hosted.id(),
+            fault.detail
+        );
+        Fault::new(Code::StalenessUnmet, detail)
+    })
+}
+
+impl Admitted {
+    /// What a read that saw `applied_index` delivered. A replica that has proved nothing since it was opened
+    /// reports the time since then.
+    fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
+        let age = host.clock().now().since(self.proof.unwrap_or(host.started()));
+        let staleness_ms = if self.strict { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) };
+        Delivered { applied_index, staleness_ms }
+    }
+}
+
+fn include(include: Include) -> store::Include {
+    store::Include { payload: include.payload, vector: include.vector }
+}
+
+fn record(point: store::Point) -> PointRecord {
+    PointRecord { id: point.id, version: point.version, vector: point.vector, payload: point.payload }
+}
+
+/// What a read that meets a damaged record says: damage is named, never served.
+fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
+    match refusal {
+        store::Refusal::Sealed => gone(),
+        other => Fault::new(Code::Unavailable, format!("shard {}: {other}", hosted.id())),
+    }
+}
+
+/// Points by id.
+pub async fn get(
+    host: &Host,
+    hosted: &Hosted,
+    request: ShardGet,
+) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
+    let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
+    let read = hosted.shard.get(&request.ids, include(request.include)).map_err(|r| refused(hosted, &r))?;
+    let value = read.value.into_iter().map(|point| point.map(record)).collect();
+    Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
+}
+
+/// The nearest points.
+pub async fn search(
+    host: &Host,
+    hosted: &Arc<Hosted>,
+    request: ShardSearch,
+) -> Result<ShardRead<ShardHits>, Fault> {
+    let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
+    let queued = host.clock().now();
+    let (clock, shard) = (host.clock().clone(), hosted.shard.clone());
+    let query = store::SearchQuery {
+        vector: request.vector.to_vec(),
+        top_k: request.top_k,
+        filter: request.filter.as_deref().cloned(),
+        score_threshold: request.score_threshold,
+        exact: request.exact,
+        ef: request.ef.map(|ef| ef as usize),
+        recall_target: request.recall_target,
+        include: include(request.include),
+    };
+    let limit = Duration::from_millis(request.timeout_ms);
+    let job = compute(host.pool(), Lane::Read, move || {
+        let started = clock.now();
+        let result = shard.search(&query);
+        (result, started)
+    });
+    let (result, started) = within(host.pool(), limit, job)
+        .await
+        .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
+        .ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?;
+    let result = result.map_err(|refusal| refused(hosted, &refusal))?;
+    host.metrics().search.observe(host.clock().now().since(started).as_secs_f64());
+    let queue_us = u64::try_from(started.since(queued).as_micros()).unwrap_or(u64::MAX);
+    let search_us = u64::try_from(host.clock().now().since(started).as_micros()).unwrap_or(u64::MAX);
+    let trace = trace(&result.explain, admitted.waited_us, queue_us, search_us);
+    let hits = result.hits.into_iter().map(|hit| Hit {
+        score: hit.score,
+        point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },
+    });
+    let value = ShardHits { hits: hits.collect(), trace };
+    Ok(ShardRead { value, delivered: admitted.delivered(host, result.applied_index) })
+}
+
+fn trace(explain: &store::SearchTrace, barrier_us: u64, queue_us: u64, search_us: u64) -> SearchTrace {
+    let stage = |name, us| Stage { name, us };
+    SearchTrace {
+        plan: explain.plan,
+        ef: u32::try_from(explain.ef).unwrap_or(u32::MAX),
+        rows_live: explain.rows_live,
+        filter_matched: explain.filter_matched,
+        distances: explain.distances,
+        hops: explain.hops,
+        tail_scanned: explain.tail_scanned,
+        stages: vec![
+            stage("barrier", barrier_us),
+            stage("queue", queue_us),
+            stage("search", search_us),
+        ],
+    }
+}
+
+/// A page in id order.
+pub async fn scroll(
+    host: &Host,
+    hosted: &Hosted,
+    request: ShardScroll,
+) -> Result<ShardRead<ShardPage>, Fault> {
+    let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
+    let shard = hosted.shard.clone();
+    let job = compute(host.pool(), Lane::Read, move || {
+        shard.scroll(
+            request.filter.as_deref(),
+            request.after.as_deref(),
+            request.limit,
+            include(request.include),
+        )
+    });
+    let read = within(host.pool(), Duration::from_millis(request.timeout_ms), job)
+        .await
+        .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
+        .ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?
+        .map_err(|r| refused(hosted, &r))?;
+    let points = read.value.points.into_iter().map(record).collect();
+    let value = ShardPage { points, more: read.value.more };
+    Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
+}
+
+/// An exact count.
+pub async fn count(host: &Host, hosted: &Hosted, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+    let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
+    let shard = hosted.shard.clone();
+    let job = compute(host.pool(), Lane::Read, move || shard.count(request.filter.as_deref()));
+    let read = within(host.pool(), Duration::from_millis(request.timeout_ms), job)
+        .await
+        .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
+        .ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?
+        .map_err(|r| refused(hosted, &r))?;
+    Ok(ShardRead { value: read.value, delivered: admitted.delivered(host, read.applied_index) })
+}

@@ -1,0 +1,81 @@
+//! The worker's contract, on top of the host.
+
+use crate::host::{Host, Slot};
+use crate::hosted::{Hosted, gone};
+use crate::{read, write};
+use async_trait::async_trait;
+use std::sync::Arc;
+use vectron_base::{Code, Fault};
+use vectron_consensus::Role;
+use vectron_wire::worker::{
+    PointRecord, ShardCount, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus,
+    ShardWrite, ShardWritten, Target, Worker,
+};
+
+impl Host {
+    /// The shard that a caller means, if this worker may serve it.
+    fn serve(&self, target: &Target) -> Result<Arc<Hosted>, Fault> {
+        match self.hosted(target.shard) {
+            Some(Slot::Serving(hosted)) => hosted.fence(target).map(|()| hosted),
+            Some(Slot::Removed) => Err(gone()),
+            Some(Slot::Failed(why)) => {
+                Err(Fault::new(Code::Unavailable, format!("shard {} is set aside: {why}", target.shard)))
+            }
+            None => {
+                let detail = format!("shard {} is not held by worker {}", target.shard, self.worker());
+                Err(Fault::new(Code::Unavailable, detail).retry_after(100))
+            }
+        }
+    }
+}
+
+/// An answer that was being made while the collection was deleted is not given: after the delete has been
+/// acknowledged no read succeeds.
+fn still_there<T>(hosted: &Hosted, answer: T) -> Result<T, Fault> {
+    if hosted.sealed() { Err(gone()) } else { Ok(answer) }
+}
+
+#[async_trait]
+impl Worker for Host {
+    async fn write(&self, request: ShardWrite) -> Result<ShardWritten, Fault> {
+        let hosted = self.serve(&request.target)?;
+        write::write(self, &hosted, request).await
+    }
+
+    async fn get(&self, request: ShardGet) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
+        let hosted = self.serve(&request.target)?;
+        still_there(&hosted, read::get(self, &hosted, request).await?)
+    }
+
+    async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
+        let hosted = self.serve(&request.target)?;
+        still_there(&hosted, read::search(self, &hosted, request).await?)
+    }
+
+    async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
+        let hosted = self.serve(&request.target)?;
+        still_there(&hosted, read::scroll(self, &hosted, request).await?)
+    }
+
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+        let hosted = self.serve(&request.target)?;
+        still_there(&hosted, read::count(self, &hosted, request).await?)
+    }
+
+    async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
+        let hosted = self.serve(&target)?;
+        let stats = hosted.shard.stats();
+        let group = self.consensus().status(hosted.group());
+        Ok(ShardStatus {
+            points: stats.points,
+            index_lag: stats.pending,
+            tombstones: stats.tombstones,
+            disk_bytes: stats.disk_bytes,
+            memory_bytes: stats.memory_bytes,
+            applied_index: hosted.shard.applied_index(),
+            durable_index: hosted.shard.durable_index(),
+            leads: group.is_some_and(|g| g.role == Role::Leader),
+            damage: hosted.shard.damage(),
+        })
+    }
+}

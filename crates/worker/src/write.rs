@@ -1,0 +1,104 @@
+//! Writes: admit, encode, replicate, decode.
+
+use crate::faults::{late, of_propose};
+use crate::host::Host;
+use crate::hosted::{Hosted, gone};
+use std::time::Duration;
+use vectron_base::pool::within;
+use vectron_base::{Code, Fault, Outcome as Effect};
+use vectron_store as store;
+use vectron_wire::worker::{ItemOutcome, ShardWrite, ShardWritten, WriteOperation};
+
+/// Carries one write out; durable on a majority and applied when it returns.
+pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<ShardWritten, Fault> {
+    let frees = !matches!(request.operation, WriteOperation::Upsert(_));
+    if !frees {
+        admit(host, hosted)?;
+    }
+    let begun = host.clock().now();
+    let command = store::Command {
+        log_time_ms: host.clock().wall_ms(),
+        idempotency: request
+            .idempotency
+            .map(|i| store::Idempotency { key: i.key, body_hash: i.body_hash }),
+        operation: operation(request.operation),
+    };
+    let consensus = host.consensus();
+    let (group, bytes) = (hosted.group(), command.encode());
+    let proposed = async {
+        if frees { consensus.propose_reserved(group, bytes).await } else { consensus.propose(group, bytes).await }
+    };
+    let applied = within(host.pool(), Duration::from_millis(request.timeout_ms), proposed)
+        .await
+        .ok_or_else(|| late(hosted.id(), Effect::Unknown))?
+        .map_err(|error| of_propose(hosted.id(), &error))?;
+    hosted.prove(begun);
+    hosted.work.notify_one();
+    host.metrics().write.observe(host.clock().now().since(begun).as_secs_f64());
+    answer(&applied.reply)
+}
+
+/// Refuses growth that the disk or the graph cannot keep up with, before anything is proposed.
+fn admit(host: &Host, hosted: &Hosted) -> Result<(), Fault> {
+    let waiting = hosted.shard.stats().pending;
+    if waiting >= host.knobs().tail_points_max {
+        let detail = format!("{waiting} points of shard {} wait to be indexed; retry later", hosted.id());
+        return Err(Fault::new(Code::Overloaded, detail).retry_after(500));
+    }
+    let limit = host.knobs().disk_full_percent;
+    if let Ok(space) = host.disk().space()
+        && space.used_percent() >= limit
+    {
+        let detail = format!(
+            "worker {} has used {} % of its disk, upserts stop at {limit} %; delete points or add space",
+            host.worker(),
+            space.used_percent()
+        );
+        return Err(Fault::new(Code::DiskFull, detail));
+    }
+    Ok(())
+}
+
+fn operation(operation: WriteOperation) -> store::Operation {
+    match operation {
+        WriteOperation::Upsert(points) => store::Operation::Upsert(
+            points
+                .into_iter()
+                .map(|p| store::UpsertPoint {
+                    id: p.id,
+                    vector: p.vector,
+                    payload: p.payload,
+                    if_version: p.if_version,
+                })
+                .collect(),
+        ),
+        WriteOperation::DeleteIds(ids) => store::Operation::Delete(
+            ids.into_iter().map(|id| store::DeleteItem { id, if_version: None }).collect(),
+        ),
+        WriteOperation::DeleteFilter(filter) => store::Operation::DeleteByFilter(filter.to_text()),
+    }
+}
+
+fn answer(reply: &[u8]) -> Result<ShardWritten, Fault> {
+    match store::Outcome::decode(reply) {
+        Ok(store::Outcome::Written { version, items, deleted, replayed }) => {
+            let items = items.into_iter().map(|item| match item {
+                store::ItemOutcome::Applied => ItemOutcome::Applied,
+                store::ItemOutcome::Missing => ItemOutcome::Missing,
+                store::ItemOutcome::VersionMismatch { current } => ItemOutcome::VersionMismatch(current),
+            });
+            Ok(ShardWritten { version, items: items.collect(), deleted, replayed })
+        }
+        Ok(store::Outcome::KeyReused) => Err(Fault::on_field(
+            Code::IdempotencyKeyReused,
+            "idempotency_key",
+            "was used before with another body; choose a new key for a new write",
+        )),
+        Ok(store::Outcome::Sealed) => Err(gone()),
+        Ok(store::Outcome::Damaged(what)) => {
+            Err(Fault::new(Code::Unavailable, format!("the shard met damaged data and stopped: {what}")))
+        }
+        Ok(store::Outcome::Malformed(_)) => Err(Fault::internal("the shard refused the command's encoding")),
+        Err(_) => Err(Fault::internal("the shard's answer cannot be read").with_outcome(Effect::Unknown)),
+    }
+}
