@@ -65,6 +65,11 @@ impl Batch {
         self.records.is_empty()
     }
 
+    /// The groups that have records here.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = GroupId> + '_ {
+        self.groups.iter().copied()
+    }
+
     /// Whether a group has records here.
     pub(crate) fn touches(&self, group: GroupId) -> bool {
         self.groups.contains(&group)

@@ -9,6 +9,8 @@ use vectron_base::ids::GroupId;
 pub(crate) enum ConsensusEvent {
     /// The journal holds bytes that are not what was written.
     DamageFound { what: String },
+    /// The end of the journal was never synced and is cut off.
+    TailDropped { what: String },
     /// A replica serves nothing from now on.
     Quarantined { group: GroupId, reason: String },
     /// The journal takes nothing until a restart.
@@ -25,6 +27,7 @@ impl Event for ConsensusEvent {
     fn name(&self) -> &'static str {
         match self {
             ConsensusEvent::DamageFound { .. } => "consensus.damage_found",
+            ConsensusEvent::TailDropped { .. } => "consensus.tail_dropped",
             ConsensusEvent::Quarantined { .. } => "consensus.replica_quarantined",
             ConsensusEvent::JournalFailed { .. } => "consensus.journal_failed",
             ConsensusEvent::DiskFull => "consensus.disk_filled",
@@ -39,13 +42,16 @@ impl Event for ConsensusEvent {
             | ConsensusEvent::Quarantined { .. }
             | ConsensusEvent::JournalFailed { .. } => Severity::Error,
             ConsensusEvent::DiskFull => Severity::Warn,
-            ConsensusEvent::DiskFreed | ConsensusEvent::Elected { .. } => Severity::Info,
+            ConsensusEvent::TailDropped { .. }
+            | ConsensusEvent::DiskFreed
+            | ConsensusEvent::Elected { .. } => Severity::Info,
         }
     }
 
     fn message(&self) -> String {
         match self {
             ConsensusEvent::DamageFound { what } => format!("damage in the journal: {what}"),
+            ConsensusEvent::TailDropped { what } => format!("cut off the end of the journal: {what}"),
             ConsensusEvent::Quarantined { group, reason } => {
                 format!("group {group} is quarantined: {reason}")
             }

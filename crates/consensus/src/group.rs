@@ -1,5 +1,6 @@
 //! One hosted replica: its core, its machine, and everybody who waits for it.
 
+use crate::Machine;
 use crate::barrier::{Barriers, IndexReply};
 use crate::batch::{Batch, Record};
 use crate::core::{Core, Effects, Entry, EntryKind, Message, Role};
@@ -7,7 +8,6 @@ use crate::error::{GroupError, ProposeError};
 use crate::handle::{Applied, GroupReply, GroupStatus, ProposalReply};
 use crate::journal::State;
 use crate::metrics::ConsensusMetrics;
-use crate::Machine;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use vectron_base::ids::GroupId;
@@ -164,7 +164,7 @@ impl Group {
     }
 
     /// Gathers what the core wants done: records into the batch, messages into `out`.
-    pub(crate) fn collect(&mut self, batch: &mut Batch, out: &mut Vec<Message>) {
+    pub(crate) fn collect(&mut self, batch: &mut Batch, out: &mut Vec<Message>, metrics: &ConsensusMetrics) {
         self.barriers.begin(&mut self.core);
         let Some(effects) = self.core.collect() else { return };
         let Effects { number, vote, entries, mut committed, mut now, mut after_sync, reads } = effects;
@@ -188,6 +188,7 @@ impl Group {
         self.committed.append(&mut committed);
         for (context, index) in reads {
             for reply in self.barriers.answered(&context) {
+                metrics.barriers.inc();
                 self.await_applied(index, reply);
             }
         }
@@ -240,7 +241,6 @@ impl Group {
         self.core.applied(last);
         let waiting = self.until.split_off(&(self.applied + 1));
         for reply in std::mem::replace(&mut self.until, waiting).into_values().flatten() {
-            metrics.barriers.inc();
             // A caller that gave up needs no answer.
             let _ = reply.send(Ok(self.applied));
         }

@@ -59,6 +59,8 @@ pub struct JournalStatus {
     pub full: bool,
     /// Damage found when it was opened, with file and offset.
     pub damage: Vec<String>,
+    /// The unsynced end that was cut off when it was opened, as after every power loss amid a write.
+    pub dropped: Option<String>,
     /// Groups that are not served because of damage, with the reason.
     pub quarantined: BTreeMap<GroupId, String>,
 }

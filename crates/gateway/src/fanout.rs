@@ -5,7 +5,6 @@ use crate::api;
 use crate::gateway::Gateway;
 use crate::metrics::Call;
 use crate::route::target;
-use crate::session::Session;
 use crate::translate::ReadPlan;
 use futures::future::{BoxFuture, join_all};
 use std::sync::Arc;
@@ -14,92 +13,95 @@ use vectron_base::{Code, Fault, Outcome};
 use vectron_wire::placement::{Collection, Shard};
 use vectron_wire::worker::{Delivered, ShardRead, Target, Worker};
 
-/// A call to one worker, begun anew for each attempt: worker, address, milliseconds left. `None` when the
-/// call cannot be made again.
-pub(crate) type Attempt<'a, T> =
-    dyn FnMut(Arc<dyn Worker>, Target, u64) -> Option<BoxFuture<'a, Result<T, Fault>>> + Send + 'a;
+/// What a worker's answer comes as.
+pub(crate) type Answer<T> = BoxFuture<'static, Result<T, Fault>>;
 
-/// Whether a call that failed may be made again.
+/// What a shard call may leave behind, and so whether it may be made again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// It changes nothing, or changes the same only once.
-    Harmless,
-    /// Only when it certainly had no effect.
-    IfNotApplied,
+pub(crate) enum Effect {
+    /// Nothing.
+    Read,
+    /// A change. With an idempotency key, the same change only once.
+    Write { keyed: bool },
 }
 
-impl Again {
-    fn allows(self, fault: &Fault) -> bool {
+impl Effect {
+    /// Whether the fault looks like a stale route or a missing leader, and asking again does no harm.
+    fn may_repeat(self, fault: &Fault) -> bool {
         let stale = matches!(fault.code, Code::Unavailable | Code::NotFound);
-        stale && (self == Again::Harmless || fault.outcome == Outcome::NotApplied)
+        stale && (self != Effect::Write { keyed: false } || fault.outcome == Outcome::NotApplied)
     }
 
-    /// What a call that did not answer in time may have left behind.
-    fn late(self, writes: bool) -> Outcome {
-        if writes { Outcome::Unknown } else { Outcome::NotApplied }
+    fn when_late(self) -> Outcome {
+        match self {
+            Effect::Read => Outcome::NotApplied,
+            Effect::Write { .. } => Outcome::Unknown,
+        }
     }
 }
 
-/// One shard call of a public call.
+/// One call to one shard.
 pub(crate) struct ShardCall<'a> {
-    pub collection: &'a Arc<Collection>,
+    pub collection: &'a Collection,
     pub shard: &'a Shard,
     pub deadline: &'a Deadline,
-    pub again: Again,
-    pub writes: bool,
+    pub effect: Effect,
 }
 
 impl Gateway {
-    /// Asks the shard's workers in turn until one answers, following the shard once if it moved.
-    pub(crate) async fn ask<'a, T>(
+    /// Asks the shard's workers in turn until one answers, following the shard once if it moved. `begin`
+    /// starts the call at a worker; `None` when it cannot be started again.
+    pub(crate) async fn ask<T>(
         &self,
         call: ShardCall<'_>,
-        attempt: &mut Attempt<'a, T>,
+        mut begin: impl FnMut(Arc<dyn Worker>, Target, u64) -> Option<Answer<T>> + Send,
     ) -> Result<T, Fault> {
         let mut shard = call.shard.clone();
         let mut workers = self.catalog.workers_of(&shard);
-        // A shard with one replica is asked again once; with several, each is asked.
-        let attempts = workers.len().max(2);
         let mut last = Fault::new(Code::Unavailable, format!("shard {} has no replica", shard.shard));
-        for made in 0..attempts {
-            if made == 1 {
-                let Some(found) = self.moved_to(&call, &last).await else { return Err(last) };
-                if found != shard {
-                    (workers, shard) = (self.catalog.workers_of(&found), found);
-                }
-            }
+        // A shard with one replica is asked again once; with several, each is asked.
+        for made in 0..workers.len().max(2) {
             if made > 0 {
                 self.metrics().retried();
             }
-            let Some(worker) = workers.get(made % workers.len().max(1)).copied() else { return Err(last) };
+            if made == 1 {
+                match self.moved_to(&call, &last).await {
+                    None => return Err(last),
+                    Some(found) if found != shard => {
+                        (workers, shard) = (self.catalog.workers_of(&found), found);
+                    }
+                    Some(_) => {}
+                }
+            }
+            let Some(&worker) = workers.get(made % workers.len().max(1)) else { return Err(last) };
             let address = target(call.collection, &shard);
-            match self.attempt(&call, worker, address, attempt).await {
+            match self.attempt(&call, worker, address, &mut begin).await {
                 None => return Err(last),
                 Some(Ok(answer)) => {
                     self.catalog.answered(&shard, worker);
                     return Ok(answer);
                 }
-                Some(Err(fault)) if call.again.allows(&fault) && !call.deadline.passed() => last = fault,
+                Some(Err(fault)) if call.effect.may_repeat(&fault) && !call.deadline.passed() => last = fault,
                 Some(Err(fault)) => return Err(fault),
             }
         }
         Err(last)
     }
 
-    async fn attempt<'a, T>(
+    async fn attempt<T>(
         &self,
         call: &ShardCall<'_>,
         worker: WorkerId,
         address: Target,
-        attempt: &mut Attempt<'a, T>,
+        begin: &mut (impl FnMut(Arc<dyn Worker>, Target, u64) -> Option<Answer<T>> + Send),
     ) -> Option<Result<T, Fault>> {
         let Some(connection) = self.parts.workers.worker(worker) else {
             let detail = format!("worker {worker} of shard {} cannot be reached", address.shard);
             return Some(Err(Fault::new(Code::Unavailable, detail)));
         };
-        let work = attempt(connection, address, call.deadline.left_ms())?;
-        let result = call.deadline.bound(call.again.late(call.writes), work).await;
-        Some(result.map_err(|fault| named(fault, address.shard)))
+        let work = begin(connection, address, call.deadline.left_ms())?;
+        let result = call.deadline.bound(call.effect.when_late(), work).await;
+        Some(result.map_err(|fault| naming(fault, address.shard)))
     }
 
     /// The shard as the catalog has it now; `None` when this life of the collection has it no more.
@@ -108,58 +110,114 @@ impl Gateway {
             Ok(view) => {
                 let now = view.get(&call.collection.spec.name)?;
                 let same_life = now.incarnation == call.collection.incarnation;
-                let mut shards = now.shards.iter().filter(|_| same_life);
-                shards.find(|shard| shard.shard == call.shard.shard).cloned()
+                now.shards.iter().find(|shard| same_life && shard.shard == call.shard.shard).cloned()
             }
             // Existing collections are served without the placement driver.
             Err(_) => (last.code == Code::Unavailable).then(|| call.shard.clone()),
         }
     }
 
-    /// Asks every shard the same, at the same time.
-    pub(crate) async fn ask_all<'a, T: Send>(
+    /// Reads from several shards at the same time.
+    pub(crate) async fn ask_all<T: Send>(
         &self,
-        call: Call,
-        scope: &ReadScope<'_>,
-        make: impl Fn(&Shard, Arc<dyn Worker>, Target, u64) -> BoxFuture<'a, Result<ShardRead<T>, Fault>>
-        + Send
-        + Sync
-        + 'a,
-    ) -> Vec<ShardAnswer<T>> {
-        self.metrics().asked(call, scope.shards.len());
-        let make = &make;
-        let asked = scope.shards.iter().map(|shard| async move {
-            let shard_call = ShardCall {
-                collection: scope.collection,
-                shard,
-                deadline: scope.deadline,
-                again: Again::Harmless,
-                writes: false,
-            };
-            let mut attempt = |worker: Arc<dyn Worker>, address: Target, ms: u64| {
-                Some(make(shard, worker, address, ms))
-            };
-            let result = self.ask_read(shard_call, &mut attempt).await;
-            ShardAnswer { shard: shard.shard, result }
-        });
-        join_all(asked).await
-    }
-
-    async fn ask_read<T>(
-        &self,
-        call: ShardCall<'_>,
-        attempt: &mut (dyn FnMut(Arc<dyn Worker>, Target, u64) -> Option<BoxFuture<'_, Result<T, Fault>>> + Send),
-    ) -> Result<T, Fault> {
-        let _ = (call, attempt);
-        unimplemented!()
+        reading: &Reading<'_>,
+        shards: &[&Shard],
+        begin: impl Fn(Arc<dyn Worker>, Target, u64) -> Answer<ShardRead<T>> + Sync,
+    ) -> Vec<Answered<T>> {
+        self.metrics().asked(reading.call, shards.len());
+        let begin = &begin;
+        join_all(shards.iter().map(|shard| async move {
+            let Reading { collection, deadline, .. } = reading;
+            let call = ShardCall { collection, shard, deadline, effect: Effect::Read };
+            let result = self.ask(call, |worker, address, ms| Some(begin(worker, address, ms))).await;
+            Answered { shard: shard.shard, result }
+        }))
+        .await
     }
 }
 
 /// The same fault, saying which shard unless it does already.
-fn named(mut fault: Fault, shard: ShardId) -> Fault {
-    let blames_shard = matches!(fault.code, Code::Unavailable | Code::DeadlineExceeded | Code::StalenessUnmet);
-    if blames_shard && !fault.detail.contains("shard") {
+fn naming(mut fault: Fault, shard: ShardId) -> Fault {
+    let of_shard = matches!(fault.code, Code::Unavailable | Code::DeadlineExceeded | Code::StalenessUnmet);
+    if of_shard && !fault.detail.contains("shard") {
         fault.detail = format!("shard {shard}: {}", fault.detail);
     }
     fault
+}
+
+/// What every read of a collection has.
+pub(crate) struct Reading<'a> {
+    pub call: Call,
+    pub collection: &'a Collection,
+    pub deadline: &'a Deadline,
+    pub plan: &'a ReadPlan,
+}
+
+/// One shard's answer or fault.
+pub(crate) struct Answered<T> {
+    pub shard: ShardId,
+    pub result: Result<ShardRead<T>, Fault>,
+}
+
+/// The shards that answered, and what the answer may say of all.
+pub(crate) struct Gathered<T> {
+    pub answers: Vec<(ShardId, Delivered, T)>,
+    pub failed: Vec<api::ShardFailure>,
+}
+
+/// The answers, if they are enough: all of them, or under `allow_partial` at least one, unless a shard refuses
+/// the request itself.
+pub(crate) fn gather<T>(answered: Vec<Answered<T>>, allow_partial: bool) -> Result<Gathered<T>, Fault> {
+    let mut gathered = Gathered { answers: Vec::with_capacity(answered.len()), failed: Vec::new() };
+    let mut first: Option<Fault> = None;
+    for Answered { shard, result } in answered {
+        match result {
+            Ok(read) => gathered.answers.push((shard, read.delivered, read.value)),
+            Err(fault) if !allow_partial || !is_of_shard(&fault) => return Err(fault),
+            Err(fault) => {
+                gathered.failed.push(api::ShardFailure {
+                    shard: shard.0,
+                    code: fault.code.as_str().into(),
+                    detail: fault.detail.clone(),
+                });
+                first.get_or_insert(fault);
+            }
+        }
+    }
+    match first {
+        Some(fault) if gathered.answers.is_empty() => Err(fault),
+        _ => Ok(gathered),
+    }
+}
+
+/// Whether a fault is the shard's trouble and not the request's.
+fn is_of_shard(fault: &Fault) -> bool {
+    fault.retryable() || fault.code == Code::Internal
+}
+
+impl<T> Gathered<T> {
+    /// What the answer says about itself.
+    pub(crate) fn meta(&self, reading: &Reading<'_>, degraded: Vec<String>) -> api::ReadMeta {
+        let mut session = reading.plan.session(reading.collection);
+        for (shard, delivered, _) in &self.answers {
+            session.saw(*shard, delivered.applied_index);
+        }
+        let staleness = self.answers.iter().map(|(_, delivered, _)| delivered.staleness_ms).max();
+        let answered = self.answers.len() as u32;
+        api::ReadMeta {
+            took_ms: 0.0,
+            partial: !self.failed.is_empty(),
+            degraded,
+            consistency: api::DeliveredConsistency {
+                level: reading.plan.name().into(),
+                staleness_ms: staleness.unwrap_or(0),
+            },
+            shards: api::AnsweredShards {
+                total: answered + self.failed.len() as u32,
+                answered,
+                failed: self.failed.clone(),
+            },
+            session: session.to_token(),
+        }
+    }
 }

@@ -120,11 +120,7 @@ impl Gateway {
     }
 
     /// The collection of a name: from the view, else from one refresh.
-    pub(crate) async fn collection(
-        &self,
-        name: &str,
-        deadline: &Deadline,
-    ) -> Result<Arc<Collection>, Fault> {
+    pub(crate) async fn collection(&self, name: &str, deadline: &Deadline) -> Result<Arc<Collection>, Fault> {
         check_collection_name("collection", name)?;
         if let Some(known) = self.catalog.view().get(name) {
             return Ok(known.clone());

@@ -102,8 +102,7 @@ mod tests {
 
     #[test]
     fn l14_the_higher_version_wins_whatever_its_score() {
-        let merged =
-            best_hits(vec![vec![hit("a", 0.9, 3), hit("b", 0.8, 1)], vec![hit("a", 0.1, 4)]], 10);
+        let merged = best_hits(vec![vec![hit("a", 0.9, 3), hit("b", 0.8, 1)], vec![hit("a", 0.1, 4)]], 10);
         assert_eq!(ids(&merged), ["b", "a"]);
         assert_eq!((merged[1].point.version, merged[1].score), (4, 0.1));
     }
@@ -116,7 +115,8 @@ mod tests {
         assert_eq!(points.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), ["a", "b", "d"]);
         assert!(more);
         // A shard that gave less than asked for, but has more, bounds what is sure.
-        let (points, more) = next_page(vec![page(&["a"], true), page(&["b", "c"], false)], 3).expect("a page");
+        let (points, more) =
+            next_page(vec![page(&["a"], true), page(&["b", "c"], false)], 3).expect("a page");
         assert_eq!(points.len(), 1);
         assert!(more);
         let (points, more) = next_page(vec![page(&["a"], false), page(&["b"], false)], 2).expect("a page");

@@ -117,7 +117,11 @@ impl GatewayMetrics {
         let m = Self::default();
         let counts = [
             ("vectron_gateway_shards_asked", "Shard calls made, by public call", m.shards_asked.clone()),
-            ("vectron_gateway_rejected", "Requests and connections turned away, by reason", m.rejected.clone()),
+            (
+                "vectron_gateway_rejected",
+                "Requests and connections turned away, by reason",
+                m.rejected.clone(),
+            ),
         ];
         for (name, help, family) in counts {
             registry.register(name, help, family);

@@ -126,7 +126,8 @@ async fn follow(catalog: Weak<Catalog>, pool: Arc<dyn Pool>) {
     const LONGEST: Duration = Duration::from_secs(2);
     let mut failures = 0u32;
     loop {
-        let Some((placement, known)) = catalog.upgrade().map(|c| (c.placement.clone(), c.view().epoch)) else {
+        let Some((placement, known)) = catalog.upgrade().map(|c| (c.placement.clone(), c.view().epoch))
+        else {
             return;
         };
         let seen = placement.watch(known).await;

@@ -58,12 +58,23 @@ fn build(data: &data::Data, metric: Metric, scratch: &mut Scratch) -> VectorInde
     index
 }
 
-fn truth(index: &VectorIndex, data: &data::Data, scratch: &mut Scratch, allowed: Option<&roaring::RoaringBitmap>) -> Vec<Vec<Hit>> {
+fn truth(
+    index: &VectorIndex,
+    data: &data::Data,
+    scratch: &mut Scratch,
+    allowed: Option<&roaring::RoaringBitmap>,
+) -> Vec<Vec<Hit>> {
     let exact = SearchRequest { k: 10, ef: 10, exact: true, allowed };
     (0..data.query_count()).map(|at| index.search(data.query(at), &exact, scratch).hits).collect()
 }
 
-fn curve(index: &VectorIndex, data: &data::Data, scratch: &mut Scratch, allowed: Option<&roaring::RoaringBitmap>, efs: &[usize]) {
+fn curve(
+    index: &VectorIndex,
+    data: &data::Data,
+    scratch: &mut Scratch,
+    allowed: Option<&roaring::RoaringBitmap>,
+    efs: &[usize],
+) {
     let truth = truth(index, data, scratch, allowed);
     let queries = data.query_count();
     for ef in efs.iter().copied() {
@@ -127,8 +138,7 @@ fn main() {
     let rows = std::env::args().nth(1).and_then(|rows| rows.parse().ok()).unwrap_or(usize::MAX);
     let data = data::load(rows);
     let mut scratch = Scratch::new();
-    println!("kernels: {}, real data: {}", distance::instruction_set(), data.real);
-    if std::env::var("DOTONLY").is_err() {
+    println!("kernels: {}", distance::instruction_set());
     let index = build(&data, Metric::Cosine, &mut scratch);
     curve(&index, &data, &mut scratch, None, &[10, 16, 32, 64, 128, 192, 256, 512]);
     for (name, passes) in FILTERS {
@@ -139,18 +149,18 @@ fn main() {
         println!("filter {name}");
         curve(&index, &data, &mut scratch, Some(&allowed), &[64, 128, 256]);
     }
+    for spread in [0.1, 0.3, 1.0] {
+        println!("inner product over log-normal norms, sigma {spread}");
+        let mut chance = data::Chance(3);
+        let mut varied = data::load(rows);
+        let dimension = varied.dimension;
+        for row in varied.rows.chunks_mut(dimension) {
+            let norm = (spread * chance.normal()).exp();
+            row.iter_mut().for_each(|value| *value *= norm);
+        }
+        let index = build(&varied, Metric::Dot, &mut scratch);
+        curve(&index, &varied, &mut scratch, None, &[32, 64, 128, 256, 512]);
     }
-    let mut chance = data::Chance(3);
-    let mut varied = data::load(rows.min(20_000));
-    let dimension = varied.dimension;
-    for row in varied.rows.chunks_mut(dimension) {
-        let norm = (chance.normal()*std::env::var("SIGMA").ok().and_then(|x|x.parse::<f32>().ok()).unwrap_or(1.0)).exp();
-        row.iter_mut().for_each(|value| *value *= norm);
-    }
-    println!("inner product over log-normal norms");
-    let index = build(&varied, Metric::Dot, &mut scratch);
-    curve(&index, &varied, &mut scratch, None, &[32, 128, 256]);
-    if true {return;}
-    let index = build(&varied, Metric::Euclidean, &mut scratch);
-    curve(&index, &varied, &mut scratch, None, &[128, 256]);
+    let index = build(&data, Metric::Euclidean, &mut scratch);
+    curve(&index, &data, &mut scratch, None, &[64, 128, 256]);
 }

@@ -1,7 +1,7 @@
 //! The index itself: what the caller puts, removes and gets back.
 
 use crate::graph::{Graph, Sweep};
-use crate::params::{MemoryBytes, NONE, Params, Row};
+use crate::params::{MemoryBytes, Metric, NONE, Params, Row};
 use crate::rows::{Rows, State};
 use crate::space::Space;
 
@@ -45,10 +45,7 @@ impl VectorIndex {
     /// The row must be free (never put, or released), the components finite and as many as the
     /// dimension. Where row or dimension are not so nothing changes and the result is false.
     pub fn put(&mut self, row: Row, tag: u64, vector: &[f32]) -> bool {
-        if row == NONE
-            || vector.len() != self.params.dimension
-            || self.rows.state(row) != State::Free
-        {
+        if row == NONE || vector.len() != self.params.dimension || self.rows.state(row) != State::Free {
             return false;
         }
         self.space.store(row, vector);
@@ -68,7 +65,7 @@ impl VectorIndex {
                 }
                 self.free(row);
             }
-            State::Vertex => self.rows.set(row, State::Dead),
+            State::Vertex => self.bury(row),
             State::Head => self.succeed(row),
         }
     }
@@ -76,6 +73,13 @@ impl VectorIndex {
     fn free(&mut self, row: Row) {
         self.space.release(row);
         self.rows.set(row, State::Free);
+    }
+
+    fn bury(&mut self, vertex: Row) {
+        if self.params.metric == Metric::Dot {
+            self.graph.lengths.remove(vertex, self.space.length(vertex));
+        }
+        self.rows.set(vertex, State::Dead);
     }
 
     /// Rows that became free since the last call, lowest first; each may be put again.
@@ -142,7 +146,7 @@ impl VectorIndex {
         for twin in &twins {
             self.graph.unchain(*twin);
         }
-        self.rows.set(head, State::Dead);
+        self.bury(head);
         let Some((heir, rest)) = twins.split_first() else { return };
         let level = self.graph.level(head);
         self.make_vertex(*heir, level);

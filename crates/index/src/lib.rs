@@ -35,6 +35,5 @@ pub use graph::{GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
 pub use index::VectorIndex;
 pub use params::{Hit, MemoryBytes, Metric, Params, Reachability, Row};
 pub use search::{
-    PLAIN_TRAVERSAL_SHARE, Plan, SCAN_ALLOWED_ROWS, Scratch, SearchOutcome, SearchRequest,
-    SearchStats,
+    PLAIN_TRAVERSAL_SHARE, Plan, SCAN_ALLOWED_ROWS, Scratch, SearchOutcome, SearchRequest, SearchStats,
 };

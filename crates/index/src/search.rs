@@ -101,6 +101,8 @@ pub struct Scratch {
     pub(crate) fresh: Vec<Row>,
     /// Rows passed through without being measured.
     pub(crate) bridges: Vec<Row>,
+    /// Rows expanded.
+    pub(crate) path: Vec<Row>,
     /// Key of each visited row.
     pub(crate) memo: Vec<f32>,
 }
@@ -115,12 +117,7 @@ impl Scratch {
 impl VectorIndex {
     /// The best `k` live (and allowed) rows for a query, approximately unless `exact`. A query
     /// of another dimension than the index's finds nothing.
-    pub fn search(
-        &self,
-        query: &[f32],
-        request: &SearchRequest<'_>,
-        scratch: &mut Scratch,
-    ) -> SearchOutcome {
+    pub fn search(&self, query: &[f32], request: &SearchRequest<'_>, scratch: &mut Scratch) -> SearchOutcome {
         let mut stats = SearchStats::default();
         let live = &self.rows.live;
         let matching = match request.allowed {
@@ -154,10 +151,11 @@ impl VectorIndex {
                 None => tail.len(),
             };
         }
-        let hits = best.into_sorted().into_iter().map(unpack).map(|(rank, row)| Hit {
-            row,
-            score: self.space.score(&probe, rank),
-        });
+        let hits = best
+            .into_sorted()
+            .into_iter()
+            .map(unpack)
+            .map(|(rank, row)| Hit { row, score: self.space.score(&probe, rank) });
         SearchOutcome { hits: hits.collect(), plan, stats }
     }
 
@@ -185,9 +183,7 @@ impl VectorIndex {
         match (scan, filtered) {
             (true, false) => Plan::Flat,
             (true, true) => Plan::ScanAllowed,
-            (false, true) if (matching as f64) < PLAIN_TRAVERSAL_SHARE * live as f64 => {
-                Plan::GraphFiltered
-            }
+            (false, true) if (matching as f64) < PLAIN_TRAVERSAL_SHARE * live as f64 => Plan::GraphFiltered,
             (false, _) => Plan::Graph,
         }
     }
@@ -208,13 +204,7 @@ impl VectorIndex {
         let (_, near) = self.descend(probe, 0, stats)?;
         let matches = |row: Row| self.is_match(row, allowed);
         let mut seeds = vec![near];
-        if let Some(p) = std::env::var("VXP").ok().and_then(|x| x.parse::<usize>().ok()) {
-            static TOP: std::sync::OnceLock<Vec<Row>> = std::sync::OnceLock::new();
-            let top = TOP.get_or_init(|| {
-                let mut all: Vec<(u64, Row)> = self.rows.live.iter().map(|r| { let v = self.space.vector(r); (((crate::distance::reference::dot(v, v)*1e9) as u64), r) }).collect();
-                all.sort(); all.reverse(); all.iter().take(p).map(|x| x.1).collect() });
-            seeds.extend(top.iter().copied());
-        }
+        seeds.extend(self.graph.lengths.peaks(matches));
         let converged = if plan == Plan::GraphFiltered {
             allowed.into_iter().for_each(|allowed| self.random_starts(allowed, &mut seeds));
             self.seed_walk(probe, &seeds, ef, scratch, stats, matches);

@@ -1,14 +1,15 @@
 //! The geometry of an index: from a metric to keys that order rows (lower is nearer) and from
 //! keys back to scores.
 //!
-//! **Keys.** Cosine: negated inner product of unit vectors. Euclidean: squared distance. Dot:
-//! a query orders rows by negated inner product; the graph itself is built over a lifted
-//! Euclidean space, because inner product is not a metric and its neighbourhoods are not
-//! navigable. Lift: one more coordinate e(x) = √(R² − |x|²), under which the nearest neighbour
-//! of (q, 0) is the row with the largest inner product (Bachrach et al. 2014, "Speeding Up the
-//! Xbox Recommender System Using a Euclidean Transformation for Inner-Product Spaces", §3).
-//! R is the largest norm seen plus a headroom of one tenth, so that it changes rarely; the
-//! lift is computed on the fly from |x|², so a new R needs no rewrite.
+//! **Keys.** Cosine: negated inner product of unit vectors. Euclidean: squared distance. Dot: a
+//! query orders rows by negated inner product, but the graph is built over the *angle* between
+//! rows, because inner product is not a metric: a row is not even its own nearest neighbour, and
+//! long rows swallow all links. A search starts from the longest rows as well as from the entry,
+//! since the answers are long or near in angle (Liu et al. 2020, "Understanding and Improving
+//! Proximity Graph Based Maximum Inner Product Search", §4: norm bias, and the angular graph as
+//! the way to a query's region). Unlike the lift to Euclidean space by a coordinate √(R² − |x|²)
+//! this needs no bound on norms, and one very long row does not flatten the space of the others;
+//! it also finds more (at a pool of 128 and log-normal norms with σ = 0.3: 0.99 against 0.80).
 //!
 //! **Wide mode.** Sums of squares of huge or tiny components leave the range of f32. Once such
 //! a vector is put (or for one search whose query is such), keys are the signed fourth root of
@@ -21,7 +22,6 @@ use crate::params::{Metric, Row};
 /// Squared norms outside this range, zero excepted, need wide mode: products of two such
 /// norms and sums over them must stay inside f32.
 const NARROW: std::ops::RangeInclusive<f64> = 1e-32..=1e30;
-const HEADROOM: f64 = 1.1;
 /// Rows ahead whose vectors are prefetched while a distance is computed.
 const AHEAD: usize = 3;
 
@@ -29,8 +29,8 @@ const AHEAD: usize = 3;
 #[derive(Clone, Copy)]
 pub(crate) struct Probe<'a> {
     vector: &'a [f32],
-    /// The lifted coordinate, when comparing in the lifted space of `Dot`.
-    lift: Option<f64>, ns: f64,
+    /// One over the length, when comparing by angle.
+    angular: Option<f32>,
     wide: bool,
 }
 
@@ -41,8 +41,6 @@ pub(crate) struct Space {
     kernels: &'static Kernels,
     vectors: Chunks<f32>,
     wide: bool,
-    /// R² of the lift.
-    radius_squared: f64, top: f64, ip: bool, ang: bool, count: f64, sum: f64, c: f64,
 }
 
 /// Maps a key to an integer of the same order and packs the row behind it: one comparison
@@ -69,16 +67,9 @@ fn saturate(value: f64) -> f32 {
 impl Space {
     pub fn new(metric: Metric, dimension: usize) -> Self {
         // Whole cache lines per vector avoid split loads; short vectors are not worth padding.
-        let padded = if dimension < 16 { dimension } else { dimension.next_multiple_of(16) };
-        let stride = padded.max(1) + if metric == Metric::Dot { 2 } else { 0 };
-        Self {
-            metric,
-            dimension,
-            kernels: kernels(),
-            vectors: Chunks::new(stride, 0.0),
-            wide: false,
-            radius_squared: 0.0, top: 0.0, ip: std::env::var("VXIP").is_ok(), ang: std::env::var("VXANG").is_ok(), count: 0.0, sum: 0.0, c: std::env::var("VXC").ok().and_then(|x|x.parse().ok()).unwrap_or(0.0),
-        }
+        let values = (dimension + usize::from(metric == Metric::Dot)).max(1);
+        let stride = if values < 16 { values } else { values.next_multiple_of(16) };
+        Self { metric, dimension, kernels: kernels(), vectors: Chunks::new(stride, 0.0), wide: false }
     }
 
     pub fn wide(&self) -> bool {
@@ -99,16 +90,12 @@ impl Space {
         let prepared = self.prepare(vector);
         let norm = reference::dot(&prepared, &prepared);
         self.wide |= is_wide(self.metric, norm);
-        if norm > self.top { self.top = norm;
-            self.radius_squared = norm * std::env::var("VXF").ok().and_then(|x|x.parse::<f64>().ok()).unwrap_or(1.21);
-        }
         let place = self.vectors.claim(row);
         place[..prepared.len()].copy_from_slice(&prepared);
-        if self.metric == Metric::Dot {
-            let [high, low] = split(norm);
-            let end = place.len();
-            place[end - 2] = high;
-            place[end - 1] = low;
+        if self.metric == Metric::Dot
+            && let Some(last) = place.last_mut()
+        {
+            *last = inverse_length(norm) as f32;
         }
     }
 
@@ -133,14 +120,14 @@ impl Space {
     /// A prepared query, compared by the metric itself.
     pub fn probe_query<'a>(&self, prepared: &'a [f32]) -> Probe<'a> {
         let wide = self.wide || is_wide(self.metric, reference::dot(prepared, prepared));
-        Probe { vector: prepared, lift: None, wide, ns: 0.0 }
+        Probe { vector: prepared, angular: None, wide }
     }
 
     /// A stored row, compared as the graph compares rows.
     #[inline(always)]
     pub fn probe_row(&self, row: Row) -> Probe<'_> {
-        let lift = if self.metric == Metric::Dot && !self.ip { Some(self.lift(row)) } else { None };
-        Probe { vector: self.vector(row), lift, wide: self.wide, ns: if self.metric == Metric::Dot { let values = self.vectors.get(row); let end = values.len(); join([values[end - 2], values[end - 1]])} else {0.0} }
+        let angular = if self.metric == Metric::Dot { Some(self.inverse(row)) } else { None };
+        Probe { vector: self.vector(row), angular, wide: self.wide }
     }
 
     /// Key of a row, lower is nearer; never NaN.
@@ -150,17 +137,10 @@ impl Space {
         if probe.wide {
             return self.wide_key(probe, row);
         }
-        match (self.metric, probe.lift) {
+        match (self.metric, probe.angular) {
             (Metric::Euclidean, _) => (self.kernels.squared)(probe.vector, vector),
-            (Metric::Dot, Some(_)) if self.ang => {
-                let d = (self.kernels.dot)(probe.vector, vector);
-                let p = probe.ns; let values = self.vectors.get(row); let end = values.len();
-                let n = join([values[end - 2], values[end - 1]]);
-                1.0 - d / ((p * n).sqrt() as f32 + 1e-30)
-            }
-            (Metric::Dot, Some(lift)) => {
-                let gap = (lift - self.lift(row)) as f32;
-                (self.kernels.squared)(probe.vector, vector) + gap * gap
+            (Metric::Dot, Some(inverse)) => {
+                0.0 - (self.kernels.dot)(probe.vector, vector) * inverse * self.inverse(row)
             }
             // Subtracting from zero keeps -0.0 out, which would order before 0.0.
             _ => 0.0 - (self.kernels.dot)(probe.vector, vector),
@@ -170,15 +150,26 @@ impl Space {
     #[cold]
     fn wide_key(&self, probe: &Probe<'_>, row: Row) -> f32 {
         let vector = self.vector(row);
-        let value = match (self.metric, probe.lift) {
+        let value = match (self.metric, probe.angular) {
             (Metric::Euclidean, _) => reference::squared(probe.vector, vector),
-            (Metric::Dot, Some(lift)) => {
-                let gap = lift - self.lift(row);
-                reference::squared(probe.vector, vector) + gap * gap
+            (Metric::Dot, Some(_)) => {
+                let inverse = |vector| inverse_length(reference::dot(vector, vector));
+                0.0 - reference::dot(probe.vector, vector) * inverse(probe.vector) * inverse(vector)
             }
             _ => 0.0 - reference::dot(probe.vector, vector),
         };
         (value.abs().sqrt().sqrt().copysign(value)) as f32
+    }
+
+    /// Whether one row key stands for less than half the distance of another.
+    #[inline]
+    pub fn is_half(&self, near: f32, far: f32) -> bool {
+        let squared = |key: f32| {
+            let value = if self.wide { key.powi(4).copysign(key) } else { key };
+            // Of unit vectors, half the squared distance.
+            if self.metric == Metric::Euclidean { value } else { 1.0 + value }
+        };
+        squared(near) * 4.0 < squared(far)
     }
 
     /// Keys of many rows, in order, with their vectors prefetched.
@@ -222,30 +213,27 @@ impl Space {
         saturate(score + 0.0)
     }
 
-    /// e(x): the lifted coordinate of a row.
-    #[inline(always)]
-    fn lift(&self, row: Row) -> f64 {
-        let values = self.vectors.get(row);
-        match values.len() {
-            0 | 1 => 0.0,
-            end => (self.radius_squared - join([values[end - 2], values[end - 1]])).max(0.0).sqrt(),
-        }
+    /// Length of a stored vector.
+    pub fn length(&self, row: Row) -> f32 {
+        let vector = self.vector(row);
+        saturate(reference::dot(vector, vector).sqrt())
     }
+
+    /// One over the length of a row; kept behind the vector, in the cache lines read anyway.
+    #[inline(always)]
+    fn inverse(&self, row: Row) -> f32 {
+        self.vectors.get(row).last().copied().unwrap_or(0.0)
+    }
+}
+
+/// One over the length of a vector of this squared norm; 0 for the zero vector.
+fn inverse_length(norm_squared: f64) -> f64 {
+    if norm_squared > 0.0 { 1.0 / norm_squared.sqrt() } else { 0.0 }
 }
 
 /// Whether a vector of this squared norm leaves the range of f32 sums.
 fn is_wide(metric: Metric, norm_squared: f64) -> bool {
     metric != Metric::Cosine && norm_squared != 0.0 && !NARROW.contains(&norm_squared)
-}
-
-/// An f64 in the two spare f32 places behind a vector.
-fn split(value: f64) -> [f32; 2] {
-    let bits = value.to_bits();
-    [f32::from_bits((bits >> 32) as u32), f32::from_bits(bits as u32)]
-}
-
-fn join(parts: [f32; 2]) -> f64 {
-    f64::from_bits(u64::from(parts[0].to_bits()) << 32 | u64::from(parts[1].to_bits()))
 }
 
 #[cfg(test)]
@@ -276,20 +264,17 @@ mod tests {
     }
 
     #[test]
-    fn the_lifted_neighbour_of_a_row_is_its_own_copy() {
+    fn inner_product_rows_compare_by_angle_and_queries_by_product() {
         let mut space = Space::new(Metric::Dot, 2);
-        space.store(0, &[1.0, 0.0]);
-        space.store(1, &[100.0, 0.0]);
-        space.store(2, &[1.0, 0.0]);
-        let probe = space.probe_row(0);
-        assert_eq!(space.key(&probe, 2), 0.0);
-        assert!(space.key(&probe, 1) > 0.0);
-    }
-
-    #[test]
-    fn a_split_number_is_whole_again() {
-        for value in [0.0, 1.5, 1e76, 1e-76, f64::MAX] {
-            assert_eq!(join(split(value)), value);
+        for (row, vector) in [[1.0, 0.0], [100.0, 100.0], [3.0, 0.0], [0.0, 0.0]].iter().enumerate() {
+            space.store(row as Row, vector);
         }
+        let probe = space.probe_row(0);
+        let keys: Vec<f32> = (0..4).map(|row| space.key(&probe, row)).collect();
+        assert!(keys[2] == keys[0] && keys[2] < keys[1] && keys[1] < keys[3]);
+        let query = [1.0, 0.5];
+        let probe = space.probe_query(&query);
+        assert_eq!(space.key(&probe, 1), -150.0);
+        assert_eq!(space.length(2), 3.0);
     }
 }

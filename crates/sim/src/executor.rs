@@ -144,9 +144,10 @@ impl Future for Sleep {
         }
         let tasks = self.tasks.clone();
         let mut tasks = tasks.lock();
+        let due = self.due;
         let key = *self.key.get_or_insert_with(|| {
             tasks.next_timer += 1;
-            (self.due, tasks.next_timer)
+            (due, tasks.next_timer)
         });
         tasks.timers.insert(key, context.waker().clone());
         Poll::Pending

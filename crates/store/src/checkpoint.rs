@@ -208,9 +208,8 @@ impl Shard {
         }
         for SegmentState { segment, live, .. } in rewritten {
             for at in live {
-                let (entry, bytes) = segment.verified_bytes(at).map_err(|damage| {
+                let (entry, bytes) = segment.verified_bytes(at).inspect_err(|damage| {
                     self.report(damage.clone());
-                    damage
                 })?;
                 writer.copy(entry, bytes)?;
                 origins.push((entry.row, Place::Stored(segment.clone(), at)));

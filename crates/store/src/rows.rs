@@ -83,11 +83,6 @@ impl Rows {
         slots.enumerate().filter_map(|(row, slot)| Some((row as Row, slot.as_ref()?)))
     }
 
-    /// One past the highest row with room.
-    pub fn end(&self) -> Row {
-        (self.chunks.len() * CHUNK) as Row
-    }
-
     pub fn bytes(&self) -> usize {
         self.chunks.len() * CHUNK * size_of::<Option<Slot>>()
     }

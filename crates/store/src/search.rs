@@ -130,6 +130,10 @@ impl Shard {
     }
 
     fn check(&self, query: &SearchQuery) -> Result<(), Refusal> {
+        if query.score_threshold.is_some_and(f32::is_nan) {
+            let reason = "is not a number".into();
+            return Err(Refusal::Invalid { field: "score_threshold", reason });
+        }
         let refuse = |reason| Err(Refusal::Invalid { field: "vector", reason });
         let (expected, got) = (self.config.dimension, query.vector.len());
         if got != expected {

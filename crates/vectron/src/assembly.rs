@@ -172,7 +172,7 @@ fn admin_sources(
             serde_json::json!({
                 "shards": shards.len(),
                 "points": shards.iter().map(|(_, s)| s.points).sum::<u64>(),
-                "index_lag": shards.iter().map(|(_, s)| s.index_lag).sum::<u64>(),
+                "index_lag": shards.iter().map(|(_, s)| s.pending).sum::<u64>(),
                 "disk_bytes": shards.iter().map(|(_, s)| s.disk_bytes).sum::<u64>(),
                 "memory_bytes": shards.iter().map(|(_, s)| s.memory_bytes).sum::<u64>(),
                 "journal_bytes": journal.bytes,

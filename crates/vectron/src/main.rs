@@ -1,1 +1,5 @@
-fn main(){}
+//! The `vectron` program.
+
+fn main() -> std::process::ExitCode {
+    vectron::cli::main()
+}

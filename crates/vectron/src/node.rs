@@ -115,7 +115,7 @@ impl Node {
         .map_err(|error| StartError::Journal(error.to_string()))?;
         let driver =
             std::thread::Builder::new().name("vectron-log".into()).spawn(move || driver.run())?;
-        let capacity = Capacity { cores: cores() as u32, memory_bytes: memory_bytes() };
+        let capacity = Capacity { cores: cores() as u32, memory_bytes: plan_memory(&settings) };
         let assembled = assemble(&seams, handle.clone(), &settings, registry, capacity, options.admin_key).await;
         let rooms = match assembled {
             Ok(rooms) => Arc::new(rooms),
@@ -169,6 +169,10 @@ fn start_pool(settings: &Settings) -> std::io::Result<RuntimePool> {
     let read = or(settings.node.read_threads, cores());
     let background = or(settings.node.background_threads, (cores() / 2).max(1));
     RuntimePool::start(read, background)
+}
+
+fn plan_memory(settings: &Settings) -> u64 {
+    if settings.node.memory_bytes > 0 { settings.node.memory_bytes } else { memory_bytes() }
 }
 
 /// Bytes of memory that the system has; 0 if it does not say.

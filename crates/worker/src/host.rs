@@ -8,7 +8,7 @@ use futures::future::select;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use vectron_base::clock::{Clock, Tick};
@@ -74,6 +74,8 @@ pub struct Host {
     /// The catalog has been seen and followed at least once.
     followed: AtomicBool,
     report_now: Notify,
+    /// Memory that the shards held at the last report, in bytes, with what was admitted since.
+    memory_bytes: AtomicU64,
 }
 
 impl Host {
@@ -86,6 +88,7 @@ impl Host {
             stopping: AtomicBool::new(false),
             followed: AtomicBool::new(false),
             report_now: Notify::new(),
+            memory_bytes: AtomicU64::new(0),
         });
         for shard in meta::present(host.disk())? {
             match ShardMeta::load(host.disk(), shard) {
@@ -276,6 +279,9 @@ impl Host {
         metrics.shards.set(shards.iter().filter(|s| s.phase == ShardPhase::Ready).count() as i64);
         metrics.points.set(shards.iter().map(|s| s.points).sum::<u64>() as i64);
         metrics.index_lag.set(shards.iter().map(|s| s.index_lag).sum::<u64>() as i64);
+        let memory: u64 = self.serving().iter().map(|h| h.shard.stats().memory_bytes).sum();
+        self.memory_bytes.store(memory, Ordering::Relaxed);
+        metrics.memory.set(memory as i64);
         metrics.disk_free.set(disk_free_bytes as i64);
         let report = WorkerReport { worker: self.parts.registration.worker, disk_free_bytes, shards };
         // A lost report is followed by the next one.
@@ -285,6 +291,18 @@ impl Host {
     /// Whether every shard found at the start and every shard assigned since can serve.
     pub fn ready(&self) -> bool {
         self.followed.load(Ordering::SeqCst) && self.serving().iter().all(|h| h.sealed() || h.proof().is_some())
+    }
+
+    /// Takes room for `bytes` more of memory before the work starts; the bytes in use and the limit when there
+    /// is none. Estimated, and corrected by every report.
+    pub(crate) fn take_memory(&self, bytes: u64) -> Result<(), (u64, u64)> {
+        let limit = self.parts.registration.memory_bytes / 100 * self.parts.knobs.memory_percent;
+        let used = self.memory_bytes.load(Ordering::Relaxed);
+        if limit > 0 && used.saturating_add(bytes) > limit {
+            return Err((used, limit));
+        }
+        self.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether the host is going down.

@@ -34,6 +34,8 @@ vectron_base::knobs! {
         tail_points_max: u64 = 250_000u64, "TAIL_POINTS_MAX", Bounds::Integer(1000, 100_000_000), "points", Affects::Limits, "vectron_worker_index_lag_points";
         /// Used share of the disk at which upserts are refused; deletes pass. Higher uses more of the disk and leaves less room to recover.
         disk_full_percent: u64 = 90u64, "DISK_FULL_PERCENT", Bounds::Integer(10, 99), "percent", Affects::Limits, "vectron_worker_disk_free_bytes";
+        /// Share of the machine's memory that shards may hold, by estimate, before upserts are refused. Higher holds more points and leaves less for bursts; past 100 the machine swaps or kills.
+        memory_percent: u64 = 80u64, "MEMORY_PERCENT", Bounds::Integer(1, 100), "percent", Affects::Limits, "vectron_worker_memory_bytes";
         /// How often the worker reports to the placement driver when nothing happens. Shorter finds failures sooner and costs more messages.
         report_interval_ms: u64 = 1000u64, "REPORT_INTERVAL_MS", Bounds::Integer(50, 30_000), "ms", Affects::Speed, "";
     }
@@ -48,6 +50,8 @@ pub struct WorkerMetrics {
     pub points: Gauge,
     /// Points that wait for the graph.
     pub index_lag: Gauge,
+    /// Bytes of memory that the shards hold, by estimate.
+    pub memory: Gauge,
     /// Bytes free on the disk.
     pub disk_free: Gauge,
     /// Checkpoints written.
@@ -72,6 +76,7 @@ impl WorkerMetrics {
         gauge("vectron_worker_shards", "Shards held", &metrics.shards);
         gauge("vectron_worker_points", "Live points in the shards held", &metrics.points);
         gauge("vectron_worker_index_lag_points", "Points that wait for the graph", &metrics.index_lag);
+        gauge("vectron_worker_memory_bytes", "Memory held by shards, by estimate", &metrics.memory);
         gauge("vectron_worker_disk_free_bytes", "Bytes free on the data disk", &metrics.disk_free);
         let mut counter = |name: &str, help: &str, one: &Counter| registry.register(name, help, one.clone());
         counter("vectron_worker_checkpoints", "Checkpoints written", &metrics.checkpoints);
@@ -90,6 +95,7 @@ impl WorkerMetrics {
             shards: Gauge::default(),
             points: Gauge::default(),
             index_lag: Gauge::default(),
+            memory: Gauge::default(),
             disk_free: Gauge::default(),
             checkpoints: Counter::default(),
             checkpoint_failures: Counter::default(),

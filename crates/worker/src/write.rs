@@ -7,14 +7,17 @@ use std::time::Duration;
 use vectron_base::pool::within;
 use vectron_base::{Code, Fault, Outcome as Effect};
 use vectron_store as store;
-use vectron_wire::worker::{ItemOutcome, ShardWrite, ShardWritten, WriteOperation};
+use vectron_wire::worker::{ItemOutcome, ShardWrite, ShardWritten, UpsertPoint, WriteOperation};
 
 /// Carries one write out; durable on a majority and applied when it returns.
 pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<ShardWritten, Fault> {
-    let frees = !matches!(request.operation, WriteOperation::Upsert(_));
-    if !frees {
-        admit(host, hosted)?;
-    }
+    let frees = match &request.operation {
+        WriteOperation::Upsert(points) => {
+            admit(host, hosted, points)?;
+            false
+        }
+        WriteOperation::DeleteIds(_) | WriteOperation::DeleteFilter(_) => true,
+    };
     let begun = host.clock().now();
     let command = store::Command {
         log_time_ms: host.clock().wall_ms(),
@@ -38,8 +41,8 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
     answer(&applied.reply)
 }
 
-/// Refuses growth that the disk or the graph cannot keep up with, before anything is proposed.
-fn admit(host: &Host, hosted: &Hosted) -> Result<(), Fault> {
+/// Refuses growth that disk, memory or graph cannot keep up with, before anything is proposed.
+fn admit(host: &Host, hosted: &Hosted, points: &[UpsertPoint]) -> Result<(), Fault> {
     let waiting = hosted.shard.stats().pending;
     if waiting >= host.knobs().tail_points_max {
         let detail = format!("{waiting} points of shard {} wait to be indexed; retry later", hosted.id());
@@ -56,7 +59,16 @@ fn admit(host: &Host, hosted: &Hosted) -> Result<(), Fault> {
         );
         return Err(Fault::new(Code::DiskFull, detail));
     }
-    Ok(())
+    let payloads: usize = points.iter().map(|p| p.payload.len() + p.id.len()).sum();
+    let estimate = store::estimate_bytes(hosted.meta.spec.dimension as usize, points.len() as u64);
+    host.take_memory(estimate + payloads as u64).map_err(|(used, limit)| {
+        let detail = format!(
+            "worker {} holds {used} bytes in memory and may hold {limit}; delete points, add workers or raise \
+             worker.memory_percent",
+            host.worker()
+        );
+        Fault::new(Code::Overloaded, detail).retry_after(5000)
+    })
 }
 
 fn operation(operation: WriteOperation) -> store::Operation {

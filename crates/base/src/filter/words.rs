@@ -16,19 +16,35 @@ pub fn words(text: &str) -> Vec<String> {
 
 /// Whether every word (from [`words`], at most 64) occurs in `text`.
 pub fn has_all(text: &str, words: &[String]) -> bool {
-    let wanted = if words.len() >= 64 { u64::MAX } else { (1 << words.len()) - 1 };
-    let mut found = 0u64;
-    for run in runs(text) {
-        for (i, word) in words.iter().enumerate().take(64) {
-            if found & (1 << i) == 0 && same(run, word) {
-                found |= 1 << i;
+    let mut missing = Missing { words, found: 0 };
+    if words.is_empty() {
+        return true;
+    }
+    if text.is_ascii() {
+        // Most text; bytes are several times faster than characters.
+        let mut runs = text.as_bytes().split(|b| !b.is_ascii_alphanumeric());
+        return runs.any(|run| missing.strike(run.len(), |word| run.eq_ignore_ascii_case(word.as_bytes())));
+    }
+    runs(text).any(|run| missing.strike(0, |word| same(run, word)))
+}
+
+/// The words that have not been found yet.
+struct Missing<'a> {
+    words: &'a [String],
+    found: u64,
+}
+
+impl Missing<'_> {
+    /// Strikes out the words that `is` accepts, of those that have `len` bytes unless that is zero. Whether
+    /// none is missing any more.
+    fn strike(&mut self, len: usize, is: impl Fn(&str) -> bool) -> bool {
+        for (i, word) in self.words.iter().enumerate().take(64) {
+            if (len == 0 || len == word.len()) && self.found & (1 << i) == 0 && is(word) {
+                self.found |= 1 << i;
             }
         }
-        if found == wanted {
-            return true;
-        }
+        self.found.count_ones() as usize >= self.words.len().min(64)
     }
-    found == wanted
 }
 
 fn same(run: &str, lower: &str) -> bool {

@@ -26,7 +26,12 @@ pub(super) struct Cache {
 
 impl Cache {
     /// A log that starts after `start` (index and term) and holds `entries`, in order and without gaps.
-    pub(super) fn new(start: (u64, u64), entries: VecDeque<StoredEntry>, vote: Vote, members: Members) -> Self {
+    pub(super) fn new(
+        start: (u64, u64),
+        entries: VecDeque<StoredEntry>,
+        vote: Vote,
+        members: Members,
+    ) -> Self {
         let mut cache =
             Self { base: start.0, slots: VecDeque::new(), terms: VecDeque::from([start]), vote, members };
         for (index, entry) in (start.0 + 1..).zip(entries) {

@@ -71,7 +71,11 @@ impl Driver {
         if self.journal.failed().is_some() {
             return Err(GroupError::JournalFailed);
         }
-        if self.hosted.contains_key(&config.group) || self.removing.iter().any(|(id, _)| *id == config.group) {
+        if let Some(Hosted::Quarantined(reason)) = self.hosted.get(&config.group) {
+            return Err(GroupError::Quarantined(reason.clone()));
+        }
+        if self.hosted.contains_key(&config.group) || self.removing.iter().any(|(id, _)| *id == config.group)
+        {
             return Err(GroupError::AlreadyOpen);
         }
         if self.stalled {
@@ -82,8 +86,10 @@ impl Driver {
             Ok(Known::Removed) => return Err(GroupError::Removed),
             Ok(Known::Damaged(reason)) => return Err(GroupError::Quarantined(reason)),
             Ok(Known::Nothing) => (first_state(&config)?, VecDeque::new(), true),
-            Ok(Known::Log(Folded { state: Some(state), entries, .. })) => (state, entries, false),
-            Ok(Known::Log(_)) => return Err(GroupError::Quarantined("its first record is missing".into())),
+            Ok(Known::Log(folded)) => match *folded {
+                Folded { state: Some(state), entries, .. } => (state, entries, false),
+                _ => return Err(GroupError::Quarantined("its first record is missing".into())),
+            },
             Err(error) => return Err(GroupError::Quarantined(error.to_string())),
         };
         if state.replica != config.replica {
@@ -161,7 +167,7 @@ impl Driver {
             log_bytes: 0,
         };
         self.board.groups.write().insert(id, status);
-        self.hosted.insert(id, Hosted::Quarantined { replica, reason });
+        self.hosted.insert(id, Hosted::Quarantined(reason));
         self.dirty.remove(&id);
     }
 

@@ -16,7 +16,6 @@ use crate::handle::{Board, Command, GroupReply, GroupStatus, Handle, JournalStat
 use crate::journal::{Journal, JournalConfig, WriteError};
 use crate::knobs::ConsensusKnobs;
 use crate::metrics::ConsensusMetrics;
-use crate::{GroupConfig, Machine};
 use hosting::Opening;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,8 +23,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use vectron_base::clock::{Clock, Tick};
 use vectron_base::disk::Disk;
-use vectron_base::ids::{GroupId, ReplicaId};
-use vectron_base::random::{Random, mix64};
+use vectron_base::ids::GroupId;
+use vectron_base::random::Random;
 
 /// Where messages for other replicas go. Losing some is allowed.
 pub trait Outbox: Send {
@@ -53,7 +52,7 @@ pub struct Turn {
 
 enum Hosted {
     Live(Box<Group>),
-    Quarantined { replica: ReplicaId, reason: String },
+    Quarantined(String),
 }
 
 /// Hosts groups over one journal.
@@ -150,15 +149,16 @@ impl Driver {
         }
         self.room = None;
         let (mut worked, stopping) = self.take_commands();
-        worked |= self.tick();
+        self.tick();
         self.gather();
         worked |= self.write();
         worked |= self.open_waiting();
         if worked {
             self.journal.drop_covered();
-        } else {
-            // Idle: note how far the journal is synced. A failure stops the journal and shows there.
-            let _ = self.journal.mark();
+        } else if self.journal.mark() == Err(WriteError::Failed) {
+            // Idle was the time to note how far the journal is synced.
+            self.fail();
+            worked = true;
         }
         for message in self.outgoing.drain(..) {
             self.outbox.send(message);
@@ -282,7 +282,7 @@ impl Driver {
         }
         match self.hosted.get(&id) {
             None => Some(ProposeError::Closed),
-            Some(Hosted::Quarantined { reason, .. }) => Some(ProposeError::Quarantined(reason.clone())),
+            Some(Hosted::Quarantined(reason)) => Some(ProposeError::Quarantined(reason.clone())),
             Some(Hosted::Live(_)) => None,
         }
     }
@@ -311,13 +311,16 @@ impl Driver {
         }
     }
 
-    fn tick(&mut self) -> bool {
+    fn tick(&mut self) {
         let now = self.clock.now();
         if now < self.next_tick {
-            return false;
+            return;
         }
         // After a pause one tick passes and not many: nobody could be heard meanwhile.
         self.next_tick = self.next_tick.plus(self.knobs.tick()).max(now);
+        if self.journal.failed().is_some() {
+            return;
+        }
         let patience = self.knobs.election();
         for id in self.hosted.keys().copied().collect::<Vec<_>>() {
             if let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) {
@@ -330,15 +333,14 @@ impl Driver {
                 }
             }
         }
-        false
     }
 
     /// Gathers what the groups want persisted.
     fn gather(&mut self) {
         for id in self.dirty.clone() {
-            let (batch, out) = (&mut self.batch, &mut self.outgoing);
+            let (batch, out, metrics) = (&mut self.batch, &mut self.outgoing, &self.metrics);
             let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { continue };
-            if catch_unwind(AssertUnwindSafe(|| group.collect(batch, out))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| group.collect(batch, out, metrics))).is_err() {
                 self.quarantine(id, "its log could not go on".into());
             }
         }
@@ -357,6 +359,8 @@ impl Driver {
                     self.metrics.note(&ConsensusEvent::DiskFreed);
                 }
                 self.stalled = false;
+                // After a stall, groups that were gathered in earlier turns wait for this write too.
+                self.dirty.extend(self.batch.groups());
                 self.batch.clear();
                 for (_, done) in self.removing.drain(..) {
                     let _ = done.send(Ok(()));
@@ -380,16 +384,8 @@ impl Driver {
 
     /// Lets groups whose effects are durable go on, and applies what is committed.
     fn settle(&mut self, written: bool) -> bool {
-        let live = |(id, hosted): (&GroupId, &Hosted)| matches!(hosted, Hosted::Live(_)).then_some(*id);
-        // After a stall, groups that were gathered in earlier turns wait for this write.
-        let ids: Vec<GroupId> = if written {
-            self.hosted.iter().filter_map(live).collect()
-        } else {
-            self.dirty.iter().copied().collect()
-        };
         let mut worked = false;
-        self.dirty.clear();
-        for id in ids {
+        for id in std::mem::take(&mut self.dirty) {
             let (batch, out, metrics) = (&mut self.batch, &mut self.outgoing, &self.metrics);
             let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { continue };
             let stalled = self.stalled;
@@ -397,7 +393,7 @@ impl Driver {
                 if written || !stalled {
                     group.persisted(out);
                 }
-                group.collect(batch, out);
+                group.collect(batch, out, metrics);
                 group.apply(metrics)
             }));
             if group.has_work() {
@@ -430,11 +426,12 @@ impl Driver {
             failed: self.journal.failed().map(str::to_string),
             full: self.stalled,
             damage: self.journal.damage().to_vec(),
+            dropped: self.journal.dropped().map(str::to_string),
             quarantined: self.journal.quarantined().clone(),
         };
         self.metrics.journal_bytes.set(i64::try_from(status.bytes).unwrap_or(i64::MAX));
         self.metrics.journal_segments.set(status.segments as i64);
-        let quarantined = self.hosted.values().filter(|h| matches!(h, Hosted::Quarantined { .. })).count();
+        let quarantined = self.hosted.values().filter(|h| matches!(h, Hosted::Quarantined(_))).count();
         self.metrics.quarantined_groups.set(quarantined as i64);
         *self.board.journal.write() = status;
         *self.board.laggards.write() = self.journal.laggards();

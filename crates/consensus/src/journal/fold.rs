@@ -41,10 +41,14 @@ impl Folded {
         self.damaged = self.damaged.split_off(&(start + 1));
     }
 
-    /// Why this group must not be served, if so. Call after the last record.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// Why this group must not be served, if so, given a part of the journal that cannot be read. Call after
+    /// the last record.
+    pub(crate) fn problem(&self, unreadable: Option<&str>) -> Option<String> {
         if let Some(place) = self.damaged.values().next().or(self.lost_state.as_ref()) {
             return Some(place.clone());
+        }
+        if let Some(place) = unreadable {
+            return Some(format!("part of the journal cannot be read: {place}"));
         }
         let Some(state) = &self.state else { return Some("the group's first record is missing".into()) };
         let mut expected = state.start.0 + 1;
@@ -54,9 +58,8 @@ impl Folded {
             }
             expected += 1;
         }
-        (expected <= state.vote.commit).then(|| {
-            format!("the log ends at {} but was committed to {}", expected - 1, state.vote.commit)
-        })
+        (expected <= state.vote.commit)
+            .then(|| format!("the log ends at {} but was committed to {}", expected - 1, state.vote.commit))
     }
 }
 

@@ -41,9 +41,7 @@ impl SegmentName {
     /// The place that a file name stands for.
     pub(crate) fn parse(file: &str) -> Option<Self> {
         let (number, nonce) = file.strip_suffix(".log")?.split_once('-')?;
-        let hex = |text: &str| {
-            (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten()
-        };
+        let hex = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
         let name = Self { number: hex(number)?, nonce: hex(nonce)? };
         (name.file() == file).then_some(name)
     }
@@ -174,7 +172,8 @@ pub(crate) fn write_frame(
 /// The frame header at `at`, if there is one.
 pub(crate) fn read_header(bytes: &[u8], at: usize, name: SegmentName) -> Option<Header> {
     let header = bytes.get(at..)?.first_chunk::<HEADER>()?;
-    if u32_at(header, 0)? != FRAME_MAGIC || header_crc(name, at as u64, &header[..36]) != u32_at(header, 36)? {
+    if u32_at(header, 0)? != FRAME_MAGIC || header_crc(name, at as u64, &header[..36]) != u32_at(header, 36)?
+    {
         return None;
     }
     let (rows, body) = (u32_at(header, 4)?, u64_at(header, 24)?);

@@ -52,7 +52,7 @@ pub(crate) enum Known {
     /// It must not be served.
     Damaged(String),
     /// Its records.
-    Log(Folded),
+    Log(Box<Folded>),
 }
 
 /// Where the journal lives and how large its files are.
@@ -70,6 +70,8 @@ struct Active {
     len: u64,
     /// Bytes known to be synced.
     synced: u64,
+    /// Sequence of the first frame after them.
+    next: u64,
     /// Whether a frame in the file says so.
     marked: bool,
 }
@@ -89,6 +91,7 @@ pub(crate) struct Journal {
     quarantined: BTreeMap<GroupId, String>,
     unreadable: Option<String>,
     damage: Vec<String>,
+    dropped: Option<String>,
     /// Logs that were read at the opening and not asked for yet.
     recovered: BTreeMap<GroupId, Folded>,
     buffer: Vec<u8>,
@@ -102,11 +105,15 @@ impl Journal {
     pub(crate) fn open(config: JournalConfig) -> Result<Self, OpenError> {
         config.disk.create_dir(DIR)?;
         let mut recovered = recover(&*config.disk, DIR, None)?;
-        let tail = std::mem::take(&mut recovered.tail);
+        if let Some(what) = &recovered.dropped {
+            config.metrics.note(&ConsensusEvent::TailDropped { what: what.clone() });
+        }
+        let (tail, dropped) = (std::mem::take(&mut recovered.tail), recovered.dropped.take());
         let mut journal = Self::from_recovered(config, recovered);
         if !tail.is_empty() {
             journal = journal.rewrite(&tail)?;
         }
+        journal.dropped = dropped;
         for what in &journal.damage {
             journal.config.metrics.note(&ConsensusEvent::DamageFound { what: what.clone() });
         }
@@ -118,8 +125,7 @@ impl Journal {
     /// would falsely succeed.
     fn rewrite(mut self, tail: &Batch) -> Result<Self, OpenError> {
         if let Err(error) = self.roll(tail) {
-            let failure =
-                if error == WriteError::Full { DiskFailure::Full } else { DiskFailure::Failed };
+            let failure = if error == WriteError::Full { DiskFailure::Full } else { DiskFailure::Failed };
             return Err(OpenError::Disk(DiskError { operation: "append", path: DIR.into(), failure }));
         }
         let (active, sequence) = (self.active.take(), self.sequence);
@@ -133,9 +139,7 @@ impl Journal {
         let Recovered { segments, fold, damage, unreadable, next_sequence, end, .. } = recovered;
         let mut quarantined = BTreeMap::new();
         for (group, folded) in &fold.groups {
-            let problem = folded.problem().or_else(|| {
-                unreadable.as_ref().map(|what| format!("part of the journal cannot be read: {what}"))
-            });
+            let problem = folded.problem(unreadable.as_deref());
             quarantined.extend(problem.map(|problem| (*group, problem)));
         }
         let states = fold.groups.iter().filter_map(|(group, f)| Some((*group, f.state.clone()?))).collect();
@@ -150,6 +154,7 @@ impl Journal {
             quarantined,
             unreadable,
             damage,
+            dropped: None,
             recovered: fold.groups,
             buffer: Vec::new(),
             failed: None,
@@ -166,7 +171,7 @@ impl Journal {
             return Ok(Known::Damaged(reason.clone()));
         }
         if let Some(folded) = self.recovered.remove(&group) {
-            return Ok(Known::Log(folded));
+            return Ok(Known::Log(Box::new(folded)));
         }
         if !self.states.contains_key(&group) {
             // A frame that cannot be read may have been this group's: it must not start over.
@@ -180,9 +185,9 @@ impl Journal {
         let Some(folded) = again.fold.groups.remove(&group) else {
             return Ok(self.quarantine(group, "its records have gone from the journal".into()));
         };
-        match folded.problem().or(again.unreadable) {
+        match folded.problem(again.unreadable.as_deref()) {
             Some(problem) => Ok(self.quarantine(group, problem)),
-            None => Ok(Known::Log(folded)),
+            None => Ok(Known::Log(Box::new(folded))),
         }
     }
 
@@ -282,6 +287,7 @@ impl Journal {
         match synced {
             Ok(()) => {
                 active.synced = active.len;
+                active.next = self.sequence;
                 active.marked = false;
                 Ok(())
             }
@@ -292,7 +298,9 @@ impl Journal {
     /// Begins a segment with what all groups must remember. The one before it is synced up to its mark; what
     /// follows there is superseded, and what of that shall stay is given as `tail`.
     fn roll(&mut self, tail: &Batch) -> Result<(), WriteError> {
-        let end = self.active.as_ref().map_or(self.end, |active| active.synced);
+        let (end, sequence) =
+            self.active.as_ref().map_or((self.end, self.sequence), |active| (active.synced, active.next));
+        self.sequence = sequence;
         let previous = self.segments.back().map_or(0, |segment| segment.name.number);
         let name = SegmentName { number: previous + 1, nonce: self.config.random.next_u64() };
         let mut head = Batch::default();
@@ -316,7 +324,7 @@ impl Journal {
         let len = bytes.len() as u64;
         segment.bytes = len;
         self.segments.push_back(segment);
-        self.active = Some(Active { file, len, synced: 0, marked: false });
+        self.active = Some(Active { file, len, synced: 0, next: self.sequence, marked: false });
         self.sequence += 1;
         self.sync()?;
         self.config.disk.sync_dir(DIR).map_err(|error| self.fail(error.to_string()))
@@ -354,7 +362,11 @@ impl Journal {
 
     /// Removes the oldest segments that nothing needs any more.
     pub(crate) fn drop_covered(&mut self) {
-        while self.failed.is_none() && !self.keeps_segments && self.active.is_some() && self.segments.len() > 1 {
+        while self.failed.is_none()
+            && !self.keeps_segments
+            && self.active.is_some()
+            && self.segments.len() > 1
+        {
             let Some(oldest) = self.segments.front().filter(|oldest| !self.needs(oldest)) else { return };
             let path = format!("{DIR}/{}", oldest.name.file());
             // Each removal is made durable before the next, as a gap in the middle would look like damage.
@@ -372,9 +384,10 @@ impl Journal {
 
     /// Groups whose entries in a segment no checkpoint covers.
     fn holders<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = GroupId> + 'a {
-        let held = segment.holds.iter().filter(|(group, highest)| {
-            self.states.get(group).is_some_and(|state| state.start.0 < **highest)
-        });
+        let held = segment
+            .holds
+            .iter()
+            .filter(|(group, highest)| self.states.get(group).is_some_and(|state| state.start.0 < **highest));
         held.map(|(group, _)| *group)
     }
 
@@ -406,6 +419,11 @@ impl Journal {
     /// Damage found when the journal was opened.
     pub(crate) fn damage(&self) -> &[String] {
         &self.damage
+    }
+
+    /// The unsynced end that was cut off when the journal was opened.
+    pub(crate) fn dropped(&self) -> Option<&str> {
+        self.dropped.as_deref()
     }
 
     /// Groups that must not be served, with the reason.

@@ -52,6 +52,8 @@ pub(crate) struct Recovered {
     pub(crate) damage: Vec<String>,
     /// The first frame that could not be read at all.
     pub(crate) unreadable: Option<String>,
+    /// What was cut off at the end of the last segment.
+    pub(crate) dropped: Option<String>,
     /// Records that are whole but not proven to be synced.
     pub(crate) tail: Batch,
     /// Sequence for the next frame, counting proven frames only.
@@ -144,7 +146,13 @@ impl Recovered {
     }
 
     /// Reads one segment; gives the sequence that the frame after its proven part must have.
-    fn read(&mut self, file: &File, bound: Option<u64>, last: bool, mut expected: Option<u64>) -> Option<u64> {
+    fn read(
+        &mut self,
+        file: &File,
+        bound: Option<u64>,
+        last: bool,
+        mut expected: Option<u64>,
+    ) -> Option<u64> {
         let mut segment = Segment::new(file.name, file.bytes.len() as u64);
         let proven = bound.unwrap_or_else(|| proven(&file.pieces));
         let mut counted = expected;
@@ -161,7 +169,8 @@ impl Recovered {
             let problem = match piece {
                 Piece::Bad { from, to } if bare(*from, *to, file.pieces.get(number + 1), expected) => {
                     expected = expected.map(|sequence| sequence + 1);
-                    let what = format!("{} at byte {at}: an empty frame is damaged; nothing was in it", file.label);
+                    let what =
+                        format!("{} at byte {at}: an empty frame is damaged; nothing was in it", file.label);
                     self.damage.extend(strict.then_some(what));
                     None
                 }
@@ -199,6 +208,11 @@ impl Recovered {
         if bound.is_some_and(|bound| reached < bound) {
             let what = format!("{} at byte {reached}: the file ends early", file.label);
             self.note_unreadable(what, Some(&mut segment));
+        }
+        let rest = (file.bytes.len() as u64).saturating_sub(reached);
+        if last && bound.is_none() && rest > 0 {
+            let what = format!("{} at byte {reached}: {rest} bytes that were never synced", file.label);
+            self.dropped = Some(what);
         }
         self.end = proven;
         self.segments.push(segment);

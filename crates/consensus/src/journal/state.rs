@@ -78,7 +78,12 @@ mod tests {
             replica: ReplicaId(4),
             vote: Vote { term: 3, vote: 4, commit: 17 },
             start: (9, 2),
-            members: Members { voters: vec![4, 5], learners: vec![6], auto_leave: true, ..Members::default() },
+            members: Members {
+                voters: vec![4, 5],
+                learners: vec![6],
+                auto_leave: true,
+                ..Members::default()
+            },
         };
         let mut bytes = Vec::new();
         state.encode(&mut bytes);

@@ -27,11 +27,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Refuses whoever does not show the operator's key, if there is one.
-pub async fn require_identity(
-    State(gateway): State<Arc<Gateway>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn require_identity(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let Some(key) = gateway.admin_key() else {
         return next.run(request).await;
     };

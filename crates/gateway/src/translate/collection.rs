@@ -52,9 +52,10 @@ pub fn policy_consistency(policy: ReadPolicy) -> api::Consistency {
     match policy {
         ReadPolicy::Linearizable => api::Consistency::named("linearizable"),
         ReadPolicy::Eventual => api::Consistency::named("eventual"),
-        ReadPolicy::Bounded { max_staleness_ms } => {
-            api::Consistency { max_staleness_ms: Some(max_staleness_ms), ..api::Consistency::named("bounded") }
-        }
+        ReadPolicy::Bounded { max_staleness_ms } => api::Consistency {
+            max_staleness_ms: Some(max_staleness_ms),
+            ..api::Consistency::named("bounded")
+        },
     }
 }
 

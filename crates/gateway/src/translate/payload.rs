@@ -51,7 +51,8 @@ impl<'a> Pass<'a> {
         self.out.push_str(quoted);
         let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
         let escaped = inner.contains('\\');
-        let value = if escaped { unescape(quoted).ok_or_else(|| self.half_character())? } else { inner.into() };
+        let value =
+            if escaped { unescape(quoted).ok_or_else(|| self.half_character())? } else { inner.into() };
         if let Some(Frame::Object { keys, key_next: key_next @ true }) = self.frames.last_mut() {
             keys.push(value);
             *key_next = false;
@@ -164,8 +165,14 @@ mod tests {
             ("{}", "{}"),
             (" { \"a\" : [ 1 , 2 ] }\n", r#"{"a":[1,2]}"#),
             (r#"{"n": 9007199254740993, "x": 1.50e+10}"#, r#"{"n":9007199254740993,"x":1.50e+10}"#),
-            (r#"{"s": "a  b\" \\", "é": "\ud83e\udd80 \u0000"}"#, r#"{"s":"a  b\" \\","é":"\ud83e\udd80 \u0000"}"#),
-            (r#"{"a": {"a": {"a": null}}, "b": [{"a": 1}, {"a": true}]}"#, r#"{"a":{"a":{"a":null}},"b":[{"a":1},{"a":true}]}"#),
+            (
+                r#"{"s": "a  b\" \\", "é": "\ud83e\udd80 \u0000"}"#,
+                r#"{"s":"a  b\" \\","é":"\ud83e\udd80 \u0000"}"#,
+            ),
+            (
+                r#"{"a": {"a": {"a": null}}, "b": [{"a": 1}, {"a": true}]}"#,
+                r#"{"a":{"a":{"a":null}},"b":[{"a":1},{"a":true}]}"#,
+            ),
         ] {
             assert_eq!(compact_object(text, 64).as_deref(), Ok(kept));
         }

@@ -66,8 +66,9 @@ fn check(member: &str, vector: &[f32], wanted: &Wanted<'_>) -> Result<(), Fault>
         return Err(wanted.refuse(member, format!("{has}, collection '{}' expects {expected}", spec.name)));
     }
     if let Some(at) = vector.iter().position(|number| !number.is_finite()) {
-        let reason =
-            format!("number {at} is not a finite 32-bit float (largest magnitude 3.4e38; NaN and infinity are refused)");
+        let reason = format!(
+            "number {at} is not a finite 32-bit float (largest magnitude 3.4e38; NaN and infinity are refused)"
+        );
         return Err(wanted.refuse(member, reason));
     }
     if spec.distance == Distance::Cosine && vector.iter().all(|number| *number == 0.0) {

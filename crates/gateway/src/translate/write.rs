@@ -1,7 +1,9 @@
 //! Writes: validated whole, then split by shard.
 
 use super::ids::check_unique;
-use super::{ItemAt, Wanted, check_batch, check_ids, check_point_id, checked_vector, compact_object, on_item, shown};
+use super::{
+    ItemAt, Wanted, check_batch, check_ids, check_point_id, checked_vector, compact_object, on_item, shown,
+};
 use crate::api::{DeleteRequest, JsonText, PointInput};
 use crate::knobs::{GatewayKnobs, size};
 use crate::route::shard_of;
@@ -20,9 +22,6 @@ pub struct ShardPart {
     /// What to do.
     pub operation: WriteOperation,
 }
-
-/// What to delete.
-pub type DeletePlan = Vec<ShardPart>;
 
 const LIST: &str = "points";
 
@@ -108,7 +107,7 @@ pub fn delete_plan(
     request: &mut DeleteRequest,
     collection: &Collection,
     knobs: &GatewayKnobs,
-) -> Result<DeletePlan, Fault> {
+) -> Result<Vec<ShardPart>, Fault> {
     match (request.ids.take(), request.filter.as_ref()) {
         (Some(_), Some(_)) => Err(Fault::invalid("ids", "is given together with filter; give one of them")),
         (None, None) => Err(Fault::invalid("ids", "is missing; give ids or filter")),
@@ -140,10 +139,9 @@ pub fn delete_plan(
 pub fn idempotency_key(key: Option<String>) -> Result<Option<String>, Fault> {
     const MOST: usize = 256;
     match key {
-        Some(key) if !(1..=MOST).contains(&key.len()) => Err(Fault::invalid(
-            "idempotency_key",
-            format!("must have 1 to {MOST} bytes, got {}", key.len()),
-        )),
+        Some(key) if !(1..=MOST).contains(&key.len()) => {
+            Err(Fault::invalid("idempotency_key", format!("must have 1 to {MOST} bytes, got {}", key.len())))
+        }
         key => Ok(key),
     }
 }

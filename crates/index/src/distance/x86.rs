@@ -3,10 +3,8 @@
 use super::Kernels;
 use std::arch::x86_64::*;
 
-static AVX512: Kernels =
-    Kernels { name: "avx512", dot: dot_avx512_checked, squared: squared_avx512_checked };
-static AVX2: Kernels =
-    Kernels { name: "avx2", dot: dot_avx2_checked, squared: squared_avx2_checked };
+static AVX512: Kernels = Kernels { name: "avx512", dot: dot_avx512_checked, squared: squared_avx512_checked };
+static AVX2: Kernels = Kernels { name: "avx2", dot: dot_avx2_checked, squared: squared_avx2_checked };
 
 /// Adds the tables this processor supports, fastest first. The `_checked` entry points of a
 /// table are reachable only through it, which is what makes their calls sound.
@@ -65,10 +63,7 @@ macro_rules! avx512_kernel {
                 // SAFETY: the mask admits only the components before `len`; masked-out lanes
                 // are not read.
                 let (x, y) = unsafe {
-                    (
-                        _mm512_maskz_loadu_ps(mask, left.add(at)),
-                        _mm512_maskz_loadu_ps(mask, right.add(at)),
-                    )
+                    (_mm512_maskz_loadu_ps(mask, left.add(at)), _mm512_maskz_loadu_ps(mask, right.add(at)))
                 };
                 sums[0] = $step(x, y, sums[0]);
                 at += 16;
@@ -100,17 +95,13 @@ macro_rules! avx2_kernel {
                 for lane in 0..lanes {
                     // SAFETY: at + 8 * lanes <= len, so every load ends inside both slices.
                     let (x, y) = unsafe {
-                        (
-                            _mm256_loadu_ps(left.add(at + lane * 8)),
-                            _mm256_loadu_ps(right.add(at + lane * 8)),
-                        )
+                        (_mm256_loadu_ps(left.add(at + lane * 8)), _mm256_loadu_ps(right.add(at + lane * 8)))
                     };
                     sums[lane] = $step(x, y, sums[lane]);
                 }
                 at += lanes * 8;
             }
-            let sum =
-                _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]));
+            let sum = _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]));
             let half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
             let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
             let mut total = _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)));

@@ -3,15 +3,21 @@
 use super::Visited;
 use super::prune::{LinkList, ranked, select};
 use crate::index::VectorIndex;
-use crate::params::{Reachability, Row};
+use crate::params::{NONE, Reachability, Row};
 use crate::rows::State;
 use crate::search::{Scratch, SearchStats};
+use roaring::RoaringBitmap;
 
-/// A walk over all links of all layers that can be interrupted.
+/// A walk over all links of all layers that can be interrupted. It remembers its tree: a link
+/// that is not part of it can be dropped without cutting anything off.
 #[derive(Default)]
 pub(super) struct Walker {
     pub seen: Visited,
     stack: Vec<Row>,
+    /// From where each seen row was first reached; `NONE` for where the walk started.
+    parent: Vec<Row>,
+    /// Rows that were given a new link already.
+    hosts: RoaringBitmap,
 }
 
 /// One new link to a row that nothing led to.
@@ -19,6 +25,8 @@ pub(super) struct Walker {
 pub(super) struct Relink {
     host: (Row, u64),
     orphan: (Row, u64),
+    /// The link that makes room, if the host's list is full.
+    victim: Option<Row>,
     /// Links for an orphan that has none itself.
     links: Option<LinkList>,
 }
@@ -30,12 +38,24 @@ impl Walker {
     fn begin(&mut self, end: usize) {
         self.seen.begin(end);
         self.stack.clear();
+        self.parent.clear();
+        self.parent.resize(end, NONE);
+        self.hosts.clear();
     }
 
-    fn start_from(&mut self, row: Row) {
-        if self.seen.insert(row) {
+    fn reach(&mut self, row: Row, from: Row) {
+        // Rows that came after the walk began are not its concern.
+        if let Some(parent) = self.parent.get_mut(row as usize)
+            && self.seen.insert(row)
+        {
+            *parent = from;
             self.stack.push(row);
         }
+    }
+
+    /// Whether dropping the link may cut its target off.
+    fn leans_on(&self, target: Row, from: Row) -> bool {
+        self.parent.get(target as usize).is_none_or(|parent| *parent == from)
     }
 }
 
@@ -46,16 +66,19 @@ impl VectorIndex {
         self.begin_walk(&mut walker);
         self.continue_walk(&mut walker, usize::MAX);
         let in_graph = |row: &Row| self.rows.state(*row) != State::Tail;
-        let reached = self.rows.live.iter().filter(in_graph).filter(|row| {
-            walker.seen.contains(self.graph.head_of(*row).unwrap_or(*row))
-        });
+        let reached = self
+            .rows
+            .live
+            .iter()
+            .filter(in_graph)
+            .filter(|row| walker.seen.contains(self.graph.head_of(*row).unwrap_or(*row)));
         Reachability { graph_rows: self.rows.live_in_graph(), reachable: reached.count() }
     }
 
     pub(super) fn begin_walk(&self, walker: &mut Walker) {
         walker.begin(self.rows.end());
         if let Some(entry) = self.graph.entry {
-            walker.start_from(entry);
+            walker.reach(entry, NONE);
         }
     }
 
@@ -66,7 +89,7 @@ impl VectorIndex {
             for layer in 0..=self.graph.level(row) {
                 for next in self.graph.links(row, layer) {
                     if !self.is_condemned(*next) {
-                        walker.start_from(*next);
+                        walker.reach(*next, row);
                     }
                 }
             }
@@ -88,38 +111,46 @@ impl VectorIndex {
             let lost = |row: Row| self.rows.state(row).is_live_vertex() && !self.is_fresh(row);
             let Some(orphan) = walker.seen.next_unmarked(from, end, lost) else { break };
             from = orphan as usize + 1;
-            relinks.extend(self.plan_relink(orphan, scratch));
+            let relink = self.plan_relink(orphan, walker, scratch);
+            let host = relink.as_ref().map_or(NONE, |relink| relink.host.0);
+            relinks.extend(relink);
             // Whatever the orphan leads to is found again through it.
-            walker.start_from(orphan);
+            walker.reach(orphan, host);
             self.continue_walk(walker, usize::MAX);
         }
         relinks
     }
 
-    fn plan_relink(&self, orphan: Row, scratch: &mut Scratch) -> Option<Relink> {
+    fn plan_relink(&self, orphan: Row, walker: &mut Walker, scratch: &mut Scratch) -> Option<Relink> {
         let probe = self.space.probe_row(orphan);
         let mut stats = SearchStats::default();
         let (_, near) = self.descend(&probe, 0, &mut stats)?;
-        let host = |row: Row| row != orphan && !self.is_condemned(row);
+        let host = |row: Row| walker.seen.contains(row) && !self.is_condemned(row);
         self.seed_walk(&probe, &[near], HOSTS, scratch, &mut stats, host);
         self.walk_layer(&probe, 0, u64::MAX, scratch, &mut stats, host);
-        let spare = |row: &Row| self.graph.in_degree(*row) > 1;
-        let roomy = |row: &Row| {
-            let list = self.graph.links(*row, 0);
-            list.len() < self.graph.degree || list.iter().any(|row| spare(row))
-        };
         let hosts: Vec<Row> = scratch.pool.found().map(|(_, row)| row).collect();
-        let host = hosts.iter().find(|row| roomy(row)).or(hosts.first()).copied()?;
+        let fresh = hosts.iter().copied().filter(|row| !walker.hosts.contains(*row));
+        let (host, victim) = fresh.filter_map(|row| Some((row, self.room(row, walker)?))).next()?;
+        walker.hosts.insert(host);
         let bare = self.graph.links(orphan, 0).is_empty();
-        let links = bare.then(|| {
-            select(&self.space, &ranked(&self.space, orphan, &hosts), self.graph.degree)
-        });
+        let links =
+            bare.then(|| select(&self.space, &ranked(&self.space, orphan, &hosts), self.graph.degree));
         let tagged = |row: Row| (row, self.rows.tag(row));
-        Some(Relink { host: tagged(host), orphan: tagged(orphan), links })
+        Some(Relink { host: tagged(host), orphan: tagged(orphan), victim, links })
+    }
+
+    /// How a base list can take one more link: as it is (`Some(None)`), or by dropping the last
+    /// link nothing leans on.
+    fn room(&self, row: Row, walker: &Walker) -> Option<Option<Row>> {
+        let list = self.graph.links(row, 0);
+        if list.len() < self.graph.degree {
+            return Some(None);
+        }
+        list.iter().rfind(|target| !walker.leans_on(**target, row)).map(|target| Some(*target))
     }
 
     pub(super) fn commit_relink(&mut self, relink: Relink) -> bool {
-        let Relink { host, orphan, links } = relink;
+        let Relink { host, orphan, victim, links } = relink;
         let holds = |(row, tag): (Row, u64)| {
             self.rows.state(row).is_vertex() && self.rows.tag(row) == tag && !self.is_condemned(row)
         };
@@ -132,8 +163,18 @@ impl VectorIndex {
             links.retain(|row| self.rows.state(row).is_vertex());
             self.write_links(orphan.0, 0, &links);
         }
-        let list = self.admitted(host.0, 0, orphan.0);
-        self.write_back_link(host.0, 0, list, orphan.0, true);
+        let mut list = self.links_of(host.0, 0);
+        if list.rows.contains(&orphan.0) {
+            return false;
+        }
+        if let Some(at) = list.rows.iter().position(|row| Some(*row) == victim) {
+            list.remove(at);
+        } else if list.rows.len() >= self.graph.degree {
+            // Changed since it was planned; the next audit sees to it.
+            return false;
+        }
+        list.rows.push(orphan.0);
+        self.write_links(host.0, 0, &list);
         true
     }
 }

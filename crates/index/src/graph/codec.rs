@@ -161,9 +161,7 @@ impl VectorIndex {
         known: &BTreeMap<Row, &Vertex>,
     ) -> LinkList {
         let keep = |row: Row| {
-            row != vertex.row
-                && self.rows.state(row) == State::Vertex
-                && self.graph.level(row) >= layer
+            row != vertex.row && self.rows.state(row) == State::Vertex && self.graph.level(row) >= layer
         };
         let diverse = if layer == 0 { vertex.diverse } else { list.len() };
         let mut kept = LinkList { rows: list.to_vec(), diverse: diverse.min(list.len()) };

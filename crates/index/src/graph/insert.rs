@@ -7,6 +7,7 @@ use crate::index::VectorIndex;
 use crate::params::Row;
 use crate::rows::State;
 use crate::search::{Scratch, SearchStats};
+use crate::space::pack;
 
 /// What one insertion is going to write. Valid for the index that made it, at any later time:
 /// what has changed since is noticed at commit.
@@ -94,11 +95,25 @@ impl VectorIndex {
                 // Too few live rows around: deleted ones carry the way until they are swept.
                 found = scratch.pool.all().collect();
             }
+            self.add_path(scratch, &mut found);
             seeds = scratch.pool.all().take(SEEDS).map(|(_, row)| row).collect();
             let links = select(&self.space, &found, degree);
             layers.push(self.plan_layer(row, layer, links, scratch));
         }
         Kind::Linked(layers)
+    }
+
+    /// Adds the rows a walk came through to what it found. Where a clump of near-duplicates is
+    /// larger than the pool, all that is found belongs to the clump; the way in is what keeps
+    /// it tied to the rest, and each newcomer renews it.
+    fn add_path(&self, scratch: &Scratch, found: &mut Vec<(f32, Row)>) {
+        let far = found.last().map_or(u64::MAX, |(key, row)| pack(*key, *row));
+        let keyed = scratch.path.iter().map(|row| (scratch.memo[*row as usize], *row));
+        let beyond = keyed.filter(|(key, row)| {
+            pack(*key, *row) > far && self.rows.state(*row).is_live_vertex()
+        });
+        found.extend(beyond);
+        found.sort_unstable_by_key(|(key, row)| pack(*key, *row));
     }
 
     fn plan_layer(&self, row: Row, layer: u8, links: LinkList, scratch: &Scratch) -> LayerPlan {
@@ -161,18 +176,14 @@ impl VectorIndex {
     }
 
     fn is_same_vertex(&self, row: Row, tag: u64, layer: u8) -> bool {
-        self.rows.state(row).is_vertex()
-            && self.rows.tag(row) == tag
-            && self.graph.level(row) >= layer
+        self.rows.state(row).is_vertex() && self.rows.tag(row) == tag && self.graph.level(row) >= layer
     }
 
     fn commit_layer(&mut self, row: Row, plan: LayerPlan) {
         let LayerPlan { layer, mut links, tags, back } = plan;
         let targets: Vec<(Row, u64)> = links.rows.iter().copied().zip(tags).collect();
         links.retain(|row| {
-            targets.iter().any(|(target, tag)| {
-                *target == row && self.is_same_vertex(row, *tag, layer)
-            })
+            targets.iter().any(|(target, tag)| *target == row && self.is_same_vertex(row, *tag, layer))
         });
         self.write_links(row, layer, &links);
         for ((target, tag), back) in targets.iter().zip(back) {

@@ -13,6 +13,9 @@
 mod audit;
 mod codec;
 mod insert;
+#[cfg(test)]
+mod invariants;
+mod lengths;
 mod pool;
 mod prune;
 mod sweep;
@@ -23,6 +26,7 @@ pub use codec::GraphDamage;
 pub use insert::InsertPlan;
 pub use sweep::{SweepCursor, SweepPlan, SweepProgress};
 
+pub(crate) use lengths::Lengths;
 pub(crate) use pool::Pool;
 pub(crate) use sweep::Sweep;
 pub(crate) use visited::Visited;
@@ -52,6 +56,8 @@ pub(crate) struct Graph {
     /// The twins of each head.
     chains: BTreeMap<Row, BTreeSet<Row>>,
     head_of: BTreeMap<Row, Row>,
+    /// Lengths of the live vertices, where the metric cares: starting places of a search.
+    pub lengths: Lengths,
 }
 
 #[inline(always)]
@@ -73,6 +79,7 @@ impl Graph {
             vertices: 0,
             chains: BTreeMap::new(),
             head_of: BTreeMap::new(),
+            lengths: Lengths::default(),
         }
     }
 
@@ -225,5 +232,6 @@ impl Graph {
             + self.level.capacity()
             + self.in_degree.capacity() * size_of::<u32>()
             + self.head_of.len() * 32
+            + self.lengths.bytes()
     }
 }

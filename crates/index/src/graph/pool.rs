@@ -112,7 +112,10 @@ mod tests {
             pool.offer(key, row, |_| matching);
         }
         assert_eq!(pool.found().map(|found| found.1).collect::<Vec<_>>(), [1, 3]);
-        assert_eq!((pool.peek(), pool.expand(), pool.expand(), pool.expand()), (Some(1), Some(1), Some(3), None));
+        assert_eq!(
+            (pool.peek(), pool.expand(), pool.expand(), pool.expand()),
+            (Some(1), Some(1), Some(3), None)
+        );
         pool.offer(2.0, 2, |_| false);
         assert_eq!(pool.expand(), Some(2));
         assert_eq!(pool.all().count(), 3);

@@ -1,7 +1,9 @@
 //! Which links a vertex keeps: the relative-neighbourhood rule of HNSW Alg. 4 (a candidate is
 //! *occluded* if a link already chosen is nearer to it than the vertex is), then **filled to the
 //! full degree with the nearest rejected**. Without the fill, near-duplicate text prunes itself
-//! into islands: the rule alone leaves a few links per vertex, all inside its clump.
+//! into islands: the rule alone leaves a few links per vertex, all inside its clump. Rejected rows
+//! that are *redundant*, at less than half the distance to a chosen link, fill last: else thirty
+//! copies of a hub would take every place in everyone's list.
 
 use crate::params::Row;
 use crate::space::{Space, pack};
@@ -34,22 +36,22 @@ impl LinkList {
 /// first and each once.
 pub(crate) fn select(space: &Space, candidates: &[(f32, Row)], degree: usize) -> LinkList {
     let mut rows: Vec<Row> = Vec::with_capacity(degree);
-    let mut rejected: Vec<Row> = Vec::with_capacity(degree);
+    let mut occluded: Vec<Row> = Vec::with_capacity(degree);
+    let mut redundant: Vec<Row> = Vec::new();
     for (key, row) in candidates {
         if rows.len() == degree {
             break;
         }
         let probe = space.probe_row(*row);
-        if rows.iter().any(|chosen| space.key(&probe, *chosen) < *key) {
-            if rejected.len() < degree {
-                rejected.push(*row);
-            }
-        } else {
-            rows.push(*row);
+        let keys = rows.iter().map(|chosen| space.key(&probe, *chosen));
+        match keys.into_iter().find(|near| near < key) {
+            None => rows.push(*row),
+            Some(near) if space.is_half(near, *key) => redundant.push(*row),
+            Some(_) => occluded.push(*row),
         }
     }
     let diverse = rows.len();
-    rows.extend(rejected.into_iter().take(degree - diverse));
+    rows.extend(occluded.into_iter().chain(redundant).take(degree - diverse));
     LinkList { rows, diverse }
 }
 
@@ -89,9 +91,13 @@ pub(crate) fn admit(
         let at = list.partition_point(|other| pack(other.0, other.1) < pack(item.0, item.1));
         list.insert(at, item);
     };
-    let occluded = chosen.iter().any(|(near, row)| *near < key && key_of(*row) < key);
-    if occluded {
-        place(&mut fill, (key, newcomer));
+    let mut nearer = chosen.iter().filter(|(near, _)| *near < key).map(|(_, row)| key_of(*row));
+    if let Some(near) = nearer.find(|near| *near < key) {
+        if space.is_half(near, key) {
+            fill.push((key, newcomer));
+        } else {
+            place(&mut fill, (key, newcomer));
+        }
     } else {
         let demoted = |(far, row): &(f32, Row)| *far > key && key_of(*row) < *far;
         let (out, kept): (Vec<_>, Vec<_>) = chosen.into_iter().partition(demoted);
@@ -129,15 +135,21 @@ mod tests {
     }
 
     #[test]
+    fn copies_of_a_chosen_link_fill_last() {
+        let space = line(&[0.0, 4.0, 4.1, 4.2, 9.0]);
+        let candidates = ranked(&space, 0, &[1, 2, 3, 4]);
+        assert_eq!(select(&space, &candidates, 4), LinkList { rows: vec![1, 4, 2, 3], diverse: 1 });
+    }
+
+    #[test]
     fn a_newcomer_takes_the_place_the_whole_rule_would_give_it() {
-        let space = line(&[0.0, 2.0, 3.0, -4.0, 1.0, 5.0]);
+        let space = line(&[0.0, 2.0, 4.5, -4.0, 1.0, 5.0]);
         let before = select(&space, &ranked(&space, 0, &[1, 2, 3]), 4);
         for newcomer in [4, 5] {
             let from = space.probe_row(newcomer);
             let key = space.key(&space.probe_row(0), newcomer);
-            let after = admit(&space, 0, &before.rows, before.diverse, (key, newcomer), |row| {
-                space.key(&from, row)
-            });
+            let after =
+                admit(&space, 0, &before.rows, before.diverse, (key, newcomer), |row| space.key(&from, row));
             assert_eq!(after, select(&space, &ranked(&space, 0, &[1, 2, 3, newcomer]), 4));
         }
     }

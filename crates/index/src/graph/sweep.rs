@@ -10,7 +10,7 @@
 use super::audit::{Relink, Walker};
 use super::prune::{LinkList, ranked, select};
 use crate::index::VectorIndex;
-use crate::params::Row;
+use crate::params::{Metric, Row};
 use crate::rows::State;
 use crate::search::{Scratch, SearchStats};
 use roaring::RoaringBitmap;
@@ -62,13 +62,24 @@ pub struct SweepPlan {
 #[derive(Debug)]
 enum Step {
     Begin,
-    Repair { from: usize, to: usize, lists: Vec<Repair> },
+    Repair {
+        from: usize,
+        to: usize,
+        lists: Vec<Repair>,
+    },
     /// The audit's walk went on.
     Walk,
-    Relink { audit: u32, relinks: Vec<Relink> },
+    Relink {
+        audit: u32,
+        relinks: Vec<Relink>,
+    },
     /// The audit found everything.
-    Sound { audit: u32 },
-    Free { most: usize },
+    Sound {
+        audit: u32,
+    },
+    Free {
+        most: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -129,6 +140,9 @@ impl VectorIndex {
     pub(crate) fn make_vertex(&mut self, row: Row, level: u8) {
         self.graph.add_vertex(row, level);
         self.rows.set(row, State::Vertex);
+        if self.params.metric == Metric::Dot {
+            self.graph.lengths.insert(row, self.space.length(row));
+        }
         if let Some(sweep) = &mut self.sweep {
             sweep.fresh.insert(row);
         }
@@ -200,9 +214,7 @@ impl VectorIndex {
             let probe = self.space.probe_row(row);
             let mut stats = SearchStats::default();
             let wanted = |other: Row| {
-                other != row
-                    && self.graph.level(other) >= layer
-                    && self.rows.state(other).is_live_vertex()
+                other != row && self.graph.level(other) >= layer && self.rows.state(other).is_live_vertex()
             };
             if let Some((_, near)) = self.descend(&probe, layer, &mut stats) {
                 let limit = self.params.ef_construction;
@@ -324,9 +336,7 @@ impl VectorIndex {
         let end = self.rows.end();
         if sweep.at >= end && sweep.dirty.is_empty() {
             if self.graph.entry.is_some_and(|entry| sweep.condemned.contains(entry)) {
-                let admits = |row: Row| {
-                    self.rows.state(row).is_vertex() && !sweep.condemned.contains(row)
-                };
+                let admits = |row: Row| self.rows.state(row).is_vertex() && !sweep.condemned.contains(row);
                 self.graph.elect_entry(end, admits);
             }
             sweep.phase = Phase::Audit;

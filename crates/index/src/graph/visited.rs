@@ -38,9 +38,9 @@ impl Visited {
 
     #[inline(always)]
     pub fn contains(&self, row: u32) -> bool {
-        self.words.get(row as usize / 32).is_some_and(|word| {
-            (*word >> 32) as u32 == self.round && *word & 1u64 << (row % 32) != 0
-        })
+        self.words
+            .get(row as usize / 32)
+            .is_some_and(|word| (*word >> 32) as u32 == self.round && *word & 1u64 << (row % 32) != 0)
     }
 
     /// The lowest unmarked row in `from..end` that `admits`.

@@ -9,8 +9,6 @@ pub struct Data {
     pub dimension: usize,
     pub rows: Vec<f32>,
     pub queries: Vec<f32>,
-    /// False for the generated stand-in.
-    pub real: bool,
 }
 
 impl Data {
@@ -41,7 +39,7 @@ pub fn load(most: usize) -> Data {
     let rows = read_npy(&directory.join("vectors.f16.npy"), most);
     let queries = read_npy(&directory.join("queries.f32.npy"), usize::MAX);
     match (rows, queries) {
-        (Some((dimension, rows)), Some((_, queries))) => Data { dimension, rows, queries, real: true },
+        (Some((dimension, rows)), Some((_, queries))) => Data { dimension, rows, queries },
         _ => {
             eprintln!("no data set in {}: using generated vectors", directory.display());
             generated(most.min(20_000))
@@ -105,9 +103,7 @@ pub fn generated(count: usize) -> Data {
         let centre = chance.below(200) * INTRINSIC;
         let inner: Vec<f32> =
             (0..INTRINSIC).map(|at| centres[centre + at] + spread * chance.normal()).collect();
-        let mix = |row: usize| {
-            (0..INTRINSIC).map(|at| basis[row * INTRINSIC + at] * inner[at]).sum::<f32>()
-        };
+        let mix = |row: usize| (0..INTRINSIC).map(|at| basis[row * INTRINSIC + at] * inner[at]).sum::<f32>();
         (0..DIMENSION).map(|row| mix(row) + 0.05 * chance.normal()).collect()
     };
     let mut rows = Vec::with_capacity(count * DIMENSION);
@@ -115,5 +111,5 @@ pub fn generated(count: usize) -> Data {
         rows.extend(point(if at % 4 == 0 { 0.02 } else { 0.6 }));
     }
     let queries = (0..1000).flat_map(|_| point(0.7)).collect();
-    Data { dimension: DIMENSION, rows, queries, real: false }
+    Data { dimension: DIMENSION, rows, queries }
 }

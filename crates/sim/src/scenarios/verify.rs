@@ -51,7 +51,10 @@ async fn agree(client: &Client, oracle: &Oracle) {
     }
 }
 
-/// Digest of each shard's logical state, by shard.
+/// Digest of the logical state of each shard of the shared collection, by shard. Brief collections may be half
+/// way through their removal.
 pub fn digests(world: &World) -> BTreeMap<u64, u128> {
-    world.rooms.worker.serving().iter().map(|hosted| (hosted.id().0, hosted.shard.digest().value)).collect()
+    let mut serving = world.rooms.worker.serving();
+    serving.retain(|hosted| hosted.meta.spec.name == COLLECTION);
+    serving.iter().map(|hosted| (hosted.id().0, hosted.shard.digest().value)).collect()
 }

@@ -1,0 +1,8 @@
+//! The public calls: one method of [`crate::Gateway`] each, the same for HTTP, gRPC and simulations.
+
+mod collections;
+mod points;
+mod search;
+mod status;
+mod stopwatch;
+mod write;

@@ -1,0 +1,107 @@
+//! Search: the same plan to every shard, one merged answer.
+
+use super::points::degraded;
+use super::stopwatch::Stopwatch;
+use crate::api::{self, JsonText};
+use crate::fanout::{Gathered, Reading, gather};
+use crate::gateway::Gateway;
+use crate::merge::best_hits;
+use crate::metrics::Call;
+use crate::translate::{SearchPlan, search_plan};
+use vectron_base::Fault;
+use vectron_wire::placement::Shard;
+use vectron_wire::worker::{Hit, SearchTrace, ShardHits};
+
+impl Gateway {
+    /// The nearest points.
+    pub async fn search(&self, request: api::SearchRequest) -> Result<api::SearchResponse, Fault> {
+        self.measured(Call::Search, self.searched(request)).await
+    }
+
+    async fn searched(&self, mut request: api::SearchRequest) -> Result<api::SearchResponse, Fault> {
+        let mut watch = Stopwatch::start(&self.parts.clock);
+        let deadline = self.deadline(request.timeout_ms)?;
+        watch.lap("admit");
+        let mut collection = self.collection(&request.collection, &deadline).await?;
+        watch.lap("route");
+        let mut plan = search_plan(&mut request, &collection, self.knobs())?;
+        watch.lap("translate");
+        let allow_partial = request.allow_partial.unwrap_or(false);
+        let gathered = loop {
+            let reading = Reading {
+                call: Call::Search,
+                collection: &collection,
+                deadline: &deadline,
+                plan: &plan.read,
+            };
+            match self.hits(&reading, &plan, allow_partial).await {
+                Ok(gathered) => break gathered,
+                Err(fault) => {
+                    collection = self.again(&collection, fault, &deadline).await?;
+                    request.vector = Some(plan.vector.to_vec());
+                    plan = search_plan(&mut request, &collection, self.knobs())?;
+                }
+            }
+        };
+        watch.lap("fanout");
+        let reading =
+            Reading { call: Call::Search, collection: &collection, deadline: &deadline, plan: &plan.read };
+        let mut meta = gathered.meta(&reading, degraded(plan.filter.as_ref()));
+        let (lists, traces) = apart(gathered);
+        let hits = best_hits(lists, plan.top_k);
+        watch.lap("merge");
+        let results = hits.into_iter().map(scored).collect();
+        watch.lap("encode");
+        meta.took_ms = watch.told_ms();
+        let explain = request.explain.unwrap_or(false);
+        let explain = explain.then(|| api::Explain { shards: traces, stages: watch.stages });
+        Ok(api::SearchResponse { search_id: self.fresh_id(), results, meta, explain })
+    }
+
+    async fn hits(
+        &self,
+        reading: &Reading<'_>,
+        plan: &SearchPlan,
+        allow_partial: bool,
+    ) -> Result<Gathered<ShardHits>, Fault> {
+        let shards: Vec<&Shard> = reading.collection.shards.iter().collect();
+        let answered = self.ask_all(reading, &shards, |worker, target, timeout_ms| {
+            let search = plan.for_shard(target, timeout_ms);
+            Box::pin(async move { worker.search(search).await })
+        });
+        gather(answered.await, allow_partial)
+    }
+}
+
+fn apart(gathered: Gathered<ShardHits>) -> (Vec<Vec<Hit>>, Vec<api::ShardExplain>) {
+    let parts = gathered.answers.into_iter().map(|(shard, delivered, found)| {
+        (found.hits, explained(shard.0, delivered.applied_index, found.trace))
+    });
+    parts.unzip()
+}
+
+fn explained(shard: u64, applied_index: u64, trace: SearchTrace) -> api::ShardExplain {
+    let stage = |stage: vectron_wire::worker::Stage| api::Stage { name: stage.name.into(), us: stage.us };
+    api::ShardExplain {
+        shard,
+        plan: trace.plan.into(),
+        ef: trace.ef,
+        rows_live: trace.rows_live,
+        filter_matched: trace.filter_matched,
+        distances: trace.distances,
+        hops: trace.hops,
+        tail_scanned: trace.tail_scanned,
+        applied_index,
+        stages: trace.stages.into_iter().map(stage).collect(),
+    }
+}
+
+fn scored(hit: Hit) -> api::ScoredPoint {
+    api::ScoredPoint {
+        id: hit.point.id,
+        score: hit.score,
+        version: hit.point.version,
+        payload: hit.point.payload.map(JsonText::unparsed),
+        vector: hit.point.vector,
+    }
+}

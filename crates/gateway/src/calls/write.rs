@@ -1,0 +1,213 @@
+//! Upserts and deletes: validated whole, split by shard, written at the same time.
+
+use crate::admit::Deadline;
+use crate::api::{self, ItemFailure};
+use crate::fanout::{Effect, ShardCall};
+use crate::gateway::Gateway;
+use crate::metrics::Call;
+use crate::session::Session;
+use crate::translate::{ShardPart, body_hash, delete_plan, idempotency_key, upsert_parts};
+use futures::future::join_all;
+use vectron_base::ids::ShardId;
+use vectron_base::{Code, Fault, Outcome};
+use vectron_wire::placement::Collection;
+use vectron_wire::worker::{IdempotencyKey, ItemOutcome, ShardWrite, ShardWritten, WriteOperation};
+
+/// What became of one shard's part.
+struct PartResult {
+    shard: ShardId,
+    ids: Vec<String>,
+    result: Result<ShardWritten, Fault>,
+}
+
+impl Gateway {
+    /// Inserts or replaces points.
+    pub async fn upsert(&self, request: api::UpsertRequest) -> Result<api::UpsertResponse, Fault> {
+        self.measured(Call::Upsert, async {
+            let deadline = self.deadline(request.timeout_ms)?;
+            let key = idempotency_key(request.idempotency_key)?;
+            let collection = self.collection(&request.collection, &deadline).await?;
+            let parts = upsert_parts(request.points, &collection, self.knobs())?;
+            let results = self.write(Call::Upsert, &collection, parts, key, &deadline).await;
+            match upserted(&collection, results) {
+                Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    /// Deletes points by ids or by filter. What is not there counts 0.
+    pub async fn delete(&self, mut request: api::DeleteRequest) -> Result<api::DeleteResponse, Fault> {
+        self.measured(Call::Delete, async {
+            let deadline = self.deadline(request.timeout_ms)?;
+            let key = idempotency_key(request.idempotency_key.take())?;
+            let collection = self.collection(&request.collection, &deadline).await?;
+            let parts = delete_plan(&mut request, &collection, self.knobs())?;
+            let results = self.write(Call::Delete, &collection, parts, key, &deadline).await;
+            match deleted(&collection, results) {
+                Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    /// A shard that is gone means, to a caller, that the collection is, or that it was made anew and the write
+    /// can be sent again.
+    async fn gone(&self, collection: &Collection, fault: Fault, deadline: &Deadline) -> Fault {
+        const PAUSE_MS: u64 = 10;
+        match self.another_life(collection, &fault, deadline).await {
+            Ok(None) => fault,
+            Err(gone) => gone,
+            Ok(Some(_)) => {
+                let name = &collection.spec.name;
+                let detail =
+                    format!("collection '{name}' was just deleted and created again; send the write again");
+                Fault::new(Code::Unavailable, detail).retry_after(PAUSE_MS)
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        call: Call,
+        collection: &Collection,
+        parts: Vec<ShardPart>,
+        key: Option<String>,
+        deadline: &Deadline,
+    ) -> Vec<PartResult> {
+        self.metrics().asked(call, parts.len());
+        let idempotency = key.map(|key| IdempotencyKey { key, body_hash: body_hash(&parts) });
+        let idempotency = idempotency.as_ref();
+        join_all(parts.into_iter().map(|part| async move {
+            let ShardPart { shard, ids, operation } = part;
+            let shard = &collection.shards[shard];
+            let result = self.write_part(collection, shard, operation, idempotency, deadline).await;
+            PartResult { shard: shard.shard, ids, result }
+        }))
+        .await
+    }
+
+    async fn write_part(
+        &self,
+        collection: &Collection,
+        shard: &vectron_wire::placement::Shard,
+        operation: WriteOperation,
+        idempotency: Option<&IdempotencyKey>,
+        deadline: &Deadline,
+    ) -> Result<ShardWritten, Fault> {
+        let effect = Effect::Write { keyed: idempotency.is_some() };
+        let call = ShardCall { collection, shard, deadline, effect };
+        // A second attempt needs the operation again. Where it is likely to be needed, or cheap to keep, a
+        // copy is kept; a large batch for a single replica goes back to its caller instead.
+        let spare = (shard.replicas.len() > 1 || is_small(&operation)).then(|| operation.clone());
+        let mut operation = Some(operation);
+        let again = self.ask(call, |worker, target, timeout_ms| {
+            let operation = operation.take().or_else(|| spare.clone())?;
+            let write = ShardWrite { target, idempotency: idempotency.cloned(), operation, timeout_ms };
+            Some(Box::pin(async move { worker.write(write).await }))
+        });
+        again.await
+    }
+}
+
+/// Whether keeping a copy costs next to nothing beside making it durable.
+fn is_small(operation: &WriteOperation) -> bool {
+    const SMALL_BYTES: usize = 1 << 20;
+    match operation {
+        WriteOperation::Upsert(points) => {
+            points.iter().map(|point| point.vector.len() * 4 + point.payload.len()).sum::<usize>()
+                <= SMALL_BYTES
+        }
+        WriteOperation::DeleteIds(_) | WriteOperation::DeleteFilter(_) => true,
+    }
+}
+
+/// The fault of a write that no shard did: unknown if that is so for any shard.
+fn whole_fault(results: &[PartResult]) -> Option<Fault> {
+    let faults = || results.iter().filter_map(|part| part.result.as_ref().err());
+    let fault = faults().find(|fault| fault.outcome == Outcome::Unknown).or_else(|| faults().next())?;
+    Some(fault.clone())
+}
+
+fn session_of(collection: &Collection, results: &[PartResult]) -> String {
+    let mut session = Session::new(collection.incarnation);
+    for part in results {
+        if let Ok(written) = &part.result {
+            session.saw(part.shard, written.version);
+        }
+    }
+    session.to_token()
+}
+
+fn replayed(results: &[PartResult]) -> bool {
+    !results.is_empty()
+        && results.iter().all(|part| part.result.as_ref().is_ok_and(|written| written.replayed))
+}
+
+fn upserted(collection: &Collection, results: Vec<PartResult>) -> Result<api::UpsertResponse, Fault> {
+    if results.iter().all(|part| part.result.is_err())
+        && let Some(fault) = whole_fault(&results)
+    {
+        return Err(fault);
+    }
+    let mut answer = api::UpsertResponse {
+        upserted: 0,
+        failed: Vec::new(),
+        session: session_of(collection, &results),
+        replayed: replayed(&results),
+    };
+    for part in results {
+        match part.result {
+            Ok(written) => {
+                for (id, item) in part.ids.into_iter().zip(&written.items) {
+                    match item {
+                        ItemOutcome::VersionMismatch(found) => answer.failed.push(mismatch(id, *found)),
+                        ItemOutcome::Applied | ItemOutcome::Missing => answer.upserted += 1,
+                    }
+                }
+            }
+            Err(fault) => answer.failed.extend(part.ids.into_iter().map(|id| of_fault(id, &fault))),
+        }
+    }
+    Ok(answer)
+}
+
+fn mismatch(id: String, found: u64) -> ItemFailure {
+    let detail = match found {
+        0 => "if_version did not hold: the point does not exist".to_string(),
+        found => format!("if_version did not hold: the point has version {found}"),
+    };
+    ItemFailure { id, code: Code::VersionMismatch.as_str().into(), detail, current_version: Some(found) }
+}
+
+fn of_fault(id: String, fault: &Fault) -> ItemFailure {
+    let detail = match fault.outcome {
+        Outcome::Unknown => format!("{} (the outcome is unknown: it may have been written)", fault.detail),
+        _ => fault.detail.clone(),
+    };
+    ItemFailure { id, code: fault.code.as_str().into(), detail, current_version: fault.current_version }
+}
+
+fn deleted(collection: &Collection, results: Vec<PartResult>) -> Result<api::DeleteResponse, Fault> {
+    if let Some(fault) = whole_fault(&results) {
+        let done = results.iter().filter(|part| part.result.is_ok()).count();
+        if done == 0 {
+            return Err(fault);
+        }
+        // Some points are deleted and some are not: neither of the certain outcomes is true of the whole.
+        let detail = format!(
+            "{done} of {} shards deleted their part; the first fault of the others: {}",
+            results.len(),
+            fault.detail
+        );
+        return Err(Fault { detail, ..fault }.with_outcome(Outcome::Unknown));
+    }
+    let deleted = results.iter().filter_map(|part| part.result.as_ref().ok()).map(|w| w.deleted).sum();
+    Ok(api::DeleteResponse {
+        deleted,
+        session: session_of(collection, &results),
+        replayed: replayed(&results),
+    })
+}

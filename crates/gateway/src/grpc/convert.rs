@@ -1,0 +1,296 @@
+//! Protobuf messages to and from the public contract's types. Nothing is checked here.
+
+use crate::api::{self, JsonText, PackedVector, PointId};
+use vectron_wire::proto::public as pb;
+
+fn consistency(asked: Option<pb::Consistency>) -> Option<api::Consistency> {
+    let pb::Consistency { level, max_staleness_ms, token } = asked?;
+    Some(api::Consistency { level, max_staleness_ms, token })
+}
+
+fn json(text: Option<String>) -> Option<JsonText> {
+    text.map(JsonText::unparsed)
+}
+
+fn numbers(vector: Option<pb::Vector>) -> Option<Vec<f32>> {
+    vector.map(|vector| vector.values)
+}
+
+fn packed(bytes: Option<Vec<u8>>) -> Option<PackedVector> {
+    bytes.map(|bytes| PackedVector { bytes, field: "vector_f32" })
+}
+
+fn ids(ids: Vec<String>) -> Vec<PointId> {
+    ids.into_iter().map(PointId).collect()
+}
+
+pub fn create(r: pb::CreateCollectionRequest) -> api::CreateCollectionRequest {
+    api::CreateCollectionRequest {
+        name: r.name,
+        dimension: r.dimension.into(),
+        distance: r.distance,
+        shards: r.shards.map(u64::from),
+        replication_factor: r.replication_factor.map(u64::from),
+        read_policy: consistency(r.read_policy),
+    }
+}
+
+pub fn upsert(r: pb::UpsertRequest) -> api::UpsertRequest {
+    let point = |p: pb::PointInput| api::PointInput {
+        id: PointId(p.id),
+        vector: numbers(p.vector),
+        vector_b64: packed(p.vector_f32),
+        payload: json(p.payload),
+        if_version: p.if_version,
+    };
+    api::UpsertRequest {
+        collection: r.collection,
+        points: r.points.into_iter().map(point).collect(),
+        idempotency_key: r.idempotency_key,
+        timeout_ms: r.timeout_ms,
+    }
+}
+
+pub fn get(r: pb::GetRequest) -> api::GetRequest {
+    api::GetRequest {
+        collection: r.collection,
+        id: r.id,
+        include_payload: r.include_payload,
+        include_vector: r.include_vector,
+        consistency: consistency(r.consistency),
+        timeout_ms: r.timeout_ms,
+    }
+}
+
+pub fn batch_get(r: pb::BatchGetRequest) -> api::BatchGetRequest {
+    api::BatchGetRequest {
+        collection: r.collection,
+        ids: ids(r.ids),
+        include_payload: r.include_payload,
+        include_vector: r.include_vector,
+        consistency: consistency(r.consistency),
+        timeout_ms: r.timeout_ms,
+    }
+}
+
+pub fn delete(r: pb::DeleteRequest) -> api::DeleteRequest {
+    // An empty list is not distinguishable from none; without a filter it deletes nothing.
+    let by_ids = !r.ids.is_empty() || r.filter.is_none();
+    api::DeleteRequest {
+        collection: r.collection,
+        ids: by_ids.then(|| ids(r.ids)),
+        filter: json(r.filter),
+        idempotency_key: r.idempotency_key,
+        timeout_ms: r.timeout_ms,
+    }
+}
+
+pub fn search(r: pb::SearchRequest) -> api::SearchRequest {
+    let params = |p: pb::SearchParams| api::SearchParams {
+        recall_target: p.recall_target,
+        ef: p.ef.map(u64::from),
+        exact: p.exact,
+    };
+    api::SearchRequest {
+        collection: r.collection,
+        vector: numbers(r.vector),
+        vector_b64: packed(r.vector_f32),
+        top_k: r.top_k.map(u64::from),
+        filter: json(r.filter),
+        include_payload: r.include_payload,
+        include_vector: r.include_vector,
+        score_threshold: r.score_threshold,
+        consistency: consistency(r.consistency),
+        timeout_ms: r.timeout_ms,
+        allow_partial: r.allow_partial,
+        params: r.params.map(params),
+        explain: r.explain,
+    }
+}
+
+pub fn scroll(r: pb::ScrollRequest) -> api::ScrollRequest {
+    api::ScrollRequest {
+        collection: r.collection,
+        filter: json(r.filter),
+        limit: r.limit.map(u64::from),
+        cursor: r.cursor,
+        include_payload: r.include_payload,
+        include_vector: r.include_vector,
+        consistency: consistency(r.consistency),
+        timeout_ms: r.timeout_ms,
+    }
+}
+
+pub fn count(r: pb::CountRequest) -> api::CountRequest {
+    api::CountRequest {
+        collection: r.collection,
+        filter: json(r.filter),
+        consistency: consistency(r.consistency),
+        timeout_ms: r.timeout_ms,
+    }
+}
+
+fn shown_consistency(c: api::Consistency) -> pb::Consistency {
+    pb::Consistency { level: c.level, max_staleness_ms: c.max_staleness_ms, token: c.token }
+}
+
+pub fn collection(c: api::Collection) -> pb::Collection {
+    pb::Collection {
+        name: c.name,
+        dimension: c.dimension,
+        distance: c.distance,
+        shards: c.shards,
+        replication_factor: c.replication_factor,
+        read_policy: Some(shown_consistency(c.read_policy)),
+        created_at_ms: c.created_at_ms,
+        incarnation: c.incarnation,
+        changeable: c.changeable,
+    }
+}
+
+pub fn created(a: api::CreateCollectionResponse) -> pb::CreateCollectionResponse {
+    pb::CreateCollectionResponse { collection: Some(collection(a.collection)), created: a.created }
+}
+
+pub fn listed(a: api::ListCollectionsResponse) -> pb::ListCollectionsResponse {
+    pb::ListCollectionsResponse { collections: a.collections.into_iter().map(collection).collect() }
+}
+
+pub fn status(s: api::CollectionStatus) -> pb::CollectionStatus {
+    let replica = |r: api::Replica| pb::Replica { id: r.id, worker: r.worker };
+    let shard = |s: api::ShardStatus| pb::ShardStatus {
+        id: s.id,
+        leader: s.leader,
+        replicas: s.replicas.into_iter().map(replica).collect(),
+        ready: s.ready,
+        points: s.points,
+        index_lag: s.index_lag,
+        bytes: s.bytes,
+        memory_bytes: s.memory_bytes,
+        applied_index: s.applied_index,
+        durable_index: s.durable_index,
+        tombstones: s.tombstones,
+        damage: s.damage,
+    };
+    pb::CollectionStatus {
+        name: s.name,
+        dimension: s.dimension,
+        distance: s.distance,
+        points: s.points,
+        index_lag: s.index_lag,
+        bytes: s.bytes,
+        memory_bytes: s.memory_bytes,
+        shards: s.shards.into_iter().map(shard).collect(),
+    }
+}
+
+pub fn upserted(a: api::UpsertResponse) -> pb::UpsertResponse {
+    let failure = |f: api::ItemFailure| pb::ItemFailure {
+        id: f.id,
+        code: f.code,
+        detail: f.detail,
+        current_version: f.current_version,
+    };
+    pb::UpsertResponse {
+        upserted: a.upserted,
+        failed: a.failed.into_iter().map(failure).collect(),
+        session: a.session,
+        replayed: a.replayed,
+    }
+}
+
+pub fn deleted(a: api::DeleteResponse) -> pb::DeleteResponse {
+    pb::DeleteResponse { deleted: a.deleted, session: a.session, replayed: a.replayed }
+}
+
+fn vector(numbers: Option<Vec<f32>>) -> Option<pb::Vector> {
+    numbers.map(|values| pb::Vector { values })
+}
+
+fn point(p: api::Point) -> pb::Point {
+    pb::Point {
+        id: p.id,
+        vector: vector(p.vector),
+        payload: p.payload.map(JsonText::into_string),
+        version: p.version,
+    }
+}
+
+fn meta(m: api::ReadMeta) -> Option<pb::ReadMeta> {
+    let failure = |f: api::ShardFailure| pb::ShardFailure { shard: f.shard, code: f.code, detail: f.detail };
+    Some(pb::ReadMeta {
+        took_ms: m.took_ms,
+        partial: m.partial,
+        degraded: m.degraded,
+        consistency: Some(pb::DeliveredConsistency {
+            level: m.consistency.level,
+            staleness_ms: m.consistency.staleness_ms,
+        }),
+        shards: Some(pb::AnsweredShards {
+            total: m.shards.total,
+            answered: m.shards.answered,
+            failed: m.shards.failed.into_iter().map(failure).collect(),
+        }),
+        session: m.session,
+    })
+}
+
+pub fn got(a: api::GetResponse) -> pb::GetResponse {
+    pb::GetResponse { point: Some(point(a.point)), meta: meta(a.meta) }
+}
+
+pub fn batch_got(a: api::BatchGetResponse) -> pb::BatchGetResponse {
+    pb::BatchGetResponse {
+        points: a.points.into_iter().map(point).collect(),
+        missing: a.missing,
+        meta: meta(a.meta),
+    }
+}
+
+fn stages(stages: Vec<api::Stage>) -> Vec<pb::Stage> {
+    stages.into_iter().map(|s| pb::Stage { name: s.name, us: s.us }).collect()
+}
+
+fn explain(e: api::Explain) -> pb::Explain {
+    let shard = |s: api::ShardExplain| pb::ShardExplain {
+        shard: s.shard,
+        plan: s.plan,
+        ef: s.ef,
+        rows_live: s.rows_live,
+        filter_matched: s.filter_matched,
+        distances: s.distances,
+        hops: s.hops,
+        tail_scanned: s.tail_scanned,
+        applied_index: s.applied_index,
+        stages: stages(s.stages),
+    };
+    pb::Explain { shards: e.shards.into_iter().map(shard).collect(), stages: stages(e.stages) }
+}
+
+pub fn searched(a: api::SearchResponse) -> pb::SearchResponse {
+    let result = |p: api::ScoredPoint| pb::ScoredPoint {
+        id: p.id,
+        score: p.score,
+        version: p.version,
+        payload: p.payload.map(JsonText::into_string),
+        vector: vector(p.vector),
+    };
+    pb::SearchResponse {
+        search_id: a.search_id,
+        results: a.results.into_iter().map(result).collect(),
+        meta: meta(a.meta),
+        explain: a.explain.map(explain),
+    }
+}
+
+pub fn scrolled(a: api::ScrollResponse) -> pb::ScrollResponse {
+    pb::ScrollResponse {
+        points: a.points.into_iter().map(point).collect(),
+        next_cursor: a.next_cursor,
+        meta: meta(a.meta),
+    }
+}
+
+pub fn counted(a: api::CountResponse) -> pb::CountResponse {
+    pb::CountResponse { count: a.count, meta: meta(a.meta) }
+}

@@ -1,0 +1,84 @@
+//! REST: handlers, strict JSON, problems, the description of it all, and the router that also carries gRPC.
+
+mod collections;
+mod contract;
+mod edge;
+mod json;
+mod path;
+mod points;
+mod system;
+
+pub use contract::openapi;
+pub use edge::{Problem, RequestId};
+
+use crate::admit::{admit, require_identity};
+use crate::gateway::Gateway;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use tower_http::decompression::RequestDecompressionLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+use vectron_base::{Code, Fault};
+
+type Shared = Arc<Gateway>;
+
+/// Every REST route with its description. Points whose id spells like a verb share the verb's path.
+fn described() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(collections::create_collection, collections::list_collections))
+        .routes(routes!(collections::get_collection, collections::delete_collection))
+        .routes(routes!(collections::get_collection_status))
+        .routes(routes!(points::upsert))
+        .routes(routes!(points::get, points::delete_point))
+        .routes(routes!(points::batch_get))
+        .routes(routes!(points::delete))
+        .routes(routes!(points::search))
+        .routes(routes!(points::scroll))
+        .routes(routes!(points::count))
+        .routes(routes!(system::healthz))
+        .routes(routes!(system::readyz))
+        .routes(routes!(system::metrics))
+        .routes(routes!(system::health))
+        .routes(routes!(system::stats))
+        .routes(routes!(system::admin_collections))
+        .routes(routes!(system::admin_shards))
+        .routes(routes!(system::admin_knobs))
+}
+
+/// A point may be named `search`: reading and deleting it must not end at the verb.
+fn points_named_like_verbs() -> Router<Shared> {
+    use axum::routing::get;
+    ["get", "delete", "search", "scroll", "count"].into_iter().fold(Router::new(), |router, verb| {
+        let path = format!("/v1/collections/{{collection}}/points/{verb}");
+        router.route(&path, get(points::get).delete(points::delete_point))
+    })
+}
+
+/// REST, gRPC, the API's description and its browsable page, under one set of layers.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    let (rest, _) = described().split_for_parts();
+    let docs: Router<Shared> = SwaggerUi::new("/docs").url("/openapi.json", openapi()).into();
+    rest.merge(points_named_like_verbs())
+        .merge(docs)
+        .route("/", axum::routing::get(system::root))
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
+        .merge(crate::grpc::routes(gateway.clone()))
+        .fallback(no_route)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(gateway.clone(), admit))
+        .layer(from_fn_with_state(gateway.clone(), require_identity))
+        .layer(from_fn_with_state(gateway.clone(), edge::finish))
+        .with_state(gateway)
+}
+
+async fn no_route(request: Request) -> Response {
+    if crate::admit::is_grpc(request.headers()) {
+        return crate::grpc::unknown_method(request.uri().path());
+    }
+    let detail = format!("there is nothing at {}; the API is described at /docs", request.uri().path());
+    Problem(Fault::new(Code::NotFound, detail)).into_response()
+}

@@ -1,0 +1,219 @@
+//! Routes of points.
+
+use super::json::{Json, body_of, wrong_field};
+use super::path::{collection_in, id_in};
+use super::{Problem, Shared};
+use crate::api;
+use crate::gateway::Gateway;
+use crate::metrics::Call;
+use axum::extract::{Query, Request, State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+use vectron_base::Fault;
+
+/// The collection of the path and the body, counted when refused.
+async fn asked<T: DeserializeOwned>(
+    gateway: &Gateway,
+    call: Call,
+    request: Request,
+) -> Result<(String, T), Fault> {
+    let name = collection_in(request.uri().path());
+    let decoded = match name {
+        Ok(name) => body_of(gateway, request).await.map(|body| (name, body)),
+        Err(fault) => Err(fault),
+    };
+    decoded.inspect_err(|fault| gateway.metrics().count(call, Some(fault.code)))
+}
+
+/// The parameters of a path without a body.
+fn query_of<T: DeserializeOwned>(request: &Request) -> Result<T, Fault> {
+    Query::try_from_uri(request.uri()).map(|Query(query)| query).map_err(|rejection| {
+        let text = rejection.body_text();
+        let message = text.split_once(": ").map_or(text.as_str(), |(_, message)| message);
+        match message.split_once(": ") {
+            Some((field, reason)) if !field.contains(' ') => wrong_field(field, reason),
+            _ => wrong_field("query", message),
+        }
+    })
+}
+
+/// How to read one point.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct GetParameters {
+    /// Default true.
+    include_payload: Option<bool>,
+    /// Default false.
+    include_vector: Option<bool>,
+    /// linearizable, eventual, bounded or session. Default: the collection's read policy.
+    consistency: Option<String>,
+    /// Belongs to bounded.
+    max_staleness_ms: Option<u64>,
+    /// Belongs to session.
+    token: Option<String>,
+    /// Default: the server's.
+    timeout_ms: Option<u64>,
+}
+
+impl GetParameters {
+    fn consistency(&mut self) -> Result<Option<api::Consistency>, Fault> {
+        let (max_staleness_ms, token) = (self.max_staleness_ms, self.token.take());
+        match self.consistency.take() {
+            Some(level) => Ok(Some(api::Consistency { level, max_staleness_ms, token })),
+            None if max_staleness_ms.is_some() || token.is_some() => {
+                Err(Fault::invalid("consistency", "is missing; name the level that the parameters belong to"))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// How to delete one point.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteParameters {
+    /// A retry with the same key applies exactly once (window 24 h).
+    idempotency_key: Option<String>,
+    /// Default: the server's.
+    timeout_ms: Option<u64>,
+}
+
+/// Read one point.
+///
+/// The id is percent-encoded: `a/b` is `a%2Fb`.
+#[utoipa::path(get, path = "/v1/collections/{collection}/points/{id}", tag = "points",
+    params(("collection" = String, Path, description = "Its name."),
+        ("id" = String, Path, description = "The point's id, percent-encoded."), GetParameters),
+    responses((status = 200, description = "The point.", body = api::GetResponse)))]
+pub async fn get(State(gateway): State<Shared>, request: Request) -> Result<Json<api::GetResponse>, Problem> {
+    let path = request.uri().path();
+    let mut query: GetParameters = query_of(&request)?;
+    let asked = api::GetRequest {
+        collection: collection_in(path)?,
+        id: id_in(path)?,
+        include_payload: query.include_payload,
+        include_vector: query.include_vector,
+        consistency: query.consistency()?,
+        timeout_ms: query.timeout_ms,
+    };
+    Ok(Json(StatusCode::OK, gateway.get(asked).await?))
+}
+
+/// Delete one point.
+///
+/// Deleting a point that is not there is fine and answers `deleted: 0`.
+#[utoipa::path(delete, path = "/v1/collections/{collection}/points/{id}", tag = "points",
+    params(("collection" = String, Path, description = "Its name."),
+        ("id" = String, Path, description = "The point's id, percent-encoded."), DeleteParameters),
+    responses((status = 200, description = "It is not there any more.", body = api::DeleteResponse)))]
+pub async fn delete_point(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Json<api::DeleteResponse>, Problem> {
+    let path = request.uri().path();
+    let query: DeleteParameters = query_of(&request)?;
+    let asked = api::DeleteRequest {
+        collection: collection_in(path)?,
+        ids: Some(vec![api::PointId(id_in(path)?)]),
+        filter: None,
+        idempotency_key: query.idempotency_key,
+        timeout_ms: query.timeout_ms,
+    };
+    Ok(Json(StatusCode::OK, gateway.delete(asked).await?))
+}
+
+/// Insert or replace points.
+///
+/// A batch is validated whole before anything is written, then atomic per shard. OK means durable. Points that
+/// were not written are listed in `failed`.
+#[utoipa::path(post, path = "/v1/collections/{collection}/points", tag = "points",
+    params(("collection" = String, Path, description = "Its name.")),
+    request_body = api::UpsertRequest,
+    responses((status = 200, description = "What became of the points.", body = api::UpsertResponse)))]
+pub async fn upsert(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Json<api::UpsertResponse>, Problem> {
+    let (name, mut asked): (_, api::UpsertRequest) = asked(&gateway, Call::Upsert, request).await?;
+    asked.collection = name;
+    Ok(Json(StatusCode::OK, gateway.upsert(asked).await?))
+}
+
+/// Read several points by id.
+#[utoipa::path(post, path = "/v1/collections/{collection}/points/get", tag = "points",
+    params(("collection" = String, Path, description = "Its name.")),
+    request_body = api::BatchGetRequest,
+    responses((status = 200, description = "The points that are there.", body = api::BatchGetResponse)))]
+pub async fn batch_get(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Json<api::BatchGetResponse>, Problem> {
+    let (name, mut asked): (_, api::BatchGetRequest) = asked(&gateway, Call::BatchGet, request).await?;
+    asked.collection = name;
+    Ok(Json(StatusCode::OK, gateway.batch_get(asked).await?))
+}
+
+/// Delete points by ids or by filter.
+///
+/// Give one of them. Points that are not there count 0.
+#[utoipa::path(post, path = "/v1/collections/{collection}/points/delete", tag = "points",
+    params(("collection" = String, Path, description = "Its name.")),
+    request_body = api::DeleteRequest,
+    responses((status = 200, description = "How many were deleted.", body = api::DeleteResponse)))]
+pub async fn delete(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Json<api::DeleteResponse>, Problem> {
+    let (name, mut asked): (_, api::DeleteRequest) = asked(&gateway, Call::Delete, request).await?;
+    asked.collection = name;
+    Ok(Json(StatusCode::OK, gateway.delete(asked).await?))
+}
+
+/// Find the nearest points.
+///
+/// Best first, ties by id. What was written before the search began is found unless a weaker consistency is
+/// asked for.
+#[utoipa::path(post, path = "/v1/collections/{collection}/points/search", tag = "points",
+    params(("collection" = String, Path, description = "Its name.")),
+    request_body = api::SearchRequest,
+    responses((status = 200, description = "The nearest points.", body = api::SearchResponse)))]
+pub async fn search(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Json<api::SearchResponse>, Problem> {
+    let (name, mut asked): (_, api::SearchRequest) = asked(&gateway, Call::Search, request).await?;
+    asked.collection = name;
+    Ok(Json(StatusCode::OK, gateway.search(asked).await?))
+}
+
+/// Page through points in id order.
+#[utoipa::path(post, path = "/v1/collections/{collection}/points/scroll", tag = "points",
+    params(("collection" = String, Path, description = "Its name.")),
+    request_body = api::ScrollRequest,
+    responses((status = 200, description = "A page.", body = api::ScrollResponse)))]
+pub async fn scroll(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Json<api::ScrollResponse>, Problem> {
+    let (name, mut asked): (_, api::ScrollRequest) = asked(&gateway, Call::Scroll, request).await?;
+    asked.collection = name;
+    Ok(Json(StatusCode::OK, gateway.scroll(asked).await?))
+}
+
+/// Count points, exactly.
+#[utoipa::path(post, path = "/v1/collections/{collection}/points/count", tag = "points",
+    params(("collection" = String, Path, description = "Its name.")),
+    request_body = api::CountRequest,
+    responses((status = 200, description = "How many.", body = api::CountResponse)))]
+pub async fn count(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Json<api::CountResponse>, Problem> {
+    let (name, mut asked): (_, api::CountRequest) = asked(&gateway, Call::Count, request).await?;
+    asked.collection = name;
+    Ok(Json(StatusCode::OK, gateway.count(asked).await?))
+}

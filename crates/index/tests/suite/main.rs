@@ -1,0 +1,9 @@
+//! The index as its callers see it, held to brute force.
+
+mod bytes;
+mod data;
+mod lessons;
+mod model;
+mod recall;
+mod support;
+mod traps;

@@ -1,0 +1,119 @@
+//! Driving an index through its public calls, and the truth to hold it to.
+
+use crate::data::Chance;
+use roaring::RoaringBitmap;
+use vectron_index::*;
+
+pub fn params(dimension: usize, metric: Metric) -> Params {
+    Params { flat_below: 0, ..Params::new(dimension, metric) }
+}
+
+/// Puts everything pending into the graph, with the sweeps that become due.
+pub fn drain(index: &mut VectorIndex) {
+    let mut scratch = Scratch::new();
+    while let Some(row) = index.next_pending() {
+        let plan = index.plan_insert(row, &mut scratch).expect("row is pending");
+        index.commit_insert(plan);
+        sweep_if_due(index);
+    }
+    sweep_if_due(index);
+}
+
+pub fn sweep_if_due(index: &mut VectorIndex) {
+    while index.wants_sweep() {
+        sweep(index);
+    }
+}
+
+/// One whole sweep; the number of rows it freed.
+pub fn sweep(index: &mut VectorIndex) -> usize {
+    let (mut scratch, mut cursor) = (Scratch::new(), SweepCursor::default());
+    let mut freed = 0;
+    loop {
+        let plan = index.plan_sweep(&mut scratch, &mut cursor, 1000);
+        let progress = index.commit_sweep(plan);
+        freed += progress.freed;
+        if progress.done {
+            return freed;
+        }
+    }
+}
+
+pub fn find(index: &VectorIndex, query: &[f32], k: usize, ef: usize) -> SearchOutcome {
+    let request = SearchRequest { k, ef, exact: false, allowed: None };
+    index.search(query, &request, &mut Scratch::new())
+}
+
+pub fn find_allowed(
+    index: &VectorIndex,
+    query: &[f32],
+    k: usize,
+    ef: usize,
+    allowed: &RoaringBitmap,
+) -> SearchOutcome {
+    let request = SearchRequest { k, ef, exact: false, allowed: Some(allowed) };
+    index.search(query, &request, &mut Scratch::new())
+}
+
+pub fn find_exact(index: &VectorIndex, query: &[f32], k: usize) -> Vec<Hit> {
+    let request = SearchRequest { k, ef: k, exact: true, allowed: None };
+    index.search(query, &request, &mut Scratch::new()).hits
+}
+
+pub fn rows(hits: &[Hit]) -> Vec<Row> {
+    hits.iter().map(|hit| hit.row).collect()
+}
+
+/// Share of the true best `k` found, over all queries, counted by row.
+pub fn recall(index: &VectorIndex, queries: &[Vec<f32>], k: usize, ef: usize) -> f64 {
+    recall_allowed(index, queries, k, ef, None)
+}
+
+pub fn recall_allowed(
+    index: &VectorIndex,
+    queries: &[Vec<f32>],
+    k: usize,
+    ef: usize,
+    allowed: Option<&RoaringBitmap>,
+) -> f64 {
+    let mut scratch = Scratch::new();
+    let (mut found, mut wanted) = (0, 0);
+    for query in queries {
+        let mut request = SearchRequest { k, ef, exact: true, allowed };
+        let truth = rows(&index.search(query, &request, &mut scratch).hits);
+        request.exact = false;
+        let hits = rows(&index.search(query, &request, &mut scratch).hits);
+        found += hits.iter().filter(|row| truth.contains(row)).count();
+        wanted += truth.len();
+    }
+    found as f64 / wanted.max(1) as f64
+}
+
+/// The score by its definition, in f64.
+pub fn definition(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
+    use distance::reference::{dot, squared};
+    match metric {
+        Metric::Dot => dot(a, b),
+        Metric::Euclidean => -squared(a, b).sqrt(),
+        Metric::Cosine => {
+            let norms = dot(a, a).sqrt() * dot(b, b).sqrt();
+            if norms > 0.0 { dot(a, b) / norms } else { 0.0 }
+        }
+    }
+}
+
+pub fn random(chance: &mut Chance, dimension: usize) -> Vec<f32> {
+    (0..dimension).map(|_| chance.normal()).collect()
+}
+
+/// An index over random vectors, all in the graph.
+pub fn built(count: usize, dimension: usize, metric: Metric, seed: u64) -> (VectorIndex, Vec<Vec<f32>>) {
+    let mut chance = Chance(seed);
+    let mut index = VectorIndex::new(params(dimension, metric));
+    let vectors: Vec<Vec<f32>> = (0..count).map(|_| random(&mut chance, dimension)).collect();
+    for (row, vector) in vectors.iter().enumerate() {
+        assert!(index.put(row as Row, 1, vector));
+    }
+    drain(&mut index);
+    (index, vectors)
+}

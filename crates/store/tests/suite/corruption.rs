@@ -1,0 +1,147 @@
+//! Damaged files: named, or rebuilt, never served.
+
+use crate::support::*;
+use crate::watched::Watched;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use vectron_base::disk::Disk;
+use vectron_base::disk::sim::SimDisk;
+use vectron_store::{Metric, OpenError, Operation, Outcome, Refusal, SearchQuery, Shard};
+
+fn filled(disk: &SimDisk) -> Shard {
+    let shard = open(disk, &config(4, Metric::Dot));
+    for round in 0..4u64 {
+        let points = (0..12).map(|i| {
+            let payload = format!(r#"{{"round":{round},"tags":["a","b"]}}"#);
+            point(&format!("p{}", round * 6 + i), &vector(round * 12 + i, 4), &payload)
+        });
+        apply(&shard, &keyed(upsert(points.collect()), 1, &format!("k{round}"), round));
+        index_all(&shard);
+        shard.checkpoint().unwrap();
+    }
+    apply(&shard, &delete(&["p3", "p4"]));
+    shard.checkpoint().unwrap();
+    shard
+}
+
+#[test]
+fn every_damaged_byte_is_named_rebuilt_or_dead() {
+    let disk = SimDisk::new(5);
+    let truth = filled(&disk).digest();
+    let files = disk.files();
+    assert!(files.iter().any(|(name, _)| name.contains("graph-")));
+    let (mut named, mut rebuilt, mut dead) = (0, 0, 0);
+    for (file, len) in files {
+        for byte in 0..len {
+            let bit = byte * 8 + byte % 8;
+            assert!(disk.flip_bit(&file, bit));
+            match Shard::open(Arc::new(disk.clone()), DIR, config(4, Metric::Dot)) {
+                Err(OpenError::Corrupt(damage)) => {
+                    assert_eq!(damage.file, file, "byte {byte}");
+                    named += 1;
+                }
+                Err(other) => panic!("{file} byte {byte}: {other}"),
+                Ok(shard) => {
+                    assert_eq!(shard.digest(), truth, "{file} byte {byte}");
+                    if file.contains("graph-") {
+                        assert!(shard.damage()[0].contains(&file));
+                        rebuilt += 1;
+                        restore(&disk, &file);
+                        continue;
+                    }
+                    dead += 1;
+                }
+            }
+            disk.flip_bit(&file, bit);
+        }
+    }
+    assert!(named > 1000 && rebuilt > 100 && dead < named / 2, "{named} {rebuilt} {dead}");
+}
+
+/// An opened shard has removed its damaged graph file; makes the same files again.
+fn restore(disk: &SimDisk, file: &str) {
+    if !disk.exists(file).unwrap() {
+        let fresh = SimDisk::new(5);
+        filled(&fresh);
+        let mut again = disk.create(file).unwrap();
+        again.append(&fresh.read(file).unwrap()).unwrap();
+        again.sync().unwrap();
+        disk.sync_dir(DIR).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_graph_is_built_again() {
+    let disk = SimDisk::new(5);
+    let shard = filled(&disk);
+    let files = disk.files();
+    let (graph, _) = files.iter().find(|(name, _)| name.contains("graph-")).unwrap();
+    disk.flip_bit(graph, 99);
+    let again = open(&disk, &config(4, Metric::Dot));
+    assert_eq!(again.damage().len(), 1);
+    assert_eq!(again.stats().pending, again.stats().points);
+    index_all(&again);
+    assert_eq!(again.stats().pending, 0);
+    again.checkpoint().unwrap();
+    let third = open(&disk, &config(4, Metric::Dot));
+    assert!(third.damage().is_empty());
+    assert_eq!((third.stats().pending, third.digest()), (0, shard.digest()));
+}
+
+#[test]
+fn a_missing_segment_is_named() {
+    let disk = SimDisk::new(5);
+    drop(filled(&disk));
+    let files = disk.files();
+    let (segment, _) = files.iter().find(|(name, _)| name.contains("segment-")).unwrap();
+    disk.remove(segment).unwrap();
+    let Err(OpenError::Corrupt(damage)) = Shard::open(Arc::new(disk.clone()), DIR, config(4, Metric::Dot))
+    else {
+        panic!()
+    };
+    assert_eq!((damage.file, damage.detail.as_str()), (segment.clone(), "is missing"));
+}
+
+#[test]
+fn another_configuration_is_refused() {
+    let disk = SimDisk::new(5);
+    drop(filled(&disk));
+    for other in [config(5, Metric::Dot), config(4, Metric::Cosine)] {
+        let opened = Shard::open(Arc::new(disk.clone()), DIR, other);
+        assert!(matches!(opened, Err(OpenError::Mismatch { .. })));
+    }
+}
+
+#[test]
+fn damage_under_an_open_shard_is_refused_and_stops_the_replica_when_an_apply_needs_it() {
+    let disk = SimDisk::new(5);
+    drop(filled(&disk));
+    let watched = Watched::new(&disk);
+    let decayed = watched.decayed.clone();
+    let shard = Shard::open(watched, DIR, config(4, Metric::Dot)).unwrap();
+    let query = SearchQuery::new(vector(1, 4), 3);
+    assert_eq!(shard.search(&query).unwrap().hits.len(), 3);
+    decayed.store(true, Ordering::SeqCst);
+    assert!(matches!(shard.get(&["p5"], ALL), Err(Refusal::Damaged(_))));
+    assert!(matches!(shard.search(&query), Err(Refusal::Damaged(_))));
+    assert!(matches!(shard.scroll(None, None, 5, ALL), Err(Refusal::Damaged(_))));
+    let some = filter(r#"{"round":1}"#);
+    assert!(matches!(shard.count(Some(&some)), Err(Refusal::Damaged(_))));
+    assert!(!shard.damage().is_empty());
+    // A write that needs no stored record goes on: its outcome does not depend on the damage.
+    let before = shard.digest().value;
+    let written = apply(&shard, &upsert(vec![point("p5", &vector(3, 4), "{}")]));
+    assert!(matches!(written, Outcome::Written { .. }));
+    assert_ne!(shard.digest().value, before);
+    // One that needs them cannot be decided here.
+    let applied = shard.applied_index();
+    let by_filter = command(Operation::DeleteByFilter(some.to_text()));
+    assert!(matches!(apply(&shard, &by_filter), Outcome::Damaged(_)));
+    assert!(matches!(apply(&shard, &delete(&["p1"])), Outcome::Damaged(_)));
+    assert_eq!(shard.applied_index(), applied);
+    assert!(shard.checkpoint().is_err());
+    assert!(matches!(shard.count(None), Err(Refusal::Damaged(_))));
+    // The last checkpoint and the log are as good as ever.
+    decayed.store(false, Ordering::SeqCst);
+    assert!(open(&disk, &config(4, Metric::Dot)).damage().is_empty());
+}

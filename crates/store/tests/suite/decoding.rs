@@ -1,0 +1,81 @@
+//! Bytes from anywhere: decoded or refused, never a panic, never memory for counts that cannot be.
+
+use crate::support::*;
+use proptest::prelude::*;
+use vectron_base::disk::sim::SimDisk;
+use vectron_store::{Command, DeleteItem, ItemOutcome, Metric, Operation, Outcome, UpsertPoint};
+
+fn commands() -> impl Strategy<Value = Command> {
+    let float = prop_oneof![any::<f32>().prop_filter("comparable", |v| !v.is_nan()), Just(-0.0f32)];
+    let upsert = ("[a-zé🦀]{0,8}", prop::collection::vec(float, 0..6), ".{0,12}", any::<Option<u64>>())
+        .prop_map(|(id, vector, payload, if_version)| UpsertPoint { id, vector, payload, if_version });
+    let delete = (".{0,8}", any::<Option<u64>>()).prop_map(|(id, if_version)| DeleteItem { id, if_version });
+    let operation = prop_oneof![
+        prop::collection::vec(upsert, 0..5).prop_map(Operation::Upsert),
+        prop::collection::vec(delete, 0..5).prop_map(Operation::Delete),
+        ".{0,30}".prop_map(Operation::DeleteByFilter),
+        Just(Operation::Seal),
+    ];
+    let key = prop::option::of((".{0,9}", any::<u64>()));
+    (any::<u64>(), key, operation).prop_map(|(log_time_ms, key, operation)| Command {
+        log_time_ms,
+        idempotency: key.map(|(key, body_hash)| vectron_store::Idempotency { key, body_hash }),
+        operation,
+    })
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    let item = prop_oneof![
+        3 => Just(ItemOutcome::Applied),
+        1 => Just(ItemOutcome::Missing),
+        1 => any::<u64>().prop_map(|current| ItemOutcome::VersionMismatch { current }),
+    ];
+    prop_oneof![
+        (any::<u64>(), prop::collection::vec(item, 0..9), any::<u64>(), any::<bool>()).prop_map(
+            |(version, items, deleted, replayed)| Outcome::Written { version, items, deleted, replayed }
+        ),
+        Just(Outcome::KeyReused),
+        Just(Outcome::Sealed),
+        ".{0,9}".prop_map(Outcome::Malformed),
+        ".{0,9}".prop_map(Outcome::Damaged),
+    ]
+}
+
+/// Changes the bytes: a byte, the length, or both.
+fn broken(mut bytes: Vec<u8>, at: usize, with: u8, cut: usize) -> Vec<u8> {
+    let len = bytes.len();
+    bytes[at % len] ^= with;
+    bytes.truncate(len - cut % len);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn commands_and_outcomes_come_back(command in commands(), outcome in outcomes()) {
+        prop_assert_eq!(Command::decode(&command.encode()).unwrap(), command);
+        prop_assert_eq!(Outcome::decode(&outcome.encode()).unwrap(), outcome);
+    }
+
+    #[test]
+    fn broken_bytes_do_no_harm(
+        command in commands(), outcome in outcomes(), noise in prop::collection::vec(any::<u8>(), 0..64),
+        at in any::<usize>(), with in any::<u8>(), cut in 0usize..4,
+    ) {
+        let command = broken(command.encode(), at, with, cut);
+        let _ = Command::decode(&command);
+        let _ = Outcome::decode(&broken(outcome.encode(), at, with, cut));
+        let _ = (Command::decode(&noise), Outcome::decode(&noise));
+        let shard = open(&SimDisk::new(1), &config(3, Metric::Cosine));
+        for bytes in [&command, &noise] {
+            let digest = shard.digest().value;
+            let index = shard.applied_index() + 1;
+            let outcome = Outcome::decode(&shard.apply(index, bytes)).unwrap();
+            prop_assert_eq!(shard.applied_index(), index);
+            if matches!(outcome, Outcome::Malformed(_)) {
+                prop_assert_eq!(shard.digest().value, digest);
+            }
+        }
+    }
+}

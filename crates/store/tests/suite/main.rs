@@ -1,0 +1,17 @@
+//! The store held to a slow and obvious model, to crashes, to damage, and to the lessons.
+
+#![allow(clippy::unwrap_used)]
+
+mod corruption;
+mod crash;
+mod decoding;
+mod filters;
+mod full_disk;
+mod interleaving;
+mod lessons;
+mod model;
+mod promises;
+mod random_histories;
+mod real_disk;
+mod support;
+mod watched;

@@ -1,0 +1,92 @@
+//! A simulated disk that lets a test act in the middle of an operation.
+
+use parking_lot::Mutex;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use vectron_base::disk::sim::SimDisk;
+use vectron_base::disk::{Disk, DiskError, DiskFailure, DiskFile, DiskResult, FileBytes, Space};
+
+/// What to do before an operation on a path; `false` makes it fail.
+type Hook = Box<dyn FnMut(&'static str, &str) -> bool + Send>;
+
+/// Calls a hook before maps and directory syncs, and serves bad bytes from maps once told to.
+pub struct Watched {
+    disk: SimDisk,
+    pub decayed: Arc<AtomicBool>,
+    hook: Mutex<Option<Hook>>,
+}
+
+impl Watched {
+    pub fn new(disk: &SimDisk) -> Arc<Watched> {
+        Arc::new(Watched { disk: disk.clone(), decayed: Arc::default(), hook: Mutex::new(None) })
+    }
+
+    pub fn on_operation(&self, hook: impl FnMut(&'static str, &str) -> bool + Send + 'static) {
+        *self.hook.lock() = Some(Box::new(hook));
+    }
+
+    fn happens(&self, operation: &'static str, path: &str) -> DiskResult<()> {
+        let go_on = self.hook.lock().as_mut().is_none_or(|hook| hook(operation, path));
+        if go_on {
+            return Ok(());
+        }
+        Err(DiskError { operation, path: path.into(), failure: DiskFailure::Failed })
+    }
+}
+
+struct WatchedBytes {
+    good: Vec<u8>,
+    bad: Vec<u8>,
+    decayed: Arc<AtomicBool>,
+}
+
+impl Deref for WatchedBytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        if self.decayed.load(Ordering::SeqCst) { &self.bad } else { &self.good }
+    }
+}
+
+impl Disk for Watched {
+    fn map(&self, path: &str) -> DiskResult<Arc<dyn FileBytes>> {
+        self.happens("map", path)?;
+        let good = self.disk.read(path)?;
+        let bad = good.iter().map(|b| b ^ 4).collect();
+        Ok(Arc::new(WatchedBytes { good, bad, decayed: self.decayed.clone() }))
+    }
+    fn create_dir(&self, path: &str) -> DiskResult<()> {
+        self.disk.create_dir(path)
+    }
+    fn list(&self, path: &str) -> DiskResult<Vec<String>> {
+        self.disk.list(path)
+    }
+    fn create(&self, path: &str) -> DiskResult<Box<dyn DiskFile>> {
+        self.disk.create(path)
+    }
+    fn open_at(&self, path: &str, len: u64) -> DiskResult<Box<dyn DiskFile>> {
+        self.disk.open_at(path, len)
+    }
+    fn read(&self, path: &str) -> DiskResult<Vec<u8>> {
+        self.disk.read(path)
+    }
+    fn exists(&self, path: &str) -> DiskResult<bool> {
+        self.disk.exists(path)
+    }
+    fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &str) -> DiskResult<()> {
+        self.disk.remove(path)
+    }
+    fn remove_dir(&self, path: &str) -> DiskResult<()> {
+        self.disk.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &str) -> DiskResult<()> {
+        self.happens("sync_dir", path)?;
+        self.disk.sync_dir(path)
+    }
+    fn space(&self) -> DiskResult<Space> {
+        self.disk.space()
+    }
+}

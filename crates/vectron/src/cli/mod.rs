@@ -1,0 +1,107 @@
+//! The command line: a client of the same public contract as everybody's, and the way to start a node.
+//!
+//! What it is. A tree of verbs ([`args`]); each turns flags into client calls and answers into rows
+//! ([`output`]), and ends with an exit code that scripts can rely on ([`exit`]). Data goes to stdout, notes and
+//! progress to stderr.
+//!
+//! What it must never know. How a room works: only `up` and `demo` touch the server, and only to start it.
+
+pub mod args;
+pub mod collections;
+pub mod config;
+pub mod confirm;
+pub mod demo;
+pub mod doctor;
+pub mod exit;
+pub mod explain;
+pub mod export;
+pub mod import;
+pub mod logging;
+pub mod output;
+pub mod points;
+pub mod sample;
+pub mod search;
+pub mod status;
+pub mod up;
+pub mod vector;
+
+#[cfg(test)]
+mod help_tests;
+
+use args::{Cli, Command, Global};
+use clap::{CommandFactory, Parser};
+use exit::{Exit, Failure, Outcome};
+use output::Output;
+use std::io;
+use std::process::ExitCode;
+use vectron_client::{Client, ClientOptions};
+
+/// Runs the program's command line.
+pub fn main() -> ExitCode {
+    // Clap prints help and its own errors, and ends with 0 or 2.
+    let cli = Cli::parse();
+    let exit = match execute(cli) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            let text = failure.render(output::color_on_stderr());
+            if !text.is_empty() {
+                output::note(text.trim_end());
+            }
+            failure.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn execute(cli: Cli) -> Outcome<Exit> {
+    let Cli { global, command } = cli;
+    let out = Output::new(global.output);
+    match command {
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "vectron", &mut text);
+            out.text(&String::from_utf8_lossy(&text)).map(|()| Exit::Ok)
+        }
+        Command::Openapi => openapi(out),
+        Command::Config(command) => config::run(command, out),
+        Command::Doctor(args) => doctor::run(&args, out),
+        Command::Up(args) => block_on(up::run(args, out)),
+        Command::Demo(args) => block_on(demo::run(args, out)),
+        Command::Collections(command) => block_on(collections::run(command, &global, out)),
+        Command::Points(command) => block_on(points::run(command, &global, out)),
+        Command::Import(args) => block_on(import::run(args, &global, out)),
+        Command::Export(args) => block_on(export::run(args, &global, out)),
+        Command::Search(args) => block_on(search::run(args, &global, out)),
+        Command::Explain(args) => block_on(search::run_explain(args, &global, out)),
+        Command::Status(args) => block_on(status::run(args, &global, out)),
+    }
+}
+
+fn block_on(work: impl Future<Output = Outcome<Exit>>) -> Outcome<Exit> {
+    let runtime = crate::runtime::build()
+        .map_err(|error| Failure::error(format!("the operating system refused threads: {error}")))?;
+    runtime.block_on(work)
+}
+
+fn openapi(out: Output) -> Outcome<Exit> {
+    let text = serde_json::to_string_pretty(&vectron_gateway::openapi())
+        .map_err(|error| Failure::error(error.to_string()))?;
+    out.text(&(text + "\n")).map(|()| Exit::Ok)
+}
+
+/// A client as the global options say.
+async fn connect(global: &Global) -> Outcome<Client> {
+    Ok(Client::connect_with(&global.url, global.key.as_deref(), ClientOptions::default()).await?)
+}
+
+/// Reads a small file of the user's, or stdin for `-`.
+#[allow(clippy::disallowed_methods, reason = "a user's file, outside the database's disk seam")]
+fn read_user_file(path: &std::path::Path) -> Outcome<Vec<u8>> {
+    let read = if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::stdin().lock(), &mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|error| Failure::error(format!("cannot read {}: {error}", path.display())))
+}

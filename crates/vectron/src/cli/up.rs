@@ -1,0 +1,222 @@
+//! `vectron up`: a node in this process, until it is told to stop.
+
+use super::config;
+use super::exit::{Exit, Failure, Outcome};
+use super::logging;
+use super::output::{Output, OutputFormat, note};
+use crate::node::{Node, NodeOptions, StartError};
+use crate::settings::Settings;
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Arguments of `up`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  vectron up
+  vectron up --data-dir /var/lib/vectron --listen 0.0.0.0:8080 --admin-key-file /etc/vectron/key
+
+The key can also come from VECTRON_ADMIN_KEY. Every knob is an environment variable: `vectron config show`.")]
+pub struct UpArgs {
+    /// Where everything is kept; created when it is not there.
+    #[arg(long, env = "VECTRON_DATA_DIR", default_value = "./vectron-data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Where REST, gRPC and the documentation are served.
+    #[arg(long, env = "VECTRON_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub listen: String,
+    /// No authentication. Allowed on loopback only, and the default there.
+    #[arg(long, env = "VECTRON_OPEN")]
+    pub open: bool,
+    /// File with the key that every request must carry.
+    #[arg(long, env = "VECTRON_ADMIN_KEY_FILE", value_name = "FILE")]
+    pub admin_key_file: Option<PathBuf>,
+    /// The key itself, from the environment only: command lines can be read by everybody on the machine.
+    #[arg(long, env = "VECTRON_ADMIN_KEY", hide = true, hide_env_values = true)]
+    pub admin_key: Option<String>,
+}
+
+/// Runs it.
+pub async fn run(args: UpArgs, out: Output) -> Outcome<Exit> {
+    let settings = Settings::from_env().map_err(|errors| config::wrong(&errors))?;
+    let listen = address(&args.listen).await?;
+    let admin_key = admin_key(&args)?;
+    if admin_key.is_none() && !listen.ip().is_loopback() {
+        return Err(refusal(&if args.open {
+            StartError::OpenOffLoopback(listen)
+        } else {
+            StartError::NeedsKey(listen)
+        }));
+    }
+    logging::start(&settings);
+    let mut stop = Stop::listen()?;
+    let data_dir = args.data_dir.clone();
+    let secured = admin_key.is_some();
+    let options = NodeOptions { data_dir: args.data_dir, listen, open: args.open, admin_key };
+    let node = Node::start(options, settings).await.map_err(|error| refusal(&error))?;
+    if !ready(&node, &mut stop).await {
+        return end(node).await;
+    }
+    announce(node.address(), &data_dir, secured, out)?;
+    stop.wait().await;
+    note("stopping: finishing what was accepted");
+    end(node).await
+}
+
+/// Stops a node cleanly.
+pub async fn end(node: Node) -> Outcome<Exit> {
+    node.stop().await.map_err(|error| Failure::error(error.to_string()))?;
+    Ok(Exit::Ok)
+}
+
+/// Waits until every shard can serve; false when told to stop before.
+pub async fn ready(node: &Node, stop: &mut Stop) -> bool {
+    let mut poll = tokio::time::interval(Duration::from_millis(10));
+    while !node.ready() {
+        tokio::select! {
+            _ = poll.tick() => {}
+            () = stop.wait() => return false,
+        }
+    }
+    true
+}
+
+/// The address of `HOST:PORT`; host names are looked up.
+pub async fn address(listen: &str) -> Outcome<SocketAddr> {
+    let wrong = |reason: String| {
+        Failure::usage(format!("--listen {listen}: {reason}")).fix("give HOST:PORT such as 127.0.0.1:8080")
+    };
+    let mut found = tokio::net::lookup_host(listen).await.map_err(|error| wrong(error.to_string()))?;
+    found.next().ok_or_else(|| wrong("is no address".into()))
+}
+
+/// The operator's key: of the file, or of the environment.
+fn admin_key(args: &UpArgs) -> Outcome<Option<String>> {
+    let from_file = args.admin_key_file.as_deref().map(read_key).transpose()?;
+    match (from_file, args.admin_key.as_deref().map(str::trim)) {
+        (Some(file), Some(given)) if file != given => Err(Failure::usage(
+            "the admin key file and VECTRON_ADMIN_KEY hold different keys; keep one of them",
+        )),
+        (Some(file), _) => Ok(Some(file)),
+        (None, Some("")) => Err(Failure::usage("VECTRON_ADMIN_KEY is empty; unset it or give a key")),
+        (None, given) => Ok(given.map(str::to_string)),
+    }
+}
+
+fn read_key(path: &Path) -> Outcome<String> {
+    let bytes = super::read_user_file(path).map_err(|failure| Failure { exit: Exit::Usage, ..failure })?;
+    let key = String::from_utf8_lossy(&bytes).trim().to_string();
+    if key.is_empty() {
+        return Err(Failure::usage(format!("the admin key file {} is empty", path.display())));
+    }
+    Ok(key)
+}
+
+/// What the command line could have said better is a usage error; the rest is an error.
+pub fn refusal(error: &StartError) -> Failure {
+    let exit = match error {
+        StartError::NeedsKey(_)
+        | StartError::OpenOffLoopback(_)
+        | StartError::OpenWithKey
+        | StartError::WeakKey(_) => Exit::Usage,
+        _ => Exit::Error,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// Says on stdout that the node is ready.
+fn announce(address: SocketAddr, data_dir: &Path, secured: bool, out: Output) -> Outcome<()> {
+    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
+    if out.format != OutputFormat::Table {
+        let base = format!("http://{address}");
+        let line = serde_json::json!({
+            "ready": true, "address": address.to_string(), "rest": format!("{base}/v1"), "grpc": base,
+            "docs": format!("{base}/docs"), "health": format!("{base}/healthz"),
+            "data_dir": data_dir.display().to_string(), "pid": std::process::id(),
+        });
+        return out.text(&format!("{line}\n"));
+    }
+    out.text(&format!(
+        "Vectron is ready, data in {}\n\n{}\n{}\nCtrl-C stops it.\n",
+        data_dir.display(),
+        addresses(address),
+        first_request(address, secured)
+    ))
+}
+
+/// Where everything is.
+pub fn addresses(address: SocketAddr) -> String {
+    format!(
+        "  REST     http://{address}/v1\n  gRPC     http://{address} (vectron.v1.VectronService)\n  docs     \
+         http://{address}/docs\n  health   http://{address}/healthz, /readyz, /metrics\n"
+    )
+}
+
+/// Requests to copy: create, write, search.
+fn first_request(address: SocketAddr, secured: bool) -> String {
+    let key = if secured { " -H \"Authorization: Bearer $VECTRON_API_KEY\"" } else { "" };
+    let base = format!("http://{address}/v1/collections");
+    format!(
+        "First requests:\n  curl -s{key} -H 'content-type: application/json' {base} \\\n    -d \
+         '{{\"name\":\"first\",\"dimension\":3,\"distance\":\"cosine\"}}'\n  curl -s{key} -H 'content-type: \
+         application/json' {base}/first/points \\\n    -d \
+         '{{\"points\":[{{\"id\":\"a\",\"vector\":[1,0,0],\"payload\":{{\"color\":\"red\"}}}}]}}'\n  curl -s{key} -H \
+         'content-type: application/json' {base}/first/points/search \\\n    -d \
+         '{{\"vector\":[1,0.1,0],\"top_k\":1}}'\n"
+    )
+}
+
+/// The signals that end a node.
+pub struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// Takes SIGINT and SIGTERM from now on.
+    pub fn listen() -> Outcome<Self> {
+        let open = |kind| {
+            signal(kind).map_err(|error| Failure::error(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self { interrupt: open(SignalKind::interrupt())?, terminate: open(SignalKind::terminate())? })
+    }
+
+    /// Completes at the first of them.
+    pub async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(file: Option<PathBuf>, key: Option<&str>) -> UpArgs {
+        UpArgs {
+            data_dir: PathBuf::new(),
+            listen: String::new(),
+            open: false,
+            admin_key_file: file,
+            admin_key: key.map(str::to_string),
+        }
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test's file")]
+    fn keys_come_from_file_or_environment_and_must_agree() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "0123456789abcdef\n").unwrap();
+        assert_eq!(admin_key(&args(None, None)).unwrap(), None);
+        assert_eq!(admin_key(&args(Some(file.clone()), None)).unwrap().unwrap(), "0123456789abcdef");
+        assert!(admin_key(&args(Some(file.clone()), Some("0123456789abcdef "))).is_ok());
+        assert_eq!(admin_key(&args(Some(file), Some("other"))).unwrap_err().exit, Exit::Usage);
+        assert_eq!(admin_key(&args(None, Some(" "))).unwrap_err().exit, Exit::Usage);
+        let gone = folder.path().join("gone");
+        assert_eq!(admin_key(&args(Some(gone), None)).unwrap_err().exit, Exit::Usage);
+    }
+}

@@ -1,0 +1,10 @@
+//! End-to-end tests: the real binary on real files over real sockets.
+#![allow(clippy::disallowed_methods, reason = "tests live outside the seams")]
+
+mod contract;
+mod dataset;
+mod generated;
+mod kill;
+mod lessons;
+mod lifecycle;
+mod process;
