@@ -18,7 +18,9 @@ impl Payload {
         let object = text.trim_start().starts_with('{');
         match RawValue::from_string(text) {
             Ok(raw) if object => Ok(Self(raw)),
-            Ok(_) => Err(Error::local(Code::InvalidArgument, "a payload is a JSON object such as {\"a\": 1}")),
+            Ok(_) => {
+                Err(Error::local(Code::InvalidArgument, "a payload is a JSON object such as {\"a\": 1}"))
+            }
             Err(error) => Err(Error::local(Code::InvalidArgument, format!("payload is not JSON: {error}"))),
         }
     }

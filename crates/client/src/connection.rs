@@ -63,7 +63,8 @@ impl Client {
     /// Connects with options of your own.
     pub async fn connect_with(url: &str, key: Option<&str>, options: ClientOptions) -> Result<Self, Error> {
         let channel = endpoint(url, &options)?.connect().await.map_err(|error| {
-            let detail = format!("cannot reach {url}: {}; is `vectron up` running there?", root_cause(&error));
+            let detail =
+                format!("cannot reach {url}: {}; is `vectron up` running there?", root_cause(&error));
             Error::local(Code::Unavailable, detail)
         })?;
         let credentials = key.map(bearer).transpose()?;
@@ -106,9 +107,7 @@ impl Client {
                 request.metadata_mut().insert("authorization", credentials.clone());
             }
             let call = method(self.stub.clone(), request);
-            async move {
-                call.await.map(Response::into_inner).map_err(|status| Error::from_status(&status))
-            }
+            async move { call.await.map(Response::into_inner).map_err(|status| Error::from_status(&status)) }
         };
         self.options.retry.run_while(may_retry, attempt).await
     }
@@ -127,8 +126,7 @@ fn endpoint(url: &str, options: &ClientOptions) -> Result<Endpoint, Error> {
     if !url.starts_with("http://") {
         return Err(wrong("does not start with http://"));
     }
-    let endpoint =
-        Endpoint::from_shared(url.to_string()).map_err(|_| wrong("is not an address"))?;
+    let endpoint = Endpoint::from_shared(url.to_string()).map_err(|_| wrong("is not an address"))?;
     Ok(endpoint
         .connect_timeout(options.connect_timeout)
         .tcp_nodelay(true)

@@ -8,7 +8,10 @@ use vectron_wire::proto::public as pb;
 
 /// A message that lacks what the contract promises.
 fn missing(what: &str) -> Error {
-    Error::local(Code::Internal, format!("the server's answer lacks {what}; are client and server of one version?"))
+    Error::local(
+        Code::Internal,
+        format!("the server's answer lacks {what}; are client and server of one version?"),
+    )
 }
 
 fn payload(text: Option<String>) -> Result<Option<Payload>, Error> {
@@ -44,9 +47,7 @@ pub(crate) fn meta(meta: Option<pb::ReadMeta>) -> ReadMeta {
         shards: AnsweredShards {
             total: shards.total,
             answered: shards.answered,
-            failed: failed
-                .map(|f| ShardFailure { shard: f.shard, code: f.code, detail: f.detail })
-                .collect(),
+            failed: failed.map(|f| ShardFailure { shard: f.shard, code: f.code, detail: f.detail }).collect(),
         },
         session: meta.session,
     }

@@ -8,9 +8,9 @@ use crate::answers::UpsertAnswer;
 use crate::connection::{Client, idempotency_key};
 use crate::error::Error;
 use crate::points::{PointInput, UpsertRequest};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use futures::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vectron_base::Code;
@@ -207,7 +207,10 @@ impl Importer {
         self.undecided.insert(first, last);
         self.last_cut = Some(last);
         let key = format!("{}.{first}-{last}", self.run);
-        self.launch(Slice { rows, batch: Arc::new(Batch { collection: self.collection.clone(), points, key }) });
+        self.launch(Slice {
+            rows,
+            batch: Arc::new(Batch { collection: self.collection.clone(), points, key }),
+        });
         Ok(())
     }
 
@@ -229,8 +232,7 @@ impl Importer {
                 Refused::Unnamed => {
                     let code = error.fault.code.to_string();
                     let reasons = slice.batch.points.iter().map(|p| p.id.clone());
-                    let failed =
-                        reasons.map(|id| (id, (code.clone(), error.fault.detail.clone()))).collect();
+                    let failed = reasons.map(|id| (id, (code.clone(), error.fault.detail.clone()))).collect();
                     self.book(slice, failed);
                 }
                 Refused::Everything => return Err(error),

@@ -243,8 +243,8 @@ impl Client {
     /// One point.
     pub async fn get(&self, get: GetRequest) -> Result<GetAnswer, Error> {
         let timeout = get.message.timeout_ms;
-        let answer = self
-            .call(get.message, timeout, Repeat::Safely, |mut stub, request| async move {
+        let answer =
+            self.call(get.message, timeout, Repeat::Safely, |mut stub, request| async move {
                 stub.get(request).await
             })
             .await?;
@@ -268,8 +268,8 @@ impl Client {
         let mut message = delete.message;
         message.idempotency_key.get_or_insert_with(idempotency_key);
         let timeout = message.timeout_ms;
-        let answer = self
-            .call(message, timeout, Repeat::Safely, |mut stub, request| async move {
+        let answer =
+            self.call(message, timeout, Repeat::Safely, |mut stub, request| async move {
                 stub.delete(request).await
             })
             .await?;

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p vectron-index --example measure [rows]`
 
+#![allow(clippy::disallowed_methods)] // A measurement reads the real clock and disk.
+
 #[path = "../tests/suite/data.rs"]
 #[allow(dead_code)]
 mod data;

@@ -101,8 +101,6 @@ pub struct Scratch {
     pub(crate) fresh: Vec<Row>,
     /// Rows passed through without being measured.
     pub(crate) bridges: Vec<Row>,
-    /// Rows expanded.
-    pub(crate) path: Vec<Row>,
     /// Key of each visited row.
     pub(crate) memo: Vec<f32>,
 }

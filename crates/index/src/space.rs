@@ -23,7 +23,7 @@ use crate::params::{Metric, Row};
 /// norms and sums over them must stay inside f32.
 const NARROW: std::ops::RangeInclusive<f64> = 1e-32..=1e30;
 /// Rows ahead whose vectors are prefetched while a distance is computed.
-const AHEAD: usize = 3;
+const AHEAD: usize = 1;
 
 /// A vector that rows are compared with.
 #[derive(Clone, Copy)]

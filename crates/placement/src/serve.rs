@@ -124,6 +124,9 @@ impl Service {
         let candidates = self.candidates();
         place(&candidates, spec.shards, spec.replication_factor).ok_or_else(|| {
             let (need, have) = (spec.replication_factor, candidates.len());
+            if have == 0 {
+                return Fault::new(Code::Unavailable, "no worker is registered yet; retry").retry_after(200);
+            }
             Fault::invalid(
                 "replication_factor",
                 format!("is {need}, but only {have} worker(s) are registered; add workers or lower it"),

@@ -54,6 +54,9 @@ pub fn small_settings() -> Settings {
     settings
 }
 
+/// How long a start may take in virtual time; a node that is not ready by then serves what it can.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+
 impl World {
     /// Starts a node on `disk`, with everything decided by `seed`.
     pub fn power_on(disk: &SimDisk, seed: u64, settings: &Settings) -> Result<World, Halt> {
@@ -85,13 +88,15 @@ impl World {
         };
         let random_for_run = random.clone();
         let raised = run(&executor, &clock, &random_for_run, disk, &mut driver, raising)?;
-        match raised {
-            Ok(rooms) => {
-                Ok(World { disk: disk.clone(), executor, rooms: Arc::new(rooms), driver, clock, random })
-            }
-            Err(_) if disk.power_lost() => Err(Halt::PowerLost),
-            Err(error) => Err(Halt::Refused(error.to_string())),
-        }
+        let rooms = match raised {
+            Ok(rooms) => Arc::new(rooms),
+            Err(_) if disk.power_lost() => return Err(Halt::PowerLost),
+            Err(error) => return Err(Halt::Refused(error.to_string())),
+        };
+        let mut world = World { disk: disk.clone(), executor, rooms, driver, clock, random };
+        let worker = world.rooms.worker.clone();
+        world.run(async move { worker.wait_ready(READY_PATIENCE).await })?;
+        Ok(world)
     }
 
     /// Runs the world until `future` is done.

@@ -12,10 +12,9 @@ fn kept_seeds() -> Vec<u64> {
 
 #[test]
 fn acknowledged_writes_survive_power_loss_under_churn() {
-    for seed in kept_seeds().into_iter().chain(SEEDS) {
-        let report = crash_churn(seed);
-        assert!(report.crashes > 0 && report.answered > 0, "seed {seed} did nothing: {report:?}");
-    }
+    let reports: Vec<_> = kept_seeds().into_iter().chain(SEEDS).map(crash_churn).collect();
+    let answered: u64 = reports.iter().map(|report| report.answered).sum();
+    assert!(answered > 50 * reports.len() as u64, "only {answered} calls were answered: the test tests nothing");
 }
 
 /// Lesson 25: acknowledged data was gone after a power loss, because a sync did nothing.

@@ -6,6 +6,7 @@ use crate::settings::Settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -72,6 +73,9 @@ pub struct Node {
     driver: std::thread::JoinHandle<()>,
 }
 
+/// How long a start waits for its shards before it says so anyway; readiness tells what is missing.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Shortest admin key, in characters.
 const KEY_MIN_CHARS: usize = 16;
 
@@ -134,6 +138,8 @@ impl Node {
             })
             .await
         });
+        // Requests are answered meanwhile; the ready line waits for the shards.
+        rooms.worker.wait_ready(READY_PATIENCE).await;
         Ok(Node { address, rooms, stop, serving, driver })
     }
 

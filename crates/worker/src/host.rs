@@ -288,9 +288,26 @@ impl Host {
         let _ = self.parts.placement.report(report).await;
     }
 
-    /// Whether every shard found at the start and every shard assigned since can serve.
+    /// Whether every shard found at the start and every shard assigned since can serve. Shards that are set
+    /// aside do not count: the others serve without them.
     pub fn ready(&self) -> bool {
-        self.followed.load(Ordering::SeqCst) && self.serving().iter().all(|h| h.sealed() || h.proof().is_some())
+        let aside = |hosted: &Hosted| {
+            let status = self.parts.consensus.status(hosted.group());
+            status.is_some_and(|status| status.quarantined.is_some())
+        };
+        self.followed.load(Ordering::SeqCst)
+            && self.serving().iter().all(|h| h.sealed() || h.proof().is_some() || aside(h))
+    }
+
+    /// Waits until [`Host::ready`], at most this long; whether it is.
+    pub async fn wait_ready(&self, limit: Duration) -> bool {
+        const LOOK: Duration = Duration::from_millis(5);
+        let ready = async {
+            while !self.ready() {
+                self.parts.pool.sleep(LOOK).await;
+            }
+        };
+        within(&self.parts.pool, limit, ready).await.is_some()
     }
 
     /// Takes room for `bytes` more of memory before the work starts; the bytes in use and the limit when there

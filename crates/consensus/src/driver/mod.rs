@@ -5,14 +5,15 @@
 //! answered. When the disk has no space the batch waits and is written again at the next turn; meanwhile
 //! nothing new is accepted, reads go on, and no caller is told anything that is not so.
 
+mod admission;
 mod hosting;
 
 use crate::batch::Batch;
 use crate::core::Message;
-use crate::error::{OpenError, ProposeError};
+use crate::error::OpenError;
 use crate::event::ConsensusEvent;
 use crate::group::Group;
-use crate::handle::{Board, Command, GroupReply, GroupStatus, Handle, JournalStatus, Limits, ProposalReply};
+use crate::handle::{Board, Command, GroupReply, GroupStatus, Handle, JournalStatus, Limits};
 use crate::journal::{Journal, JournalConfig, WriteError};
 use crate::knobs::ConsensusKnobs;
 use crate::metrics::ConsensusMetrics;
@@ -151,6 +152,8 @@ impl Driver {
         let (mut worked, stopping) = self.take_commands();
         self.tick();
         self.gather();
+        // A leader's messages need not wait for its own sync; all others were held back.
+        self.send();
         worked |= self.write();
         worked |= self.open_waiting();
         if worked {
@@ -160,9 +163,7 @@ impl Driver {
             self.fail();
             worked = true;
         }
-        for message in self.outgoing.drain(..) {
-            self.outbox.send(message);
-        }
+        self.send();
         if worked {
             self.publish_journal();
         }
@@ -237,71 +238,6 @@ impl Driver {
         }
     }
 
-    fn propose(&mut self, id: GroupId, command: Vec<u8>, reserved: bool, reply: ProposalReply) {
-        if let Some(error) = self.refusal(id) {
-            return reply.send(Err(error));
-        }
-        let leads = matches!(self.hosted.get(&id), Some(Hosted::Live(group)) if group.leads());
-        // A replica that does not lead says so whatever its disk is like.
-        if leads && !self.claim(command.len() as u64, reserved) {
-            return reply.send(Err(ProposeError::DiskFull));
-        }
-        if leads {
-            self.metrics.proposals.inc();
-        }
-        self.guarded(id, |group| group.propose(command, reply));
-    }
-
-    /// Takes space for an entry from what this turn may use.
-    fn claim(&mut self, bytes: u64, reserved: bool) -> bool {
-        /// What an entry takes in the journal beyond its bytes, frame included.
-        const RECORD_BYTES: u64 = 128;
-        if self.stalled {
-            return false;
-        }
-        let reserve = self.knobs.disk_reserve_bytes;
-        let (ordinary, all) = *self.room.get_or_insert_with(|| {
-            // A disk that cannot tell its space will refuse the append if it must.
-            let free = self.disk.space().map_or(u64::MAX, |space| space.free);
-            let free = free.saturating_sub(self.batch.bytes());
-            // The last part is for the logs' own records.
-            (free.saturating_sub(reserve), free.saturating_sub(reserve / 8))
-        });
-        let need = bytes.saturating_add(RECORD_BYTES);
-        let enough = need <= if reserved { all } else { ordinary };
-        if enough {
-            self.room = Some((ordinary.saturating_sub(need), all.saturating_sub(need)));
-        }
-        enough
-    }
-
-    /// Why nothing can be asked of a group, if so.
-    fn refusal(&self, id: GroupId) -> Option<ProposeError> {
-        if self.journal.failed().is_some() {
-            return Some(ProposeError::JournalFailed);
-        }
-        match self.hosted.get(&id) {
-            None => Some(ProposeError::Closed),
-            Some(Hosted::Quarantined(reason)) => Some(ProposeError::Quarantined(reason.clone())),
-            Some(Hosted::Live(_)) => None,
-        }
-    }
-
-    fn with(
-        &mut self,
-        id: GroupId,
-        reply: crate::barrier::IndexReply,
-        ask: impl FnOnce(&mut Group, crate::barrier::IndexReply),
-    ) {
-        match self.refusal(id) {
-            Some(error) => {
-                // A caller that gave up needs no answer.
-                let _ = reply.send(Err(error));
-            }
-            None => self.guarded(id, |group| ask(group, reply)),
-        }
-    }
-
     /// Lets a group do something; a panic quarantines that group and nothing else.
     fn guarded(&mut self, id: GroupId, act: impl FnOnce(&mut Group)) {
         let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { return };
@@ -332,6 +268,12 @@ impl Driver {
                     self.quarantine(id, "its log could not go on".into());
                 }
             }
+        }
+    }
+
+    fn send(&mut self) {
+        for message in self.outgoing.drain(..) {
+            self.outbox.send(message);
         }
     }
 

@@ -166,21 +166,13 @@ impl Recovered {
             if !strict && bound.is_some() {
                 break;
             }
-            let problem = match piece {
-                Piece::Bad { from, to } if bare(*from, *to, file.pieces.get(number + 1), expected) => {
-                    expected = expected.map(|sequence| sequence + 1);
-                    let what =
-                        format!("{} at byte {at}: an empty frame is damaged; nothing was in it", file.label);
-                    self.damage.extend(strict.then_some(what));
-                    None
-                }
-                Piece::Bad { .. } => Some("unreadable bytes"),
-                Piece::Frame { header, .. } if expected.is_some_and(|e| e != header.sequence) => {
-                    Some("frames before this one are missing")
-                }
-                Piece::Frame { rows: None, .. } => Some("the frame's table is damaged"),
-                Piece::Frame { .. } => None,
-            };
+            let skipped = skippable(file, number, expected);
+            if skipped {
+                let what =
+                    format!("{} at byte {at}: an empty frame is damaged; nothing was in it", file.label);
+                self.damage.extend(strict.then_some(what));
+            }
+            let problem = if skipped { None } else { problem(piece, expected) };
             if let Some(problem) = problem {
                 if !strict {
                     break;
@@ -197,8 +189,7 @@ impl Recovered {
                     header.sequence.checked_add(1)
                 }
                 Piece::Frame { header, .. } => header.sequence.checked_add(1),
-                Piece::Bad { .. } if problem.is_some() => None,
-                Piece::Bad { .. } => expected,
+                Piece::Bad { .. } => expected.filter(|_| skipped).and_then(|e| e.checked_add(1)),
             };
             reached = piece.end();
             if strict {
@@ -254,6 +245,24 @@ impl Recovered {
                 segment.pins.insert(row.group);
             }
         }
+    }
+}
+
+/// Whether a piece is a damaged frame without records.
+fn skippable(file: &File, number: usize, expected: Option<u64>) -> bool {
+    matches!(file.pieces.get(number), Some(Piece::Bad { from, to })
+        if bare(*from, *to, file.pieces.get(number + 1), expected))
+}
+
+/// What is wrong with a piece as a whole.
+fn problem(piece: &Piece, expected: Option<u64>) -> Option<&'static str> {
+    match piece {
+        Piece::Bad { .. } => Some("unreadable bytes"),
+        Piece::Frame { header, .. } if expected.is_some_and(|e| e != header.sequence) => {
+            Some("frames before this one are missing")
+        }
+        Piece::Frame { rows: None, .. } => Some("the frame's table is damaged"),
+        Piece::Frame { .. } => None,
     }
 }
 

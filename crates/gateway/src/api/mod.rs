@@ -1,7 +1,7 @@
 //! The public contract as plain types: REST bodies as they are, gRPC messages after translation.
 //!
 //! Requests only decode and answers only encode; what a request's values must be is decided in
-//! [`crate::translate`], once for both protocols.
+//! `translate`, once for both protocols.
 
 mod collections;
 mod points;

@@ -54,7 +54,7 @@ impl Gateway {
         watch.lap("encode");
         meta.took_ms = watch.told_ms();
         let explain = request.explain.unwrap_or(false);
-        let explain = explain.then(|| api::Explain { shards: traces, stages: watch.stages });
+        let explain = explain.then_some(api::Explain { shards: traces, stages: watch.stages });
         Ok(api::SearchResponse { search_id: self.fresh_id(), results, meta, explain })
     }
 

@@ -2,7 +2,7 @@
 
 use super::convert as c;
 use crate::gateway::Gateway;
-use crate::http::RequestId;
+use crate::http::{RequestId, brief};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use vectron_base::Fault;
@@ -45,7 +45,7 @@ impl Beside {
 
     fn close<A, B>(&self, answer: Result<A, Fault>, convert: fn(A) -> B) -> Result<Response<B>, Status> {
         let id = self.request_id.as_ref().map(|id| &*id.0);
-        answer.map(|answer| Response::new(convert(answer))).map_err(|fault| to_status(&fault, id))
+        answer.map(|answer| Response::new(convert(answer))).map_err(|fault| to_status(&brief(fault), id))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::gateway::Gateway;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
@@ -38,6 +38,27 @@ impl From<Fault> for Problem {
 #[derive(Clone)]
 struct Refused(Fault);
 
+/// The fault with texts of bounded length: names in it may come from the caller, and over gRPC all of it
+/// travels in headers.
+pub fn brief(mut fault: Fault) -> Fault {
+    const MOST_ERRORS: usize = 16;
+    cut(&mut fault.detail);
+    fault.errors.truncate(MOST_ERRORS);
+    for error in &mut fault.errors {
+        cut(&mut error.field);
+        cut(&mut error.reason);
+    }
+    fault
+}
+
+fn cut(text: &mut String) {
+    const MOST_BYTES: usize = 600;
+    if text.len() > MOST_BYTES {
+        text.truncate(text.floor_char_boundary(MOST_BYTES));
+        text.push('…');
+    }
+}
+
 fn status_of(code: Code) -> StatusCode {
     StatusCode::from_u16(row_of(code).http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
@@ -60,11 +81,12 @@ pub async fn finish(State(gateway): State<Arc<Gateway>>, mut request: Request, n
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     if let Some(Refused(fault)) = response.extensions_mut().remove::<Refused>() {
+        let fault = brief(fault);
         response = if grpc { to_status(&fault, Some(&id)).into_http() } else { problem(&fault, &id) };
     } else if grpc {
         response = crate::grpc::own_words(response, &id);
     } else if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        response = wrong_method(&response, &id);
+        response = wrong_method(&id);
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -89,21 +111,16 @@ fn problem(fault: &Fault, id: &str) -> Response {
     response
 }
 
-/// The router's own refusal of a method, as a problem that keeps the status and the list of methods.
-fn wrong_method(refused: &Response, id: &str) -> Response {
-    let allowed = refused.headers().get(http::header::ALLOW);
-    let methods = allowed.and_then(|methods| methods.to_str().ok()).unwrap_or("another method");
-    let fault =
-        Fault::new(Code::InvalidArgument, format!("this path does not take this method; use {methods}"));
+/// The router's own refusal of a method, as a problem that keeps the status. The router adds the list of
+/// methods, as the `Allow` header, after this layer.
+fn wrong_method(id: &str) -> Response {
+    let detail = "this path does not take this method; the Allow header lists those that it takes";
+    let fault = Fault::new(Code::InvalidArgument, detail);
     let mut body = to_problem(&fault, Some(id));
     body["status"] = StatusCode::METHOD_NOT_ALLOWED.as_u16().into();
     body["title"] = "Method not allowed".into();
     let mut response = problem(&fault, id);
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     *response.body_mut() = body.to_string().into();
-    response.headers_mut().remove(CONTENT_LENGTH);
-    if let Some(allowed) = allowed {
-        response.headers_mut().insert(http::header::ALLOW, allowed.clone());
-    }
     response
 }

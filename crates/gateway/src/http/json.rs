@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use std::sync::Arc;
-use vectron_base::pool::within;
+use vectron_base::pool::{Lane, compute, within};
 use vectron_base::{Code, Fault};
 
 /// An answer's body.
@@ -34,7 +34,10 @@ impl<T: Serialize> IntoResponse for Json<T> {
 }
 
 /// The body of a request as its type.
-pub async fn body_of<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, Fault> {
+pub async fn body_of<T: DeserializeOwned + Send + 'static>(
+    gateway: &Gateway,
+    request: Request,
+) -> Result<T, Fault> {
     check_content(request.headers())?;
     let wait = millis(gateway.knobs().body_timeout_ms);
     let bytes = match within(&gateway.parts.pool, wait, read(gateway, request)).await {
@@ -44,8 +47,17 @@ pub async fn body_of<T: DeserializeOwned>(gateway: &Gateway, request: Request) -
             return Err(Fault::new(Code::DeadlineExceeded, detail));
         }
     };
-    decode(&bytes)
+    if bytes.len() < LARGE_BYTES {
+        return decode(&bytes);
+    }
+    let decoded = compute(&gateway.parts.pool, Lane::Read, move || decode(&bytes)).await;
+    decoded.unwrap_or_else(|| Err(Fault::new(Code::Unavailable, "the server is stopping")))
 }
+
+/// From this size on, decoding takes long enough to hold up other requests on the same thread.
+const LARGE_BYTES: usize = 256 * 1_024;
+/// Most bytes reserved before any have come.
+const RESERVE_BYTES: usize = 16 * 1_024 * 1_024;
 
 /// Refuses bodies that say they are something else. Saying nothing is fine.
 fn check_content(headers: &HeaderMap) -> Result<(), Fault> {
@@ -77,7 +89,7 @@ async fn read(gateway: &Gateway, request: Request) -> Result<Vec<u8>, Fault> {
         return Err(too_large(limit));
     }
     let mut body = request.into_body();
-    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(limit);
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(limit).min(RESERVE_BYTES);
     let mut bytes = Vec::with_capacity(expected);
     while let Some(frame) = body.frame().await {
         let unreadable =

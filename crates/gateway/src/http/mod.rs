@@ -9,12 +9,12 @@ mod points;
 mod system;
 
 pub use contract::openapi;
-pub use edge::{Problem, RequestId};
+pub use edge::{Problem, RequestId, brief};
 
 use crate::admit::{admit, require_identity};
 use crate::gateway::Gateway;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -68,7 +68,6 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .merge(crate::grpc::routes(gateway.clone()))
         .fallback(no_route)
-        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(gateway.clone(), admit))
         .layer(from_fn_with_state(gateway.clone(), require_identity))
         .layer(from_fn_with_state(gateway.clone(), edge::finish))

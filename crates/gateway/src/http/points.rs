@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use vectron_base::Fault;
 
 /// The collection of the path and the body, counted when refused.
-async fn asked<T: DeserializeOwned>(
+async fn asked<T: DeserializeOwned + Send + 'static>(
     gateway: &Gateway,
     call: Call,
     request: Request,

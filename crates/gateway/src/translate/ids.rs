@@ -27,7 +27,9 @@ pub fn check_point_id(field: &str, id: &str) -> Result<(), Fault> {
 pub fn check_ids(ids: Vec<PointId>, unique: bool, knobs: &GatewayKnobs) -> Result<Vec<String>, Fault> {
     check_batch("ids", ids.len(), knobs)?;
     for (index, id) in ids.iter().enumerate() {
-        check_point_id(&format_args!("ids[{index}]").to_string(), &id.0)?;
+        if point_id_problem(&id.0).is_some() {
+            check_point_id(&format!("ids[{index}]"), &id.0)?;
+        }
     }
     if unique {
         check_unique("ids", "", ids.iter().map(|id| id.0.as_str()))?;

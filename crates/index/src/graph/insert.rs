@@ -8,6 +8,7 @@ use crate::params::Row;
 use crate::rows::State;
 use crate::search::{Scratch, SearchStats};
 use crate::space::pack;
+use std::collections::BTreeMap;
 
 /// What one insertion is going to write. Valid for the index that made it, at any later time:
 /// what has changed since is noticed at commit.
@@ -90,34 +91,24 @@ impl VectorIndex {
                     return Kind::Twin { head: *other, tag: self.rows.tag(*other) };
                 }
             }
-            let degree = self.graph.degree_at(layer);
-            if found.len() < degree / 2 {
+            if found.len() < self.graph.degree_at(layer) / 2 {
                 // Too few live rows around: deleted ones carry the way until they are swept.
                 found = scratch.pool.all().collect();
             }
-            self.add_path(scratch, &mut found);
             seeds = scratch.pool.all().take(SEEDS).map(|(_, row)| row).collect();
-            let links = select(&self.space, &found, degree);
-            layers.push(self.plan_layer(row, layer, links, scratch));
+            layers.push(self.plan_layer(row, layer, found, scratch));
         }
         Kind::Linked(layers)
     }
 
-    /// Adds the rows a walk came through to what it found. Where a clump of near-duplicates is
-    /// larger than the pool, all that is found belongs to the clump; the way in is what keeps
-    /// it tied to the rest, and each newcomer renews it.
-    fn add_path(&self, scratch: &Scratch, found: &mut Vec<(f32, Row)>) {
-        let far = found.last().map_or(u64::MAX, |(key, row)| pack(*key, *row));
-        let keyed = scratch.path.iter().map(|row| (scratch.memo[*row as usize], *row));
-        let beyond = keyed.filter(|(key, row)| {
-            pack(*key, *row) > far && self.rows.state(*row).is_live_vertex()
-        });
-        found.extend(beyond);
-        found.sort_unstable_by_key(|(key, row)| pack(*key, *row));
-    }
-
-    fn plan_layer(&self, row: Row, layer: u8, links: LinkList, scratch: &Scratch) -> LayerPlan {
-        let tags = links.rows.iter().map(|other| self.rows.tag(*other)).collect();
+    /// Chooses the links of one layer and prepares the neighbours' lists.
+    ///
+    /// Where the new row takes over from a diverse link of a neighbour, it inherits that link as
+    /// a candidate: the neighbour counts on the way through the new row, so there must be one.
+    /// Clumps larger than the pool would lose their ties otherwise, since all that a search
+    /// for one of theirs finds is the clump.
+    fn plan_layer(&self, row: Row, layer: u8, mut found: Vec<(f32, Row)>, scratch: &Scratch) -> LayerPlan {
+        let degree = self.graph.degree_at(layer);
         let probe = self.space.probe_row(row);
         let key_of = |other: Row| {
             if scratch.visited.contains(other) {
@@ -126,14 +117,32 @@ impl VectorIndex {
                 self.space.key(&probe, other)
             }
         };
-        let back = links.rows.iter().map(|target| {
-            let before = self.graph.links(*target, layer);
-            let diverse = self.diverse_at(*target, layer, before);
-            let newcomer = (key_of(*target), row);
-            let after = admit(&self.space, *target, before, diverse, newcomer, key_of);
-            BackLink { before: before.to_vec(), after }
-        });
-        LayerPlan { layer, back: back.collect(), tags, links }
+        let mut back: BTreeMap<Row, BackLink> = BTreeMap::new();
+        let mut inherited = Vec::new();
+        let mut prepare = |links: &LinkList, inherited: &mut Vec<Row>| {
+            for target in &links.rows {
+                back.entry(*target).or_insert_with(|| {
+                    let before = self.links_of(*target, layer);
+                    let newcomer = (key_of(*target), row);
+                    let (after, demoted) = admit(&self.space, *target, &before, newcomer, key_of);
+                    inherited.extend(demoted);
+                    BackLink { before: before.rows, after }
+                });
+            }
+        };
+        let mut links = select(&self.space, &found, degree);
+        prepare(&links, &mut inherited);
+        inherited.retain(|row| self.rows.state(*row).is_live_vertex());
+        if !inherited.is_empty() {
+            found.extend(inherited.iter().map(|row| (key_of(*row), *row)));
+            found.sort_unstable_by_key(|(key, row)| pack(*key, *row));
+            found.dedup_by_key(|(_, row)| *row);
+            links = select(&self.space, &found, degree);
+            prepare(&links, &mut Vec::new());
+        }
+        let tags = links.rows.iter().map(|other| self.rows.tag(*other)).collect();
+        let back = links.rows.iter().filter_map(|target| back.remove(target)).collect();
+        LayerPlan { layer, links, tags, back }
     }
 
     /// Length of a list's diverse part; lists above the base do not record theirs and count as
@@ -214,11 +223,10 @@ impl VectorIndex {
 
     /// The list of `target` with `newcomer` in it, computed afresh.
     pub(super) fn admitted(&self, target: Row, layer: u8, newcomer: Row) -> LinkList {
-        let list = self.graph.links(target, layer);
-        let diverse = self.diverse_at(target, layer, list);
+        let list = self.links_of(target, layer);
         let probe = self.space.probe_row(newcomer);
         let key_of = |other: Row| self.space.key(&probe, other);
-        admit(&self.space, target, list, diverse, (key_of(target), newcomer), key_of)
+        admit(&self.space, target, &list, (key_of(target), newcomer), key_of).0
     }
 
     /// Writes a list that is one too long at most. What goes is the last link whose target

@@ -66,7 +66,8 @@ pub(crate) fn ranked(space: &Space, vertex: Row, rows: &[Row]) -> Vec<(f32, Row)
     ranked
 }
 
-/// `list` of vertex `target` with one more row in its place, which may make it one too long.
+/// `list` of vertex `target` with one more row in its place, which may make it one too long; and
+/// the links the newcomer demotes from the diverse part, which it should know in turn.
 ///
 /// The rule is applied to what the newcomer changes (is it occluded, and whom does it occlude)
 /// instead of to the whole list again: 2 × degree distances instead of degree² / 2. `key_of`
@@ -74,42 +75,39 @@ pub(crate) fn ranked(space: &Space, vertex: Row, rows: &[Row]) -> Vec<(f32, Row)
 pub(crate) fn admit(
     space: &Space,
     target: Row,
-    list: &[Row],
-    diverse: usize,
+    list: &LinkList,
     (key, newcomer): (f32, Row),
     key_of: impl Fn(Row) -> f32,
-) -> LinkList {
-    if list.contains(&newcomer) {
-        return LinkList { rows: list.to_vec(), diverse };
+) -> (LinkList, Vec<Row>) {
+    if list.rows.contains(&newcomer) {
+        return (list.clone(), Vec::new());
     }
     let probe = space.probe_row(target);
-    let mut keyed: Vec<(f32, Row)> = Vec::with_capacity(list.len() + 1);
-    space.keys(&probe, list, |row, key| keyed.push((key, row)));
-    let (chosen, fill) = keyed.split_at(diverse.min(keyed.len()));
+    let mut keyed: Vec<(f32, Row)> = Vec::with_capacity(list.rows.len() + 1);
+    space.keys(&probe, &list.rows, |row, key| keyed.push((key, row)));
+    let (chosen, fill) = keyed.split_at(list.diverse);
     let (mut chosen, mut fill) = (chosen.to_vec(), fill.to_vec());
     let place = |list: &mut Vec<(f32, Row)>, item: (f32, Row)| {
         let at = list.partition_point(|other| pack(other.0, other.1) < pack(item.0, item.1));
         list.insert(at, item);
     };
     let mut nearer = chosen.iter().filter(|(near, _)| *near < key).map(|(_, row)| key_of(*row));
-    if let Some(near) = nearer.find(|near| *near < key) {
-        if space.is_half(near, key) {
-            fill.push((key, newcomer));
-        } else {
-            place(&mut fill, (key, newcomer));
-        }
-    } else {
-        let demoted = |(far, row): &(f32, Row)| *far > key && key_of(*row) < *far;
-        let (out, kept): (Vec<_>, Vec<_>) = chosen.into_iter().partition(demoted);
-        chosen = kept;
-        place(&mut chosen, (key, newcomer));
-        for item in out {
-            place(&mut fill, item);
+    let mut demoted = Vec::new();
+    match nearer.find(|near| *near < key) {
+        Some(near) if space.is_half(near, key) => fill.push((key, newcomer)),
+        Some(_) => place(&mut fill, (key, newcomer)),
+        None => {
+            let occludes = |(far, row): &(f32, Row)| *far > key && key_of(*row) < *far;
+            let (out, kept): (Vec<_>, Vec<_>) = chosen.into_iter().partition(occludes);
+            chosen = kept;
+            place(&mut chosen, (key, newcomer));
+            demoted.extend(out.iter().map(|(_, row)| *row));
+            out.into_iter().for_each(|item| place(&mut fill, item));
         }
     }
     let diverse = chosen.len();
     chosen.append(&mut fill);
-    LinkList { rows: chosen.into_iter().map(|(_, row)| row).collect(), diverse }
+    (LinkList { rows: chosen.into_iter().map(|(_, row)| row).collect(), diverse }, demoted)
 }
 
 #[cfg(test)]
@@ -148,8 +146,8 @@ mod tests {
         for newcomer in [4, 5] {
             let from = space.probe_row(newcomer);
             let key = space.key(&space.probe_row(0), newcomer);
-            let after =
-                admit(&space, 0, &before.rows, before.diverse, (key, newcomer), |row| space.key(&from, row));
+            let key_of = |row| space.key(&from, row);
+            let (after, _) = admit(&space, 0, &before, (key, newcomer), key_of);
             assert_eq!(after, select(&space, &ranked(&space, 0, &[1, 2, 3, newcomer]), 4));
         }
     }

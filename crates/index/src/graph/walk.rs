@@ -66,8 +66,7 @@ impl VectorIndex {
     }
 
     /// Best-first search of one layer until no candidate is left to expand (true) or more than
-    /// `budget` distances are spent (false). Visited rows have their key in
-    /// `scratch.memo`, expanded ones are in `scratch.path`.
+    /// `budget` distances are spent (false). Visited rows have their key in `scratch.memo`.
     pub(crate) fn walk_layer(
         &self,
         probe: &Probe<'_>,
@@ -77,10 +76,8 @@ impl VectorIndex {
         stats: &mut SearchStats,
         matches: impl Fn(Row) -> bool,
     ) -> bool {
-        let Scratch { visited, pool, fresh, memo, path, .. } = scratch;
-        path.clear();
+        let Scratch { visited, pool, fresh, memo, .. } = scratch;
         while let Some(vertex) = pool.expand() {
-            path.push(vertex);
             if stats.distances > budget {
                 return false;
             }

@@ -94,12 +94,17 @@ fn damage_names_its_section() {
     assert_eq!(other.decode_graph(&bytes).map_err(|damage| damage.section), Err("params"));
 }
 
-/// Recomputes every checksum, so that only the contents can be judged.
+/// Recomputes the checksums as far as the sections can be told apart, so that their contents
+/// alone are judged.
 fn forge(bytes: &mut [u8]) {
     let mut at = 20;
     while at + 16 <= bytes.len() {
         let length: [u8; 8] = bytes[at + 4..at + 12].try_into().expect("eight bytes");
-        let end = at + 16 + u64::from_le_bytes(length) as usize;
+        let end = u64::from_le_bytes(length).saturating_add(at as u64 + 16);
+        if end > bytes.len() as u64 {
+            return;
+        }
+        let end = end as usize;
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&bytes[at..at + 12]);
         hasher.update(&bytes[at + 16..end]);
@@ -124,16 +129,11 @@ proptest! {
         let (index, vectors) = &*BUILT;
         let mut bytes = index.encode_graph();
         for (at, value) in flips {
-            // Headers stay as they are: only what the sections contain is under test.
+            // Header and parameters stay as they are: what follows them is under test.
             let at = 20 + 16 + 21 + 16 + at % (bytes.len() - 73);
-            let kept = bytes.clone();
             bytes[at] = value;
-            let sound = pending(vectors, |_| 1).decode_graph(&bytes);
-            if sound.is_err_and(|damage| damage.reason == "ends too early") {
-                bytes = kept;
-            }
         }
-        forge_if_whole(&mut bytes);
+        forge(&mut bytes);
         let mut again = pending(vectors, |_| 1);
         let _ = again.decode_graph(&bytes);
         prop_assert_eq!(again.live(), 600);
@@ -144,16 +144,4 @@ proptest! {
         drain(&mut again);
         prop_assert_eq!(again.reachable().reachable, 599);
     }
-}
-
-fn forge_if_whole(bytes: &mut [u8]) {
-    let mut at = 20;
-    while at + 16 <= bytes.len() {
-        let length: [u8; 8] = bytes[at + 4..at + 12].try_into().expect("eight bytes");
-        match usize::try_from(u64::from_le_bytes(length)).ok().and_then(|n| n.checked_add(at + 16)) {
-            Some(end) if end <= bytes.len() => at = end,
-            _ => return,
-        }
-    }
-    forge(bytes);
 }

@@ -48,6 +48,7 @@ pub fn load(most: usize) -> Data {
 }
 
 /// Columns and values of a two-dimensional little-endian float16 or float32 array.
+#[allow(clippy::disallowed_methods)] // A test's data set lies on the real disk.
 fn read_npy(path: &Path, most: usize) -> Option<(usize, Vec<f32>)> {
     let bytes = std::fs::read(path).ok()?;
     let length = u16::from_le_bytes([*bytes.get(8)?, *bytes.get(9)?]) as usize;

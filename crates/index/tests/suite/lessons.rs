@@ -83,11 +83,11 @@ fn l07_higher_is_better_for_every_metric() {
 
 #[test]
 fn l11_a_filter_never_starves_an_answer() {
-    let (mut index, _) = built(30_000, 3, Metric::Euclidean, 5);
-    (0..30_000).step_by(7).for_each(|row| index.remove(row));
+    let (mut index, _) = built(20_000, 3, Metric::Euclidean, 5);
+    (0..20_000).step_by(7).for_each(|row| index.remove(row));
     let mut chance = Chance(6);
-    for one_in in [2, 3, 50, 1000, 29_999] {
-        let allowed: RoaringBitmap = (0..30_000).filter(|row| row % one_in == 0).collect();
+    for one_in in [2, 50, 1000, 19_999] {
+        let allowed: RoaringBitmap = (0..20_000).filter(|row| row % one_in == 0).collect();
         let matching = allowed.iter().filter(|row| index.vector(*row).is_some()).count();
         for _ in 0..10 {
             let query: Vec<f32> = random(&mut chance, 3).iter().map(|value| value * 3.0).collect();

@@ -140,6 +140,11 @@ pub fn full_disk(seed: u64) {
     disk.set_capacity(None);
     let refused = board.refused();
     assert_eq!(run_clients(&mut world, seed ^ 2, &board, 20), Ok(()), "seed {seed}: room again");
-    assert_eq!(board.refused(), refused, "seed {seed}: refused although there is room again");
+    assert_eq!(
+        board.refused(),
+        refused,
+        "seed {seed}: refused although there is room again: {:?}",
+        board.last_refusal()
+    );
     stop_and_compare(world, seed, &board);
 }

@@ -34,7 +34,13 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Global {
     /// Address of the server.
-    #[arg(long, global = true, env = "VECTRON_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "VECTRON_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
     pub url: String,
     /// Key or token to show to the server.
     #[arg(long, global = true, env = "VECTRON_API_KEY", hide_env_values = true, value_name = "KEY")]
@@ -42,6 +48,13 @@ pub struct Global {
     /// Output format.
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,
+}
+
+impl Global {
+    /// The key, unless it is empty.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref().map(str::trim).filter(|key| !key.is_empty())
+    }
 }
 
 /// Every verb.
@@ -76,7 +89,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  vectron openapi > openapi.json")]
     Openapi,
     /// Print a completion script for a shell.
-    #[command(after_help = "Example:\n  vectron completions bash > ~/.local/share/bash-completion/completions/vectron")]
+    #[command(
+        after_help = "Example:\n  vectron completions bash > ~/.local/share/bash-completion/completions/vectron"
+    )]
     Completions {
         /// Shell.
         shell: clap_complete::Shell,

@@ -121,7 +121,8 @@ fn grid(list: &[Collection]) -> Grid {
 }
 
 fn description(c: &Collection) -> Grid {
-    let created = i64::try_from(c.created_at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let created =
+        i64::try_from(c.created_at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     let mut grid = Grid::new(["setting", "value"]);
     let rows = [
         ("name", c.name.clone()),

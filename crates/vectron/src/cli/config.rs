@@ -56,7 +56,8 @@ fn show(settings: &Settings, origin: bool, out: Output) -> Outcome<Exit> {
         let setting = settings.origins().get(knob.name);
         let value = setting.map_or(knob.default.clone(), |setting| setting.value.clone());
         let from = setting.map_or("default", |setting| setting.origin);
-        let mut row = vec![Cell::text(knob.name), Cell::text(&value), Cell::text(knob.unit), Cell::text(knob.env)];
+        let mut row =
+            vec![Cell::text(knob.name), Cell::text(&value), Cell::text(knob.unit), Cell::text(knob.env)];
         let mut item = serde_json::json!({
             "name": knob.name, "value": value, "unit": knob.unit, "env": knob.env, "default": knob.default,
             "bounds": knob.bounds.describe(), "about": knob.about.trim(),

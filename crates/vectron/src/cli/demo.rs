@@ -136,7 +136,11 @@ async fn tour(address: SocketAddr, out: Output) -> Outcome<Exit> {
                 SearchRequest::new(COLLECTION, question.vector.clone()).top_k(5).filter(FILTER).explain(true);
             let answer = client.search(request).await?;
             empty |= answer.results.is_empty();
-            say(&format!("\n“{}” where {FILTER}\n{}", question.text, packages(&answer).render(out.terminal)))?;
+            say(&format!(
+                "\n“{}” where {FILTER}\n{}",
+                question.text,
+                packages(&answer).render(out.terminal)
+            ))?;
             if let Some(explained) = &answer.explain {
                 say(&format!("EXPLAIN: {}", explain::render(&answer, explained, out.terminal)))?;
             }
@@ -147,11 +151,11 @@ async fn tour(address: SocketAddr, out: Output) -> Outcome<Exit> {
     let measured = measure(&client, &questions).await?;
     let (recall, took, exact_took) = (measured.recall, measured.median_ms, measured.exact_median_ms);
     say(&format!(
-        "\nrecall@10 {recall:.3} over {} questions: default search ({}) against exact search\nmedian time in the \
+        "\nrecall@10 {recall:.3} over {} questions, default search against exact search; plan: {}\nmedian time in the \
          server {took:.2} ms, exact {exact_took:.2} ms\n\n{}\nTry it:\n  vectron search {COLLECTION} --like hedgewars \
          --url http://{address}\n  curl -s http://{address}/v1/collections/{COLLECTION}/status\n",
         questions.len(),
-        measured.plans.join(", "),
+        measured.plans.iter().map(|plan| explain::words(plan)).collect::<Vec<_>>().join(", "),
         up::addresses(address)
     ))?;
     if out.format != OutputFormat::Table {
@@ -165,7 +169,10 @@ async fn tour(address: SocketAddr, out: Output) -> Outcome<Exit> {
         return Err(Failure::new(Exit::CheckFailed, "a search found nothing"));
     }
     if recall < RECALL_FLOOR {
-        return Err(Failure::new(Exit::CheckFailed, format!("recall@10 is {recall:.3}, below {RECALL_FLOOR}")));
+        return Err(Failure::new(
+            Exit::CheckFailed,
+            format!("recall@10 is {recall:.3}, below {RECALL_FLOOR}"),
+        ));
     }
     Ok(Exit::Ok)
 }

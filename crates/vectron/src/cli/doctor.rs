@@ -62,7 +62,13 @@ pub fn run(args: &DoctorArgs, out: Output) -> Outcome<Exit> {
     let checks = [
         vec![settings(), port(&args.listen)],
         directory(&args.data_dir, &clock),
-        vec![space(&args.data_dir), write_speed(&args.data_dir, &clock), wall_clock(&clock), memory(), open_files()],
+        vec![
+            space(&args.data_dir),
+            write_speed(&args.data_dir, &clock),
+            wall_clock(&clock),
+            memory(),
+            open_files(),
+        ],
     ]
     .concat();
     let mut grid = Grid::new(["check", "verdict", "detail"]);
@@ -95,12 +101,16 @@ fn port(listen: &str) -> Check {
     };
     match TcpListener::bind(address) {
         Ok(_) if address.ip().is_loopback() => check(NAME, Verdict::Ok, format!("{address} is free")),
-        Ok(_) => check(NAME, Verdict::Warn, format!("{address} is free; off loopback `up` needs an admin key")),
+        Ok(_) => {
+            check(NAME, Verdict::Warn, format!("{address} is free; off loopback `up` needs an admin key"))
+        }
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => match readiness(address) {
             Some(status) if status.starts_with("200") => {
                 check(NAME, Verdict::Ok, format!("{address}: a node serves there and is ready"))
             }
-            Some(status) => check(NAME, Verdict::Warn, format!("{address}: something answers /readyz: {status}")),
+            Some(status) => {
+                check(NAME, Verdict::Warn, format!("{address}: something answers /readyz: {status}"))
+            }
             None => check(NAME, Verdict::Fail, format!("{address} is taken by another program")),
         },
         Err(error) => check(NAME, Verdict::Fail, format!("{address}: {error}")),
@@ -112,7 +122,9 @@ fn readiness(address: SocketAddr) -> Option<String> {
     let limit = Duration::from_secs(2);
     let mut stream = TcpStream::connect_timeout(&address, limit).ok()?;
     stream.set_read_timeout(Some(limit)).ok()?;
-    stream.write_all(format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes()).ok()?;
+    stream
+        .write_all(format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())
+        .ok()?;
     let mut answer = Vec::new();
     stream.take(4096).read_to_end(&mut answer).ok()?;
     let text = String::from_utf8_lossy(&answer).into_owned();
@@ -283,10 +295,14 @@ fn open_files() -> Check {
     let limit = getrlimit(Resource::Nofile).current;
     match limit {
         None => check(NAME, Verdict::Ok, "no limit"),
-        Some(limit @ 0..256) => check(NAME, Verdict::Fail, format!("limit {limit}; raise it: ulimit -n 65536")),
-        Some(limit @ 256..4096) => {
-            check(NAME, Verdict::Warn, format!("limit {limit}; raise it for many connections: ulimit -n 65536"))
+        Some(limit @ 0..256) => {
+            check(NAME, Verdict::Fail, format!("limit {limit}; raise it: ulimit -n 65536"))
         }
+        Some(limit @ 256..4096) => check(
+            NAME,
+            Verdict::Warn,
+            format!("limit {limit}; raise it for many connections: ulimit -n 65536"),
+        ),
         Some(limit) => check(NAME, Verdict::Ok, format!("limit {limit}")),
     }
 }

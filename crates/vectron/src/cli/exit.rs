@@ -100,10 +100,9 @@ pub fn exit_of(code: Code) -> Exit {
     match code {
         Code::NotFound => Exit::NotFound,
         Code::Unauthenticated | Code::Forbidden => Exit::Authentication,
-        Code::AlreadyExists
-        | Code::VersionMismatch
-        | Code::IdempotencyKeyReused
-        | Code::UnsafeOperation => Exit::Conflict,
+        Code::AlreadyExists | Code::VersionMismatch | Code::IdempotencyKeyReused | Code::UnsafeOperation => {
+            Exit::Conflict
+        }
         Code::DiskFull
         | Code::RateLimited
         | Code::Overloaded

@@ -59,7 +59,15 @@ fn facts(shard: &ShardExplain) -> Vec<String> {
 /// One row per shard.
 pub fn shards(explain: &Explain) -> Grid {
     let mut grid = Grid::new([
-        "shard", "plan", "ef", "rows_live", "filter_matched", "distances", "hops", "tail_scanned", "us",
+        "shard",
+        "plan",
+        "ef",
+        "rows_live",
+        "filter_matched",
+        "distances",
+        "hops",
+        "tail_scanned",
+        "us",
     ]);
     for s in &explain.shards {
         grid.row(vec![

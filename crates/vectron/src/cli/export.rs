@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use super::exit::{Exit, Failure, Outcome};
-use super::output::{json_text, note, Output, written};
+use super::output::{Output, json_text, note, written};
 use super::vector;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

@@ -91,7 +91,7 @@ fn openapi(out: Output) -> Outcome<Exit> {
 
 /// A client as the global options say.
 async fn connect(global: &Global) -> Outcome<Client> {
-    Ok(Client::connect_with(&global.url, global.key.as_deref(), ClientOptions::default()).await?)
+    Ok(Client::connect_with(&global.url, global.key(), ClientOptions::default()).await?)
 }
 
 /// Reads a small file of the user's, or stdin for `-`.

@@ -48,7 +48,9 @@ pub enum PointsCommand {
   vectron points delete docs --filter '{\"section\": \"oldlibs\"}'")]
     Delete(DeleteArgs),
     /// Page through points in id order.
-    #[command(after_help = "Example:\n  vectron points scroll docs --filter '{\"section\": \"games\"}' --limit 20")]
+    #[command(
+        after_help = "Example:\n  vectron points scroll docs --filter '{\"section\": \"games\"}' --limit 20"
+    )]
     Scroll {
         /// Collection.
         collection: String,
@@ -66,7 +68,9 @@ pub enum PointsCommand {
         read: ReadArgs,
     },
     /// Count points.
-    #[command(after_help = "Example:\n  vectron points count docs --filter '{\"installed_size\": {\"$gte\": 1000}}'")]
+    #[command(
+        after_help = "Example:\n  vectron points count docs --filter '{\"installed_size\": {\"$gte\": 1000}}'"
+    )]
     Count {
         /// Collection.
         collection: String,
@@ -178,7 +182,8 @@ async fn get(
 }
 
 async fn upsert(client: &Client, collection: String, file: PathBuf, out: Output) -> Outcome<Exit> {
-    let source = if file.as_os_str() == "-" { Source::new(std::io::stdin(), None) } else { source::open(&file) };
+    let source =
+        if file.as_os_str() == "-" { Source::new(std::io::stdin(), None) } else { source::open(&file) };
     let in_file = |problem: Problem| Failure::error(format!("{}: {problem}", file.display()));
     let mut lines = jsonl::Lines::new(source.map_err(in_file)?, Fields::new(None, "vector".into()));
     let mut importer = Importer::new(client.clone(), collection, ImporterOptions::default());
@@ -259,7 +264,8 @@ pub fn vector_cell(vector: &Vec<f32>) -> Cell {
 
 /// Names of the payloads' fields, sorted: the columns of a table.
 pub fn fields(payloads: &[Option<&Payload>]) -> Vec<String> {
-    let names: BTreeSet<String> = payloads.iter().flatten().flat_map(|p| object(p).into_iter().map(|(k, _)| k)).collect();
+    let names: BTreeSet<String> =
+        payloads.iter().flatten().flat_map(|p| object(p).into_iter().map(|(k, _)| k)).collect();
     names.into_iter().collect()
 }
 

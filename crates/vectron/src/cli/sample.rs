@@ -48,7 +48,8 @@ pub fn next(rows: &mut npy::Array) -> Outcome<Option<Row>> {
 /// The canned questions.
 pub fn questions() -> Outcome<Vec<Question>> {
     let mut texts = Source::of_bytes(QUERY_TEXTS).map_err(broken)?;
-    let mut array = npy::Array::new(Source::of_bytes(QUERY_VECTORS).map_err(broken)?, None).map_err(broken)?;
+    let mut array =
+        npy::Array::new(Source::of_bytes(QUERY_VECTORS).map_err(broken)?, None).map_err(broken)?;
     let (mut questions, mut line) = (Vec::new(), Vec::new());
     while let Some(vector) = array.next_vector() {
         texts.line(&mut line).map_err(broken)?;

@@ -59,8 +59,16 @@ pub async fn run(args: StatusArgs, global: &Global, out: Output) -> Outcome<Exit
 }
 
 fn collections(list: &[CollectionStatus]) -> Grid {
-    let mut grid =
-        Grid::new(["collection", "points", "index_lag", "disk", "memory", "dimension", "distance", "shards_ready"]);
+    let mut grid = Grid::new([
+        "collection",
+        "points",
+        "index_lag",
+        "disk",
+        "memory",
+        "dimension",
+        "distance",
+        "shards_ready",
+    ]);
     for s in list {
         let ready = s.shards.iter().filter(|shard| shard.ready).count();
         grid.row(vec![
@@ -79,7 +87,16 @@ fn collections(list: &[CollectionStatus]) -> Grid {
 
 fn shards(status: &CollectionStatus) -> Grid {
     let mut grid = Grid::new([
-        "shard", "ready", "leader", "replicas", "points", "index_lag", "disk", "memory", "applied", "durable",
+        "shard",
+        "ready",
+        "leader",
+        "replicas",
+        "points",
+        "index_lag",
+        "disk",
+        "memory",
+        "applied",
+        "durable",
         "tombstones",
     ]);
     for s in &status.shards {

@@ -27,7 +27,7 @@ pub struct UpArgs {
     #[arg(long, env = "VECTRON_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     pub listen: String,
     /// No authentication. Allowed on loopback only, and the default there.
-    #[arg(long, env = "VECTRON_OPEN")]
+    #[arg(long, env = "VECTRON_OPEN", value_parser = clap::builder::BoolishValueParser::new())]
     pub open: bool,
     /// File with the key that every request must carry.
     #[arg(long, env = "VECTRON_ADMIN_KEY_FILE", value_name = "FILE")]

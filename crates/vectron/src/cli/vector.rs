@@ -33,7 +33,10 @@ fn from_npy(path: &Path, row: u64) -> Outcome<Vec<f32>> {
     let mut array = npy::Array::new(source::open(path).map_err(wrong)?, None).map_err(wrong)?;
     if row >= array.rows() {
         let rows = array.rows();
-        return Err(Failure::usage(format!("{}: has {rows} rows, --row {row} is past the end", path.display())));
+        return Err(Failure::usage(format!(
+            "{}: has {rows} rows, --row {row} is past the end",
+            path.display()
+        )));
     }
     if row > 0 {
         crate::formats::Rows::skip_through(&mut array, row - 1).map_err(wrong)?;
@@ -51,7 +54,9 @@ pub fn consistency(text: &str) -> Result<Consistency, String> {
         None if text == "eventual" => Ok(Consistency::Eventual),
         Some(("bounded", ms)) => {
             let ms = ms.strip_suffix("ms").unwrap_or(ms);
-            ms.parse().map(Consistency::Bounded).map_err(|_| format!("'{ms}' is not a number of milliseconds"))
+            ms.parse()
+                .map(Consistency::Bounded)
+                .map_err(|_| format!("'{ms}' is not a number of milliseconds"))
         }
         Some(("session", token)) if !token.is_empty() => Ok(Consistency::Session(token.into())),
         _ => Err("expected linearizable, eventual, bounded:MILLISECONDS or session:TOKEN".into()),

@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named_and_do_not_end_the_reading() {
-        let mut lines = lines("{\"id\":\"a\",\"vector\":[1]}\n\n{\"id\":\"b\",\"vector\":[1,\"x\"]}\r\nnope\n{\"id\":\"c\",\"vector\":[2]}");
+        let mut lines = lines(
+            "{\"id\":\"a\",\"vector\":[1]}\n\n{\"id\":\"b\",\"vector\":[1,\"x\"]}\r\nnope\n{\"id\":\"c\",\"vector\":[2]}",
+        );
         assert_eq!(lines.next_row().unwrap().unwrap().number, 1);
         let bad = lines.next_row().unwrap().unwrap_err();
         assert!(bad.to_string().starts_with("row 3 'b': vector: expected a list of numbers"), "{bad}");
@@ -121,7 +123,8 @@ mod tests {
 
     #[test]
     fn skipping_lands_after_the_line() {
-        let mut lines = lines("{\"id\":1,\"vector\":[1]}\n\n{\"id\":3,\"vector\":[1]}\n{\"id\":4,\"vector\":[1]}");
+        let mut lines =
+            lines("{\"id\":1,\"vector\":[1]}\n\n{\"id\":3,\"vector\":[1]}\n{\"id\":4,\"vector\":[1]}");
         lines.skip_through(3).unwrap();
         assert_eq!(lines.next_row().unwrap().unwrap().point.id, "4");
         assert!(lines.skip_through(9).is_err());

@@ -185,7 +185,8 @@ fn parse_header(text: &str) -> Result<Header, Problem> {
     if after("'fortran_order'").is_none_or(|rest| !rest.starts_with("False")) {
         return Err(Problem::file("is in Fortran order; save it with numpy.ascontiguousarray(array)"));
     }
-    let shape = after("'shape'").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split_once(')'));
+    let shape =
+        after("'shape'").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split_once(')'));
     let (shape, _) = shape.ok_or_else(|| damaged("'shape'"))?;
     let sizes: Result<Vec<u64>, _> =
         shape.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::parse).collect();

@@ -1,7 +1,7 @@
 //! JSON objects of people: a point on a line, or a payload that belongs to a row of an array.
 
-use super::source::{self, Source};
 use super::Problem;
+use super::source::{self, Source};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -142,8 +142,7 @@ fn list_of(value: &RawValue) -> Result<Vec<f32>, String> {
 
 /// The vector of base64 text: little-endian f32.
 fn base64_of(value: &RawValue) -> Result<Vec<f32>, String> {
-    let text: String =
-        serde_json::from_str(value.get()).map_err(|_| "expected base64 text".to_string())?;
+    let text: String = serde_json::from_str(value.get()).map_err(|_| "expected base64 text".to_string())?;
     let bytes = BASE64_STANDARD.decode(text.trim()).map_err(|error| format!("is not base64: {error}"))?;
     let (numbers, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() {

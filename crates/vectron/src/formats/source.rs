@@ -41,7 +41,7 @@ pub fn open(path: &Path) -> Result<Source, Problem> {
     if about.is_dir() {
         return Err(Problem::file("is a directory; give the files in it"));
     }
-    Source::new(file, about.is_file().then(|| about.len()))
+    Source::new(file, about.is_file().then_some(about.len()))
 }
 
 impl Source {

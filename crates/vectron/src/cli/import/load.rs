@@ -51,7 +51,8 @@ impl Rules {
         }
         let expected = *self.dimension.get_or_insert(got);
         if got != expected {
-            return Some(format!("vector has {got} numbers, collection '{name}' expects {expected}"));
+            let numbers = if got == 1 { "number" } else { "numbers" };
+            return Some(format!("vector has {got} {numbers}, collection '{name}' expects {expected}"));
         }
         if let Some(at) = point.vector.iter().position(|number| !number.is_finite()) {
             return Some(format!("vector[{at}] is {}, expected a finite 32-bit float", point.vector[at]));
@@ -127,7 +128,8 @@ impl<'a> Load<'a> {
                 file.skip_through(through).map_err(in_file)?;
                 self.meter.note(&format!("{}: going on after {} {through}", path.display(), file.unit()));
             }
-            self.importer = self.target.as_ref().map(|target| target.importer(&self.args.collection, self.options()));
+            self.importer =
+                self.target.as_ref().map(|target| target.importer(&self.args.collection, self.options()));
             let result = self.file(&path, &mut *file).await;
             // Even a file that breaks off is settled up to there.
             self.finish_importer(&path, file.unit()).await?;
@@ -171,7 +173,8 @@ impl<'a> Load<'a> {
                 self.collect_failures(path, file.unit())?;
                 self.save(false)?;
             }
-            let share = file.share().map(|share| (self.state.file as f64 + share) / self.args.files.len() as f64);
+            let share =
+                file.share().map(|share| (self.state.file as f64 + share) / self.args.files.len() as f64);
             self.meter.show(self.rows, share, self.failed());
         }
         Ok(())

@@ -34,7 +34,8 @@ impl Rest {
     pub async fn connect(url: &str, key: Option<&str>) -> Result<Self, Error> {
         let base = url.trim_end_matches('/').to_string();
         if !base.starts_with("http://") {
-            let detail = format!("'{url}' does not start with http://; give an address such as http://127.0.0.1:8080");
+            let detail =
+                format!("'{url}' does not start with http://; give an address such as http://127.0.0.1:8080");
             return Err(Error::local(Code::InvalidArgument, detail));
         }
         let http = HttpClient::builder(TokioExecutor::new()).build_http();
@@ -104,9 +105,8 @@ impl Sink for Rest {
         async move {
             let path = format!("/v1/collections/{}/points", escaped(&batch.collection));
             let body = body(&batch)?;
-            let answer = RetryPolicy::patient()
-                .run(|_| rest.send(Method::POST, &path, Some(body.clone())))
-                .await?;
+            let answer =
+                RetryPolicy::patient().run(|_| rest.send(Method::POST, &path, Some(body.clone()))).await?;
             serde_json::from_slice(&answer).map_err(|error| not_understood(&error))
         }
         .boxed()
@@ -223,7 +223,10 @@ mod tests {
         let payload = Payload::from_json(r#"{"n":9007199254740993}"#.into()).unwrap();
         let batch = Batch {
             collection: "docs".into(),
-            points: vec![PointInput::new("a\"b", vec![1.0]).payload(payload), PointInput::new("c", vec![2.0])],
+            points: vec![
+                PointInput::new("a\"b", vec![1.0]).payload(payload),
+                PointInput::new("c", vec![2.0]),
+            ],
             key: "k".into(),
         };
         assert_eq!(

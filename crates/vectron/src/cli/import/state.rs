@@ -143,9 +143,7 @@ mod tests {
         std::fs::write(&data, "x").unwrap();
         let place = State::place(&data, "docs");
         assert!(place.to_string_lossy().ends_with("a.npy.docs.vectron-resume"));
-        let fresh = |incarnation| {
-            State::new("docs", incarnation, 256, vec![FileMark::of(&data).unwrap()])
-        };
+        let fresh = |incarnation| State::new("docs", incarnation, 256, vec![FileMark::of(&data).unwrap()]);
         let mut state = State::resume(&place, fresh(1)).unwrap();
         state.through = Some(511);
         state.save(&place).unwrap();

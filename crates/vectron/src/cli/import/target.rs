@@ -14,19 +14,19 @@ pub enum Target {
     /// Over gRPC.
     Grpc(Box<Client>),
     /// Over REST.
-    Rest(Rest),
+    Rest(Box<Rest>),
 }
 
 impl Target {
     /// Connects as the global options say.
     pub async fn connect(transport: Transport, global: &Global) -> Outcome<Self> {
-        let key = global.key.as_deref();
+        let key = global.key();
         Ok(match transport {
             Transport::Grpc => {
                 let client = Client::connect_with(&global.url, key, ClientOptions::default()).await?;
                 Target::Grpc(Box::new(client))
             }
-            Transport::Rest => Target::Rest(Rest::connect(&global.url, key).await?),
+            Transport::Rest => Target::Rest(Box::new(Rest::connect(&global.url, key).await?)),
         })
     }
 
@@ -54,7 +54,7 @@ impl Target {
             Target::Grpc(client) => {
                 Importer::new(client.with_retry(RetryPolicy::patient()), collection, options)
             }
-            Target::Rest(rest) => Importer::new(rest.clone(), collection, options),
+            Target::Rest(rest) => Importer::new(Rest::clone(rest), collection, options),
         }
     }
 }

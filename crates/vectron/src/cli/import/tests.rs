@@ -19,7 +19,7 @@ fn refusals_name_what_was_expected_and_found() {
     let mut rules = Rules::new("docs", None, "cosine");
     assert_eq!(rules.problem(&PointInput::new("a", vec![1.0, 2.0])), None);
     for (point, words) in [
-        (PointInput::new("a42", vec![1.0]), "vector has 1 numbers, collection 'docs' expects 2"),
+        (PointInput::new("a42", vec![1.0]), "vector has 1 number, collection 'docs' expects 2"),
         (PointInput::new("", vec![1.0, 2.0]), "id must not be empty; give 1 to 512 bytes of UTF-8"),
         (PointInput::new("a", vec![1.0, f32::NAN]), "vector[1] is NaN, expected a finite 32-bit float"),
         (PointInput::new("a", vec![0.0, 0.0]), "vector is zero, which has no direction under cosine"),

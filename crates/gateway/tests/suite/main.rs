@@ -1,0 +1,9 @@
+//! The public contract, driven through the router and through a real gRPC channel, against shards kept in maps.
+
+mod access;
+mod calls;
+mod cluster;
+mod edge;
+mod grpc;
+mod refusals;
+mod routing;
