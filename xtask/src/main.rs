@@ -29,7 +29,11 @@ fn main() -> ExitCode {
         ],
         Some("codegen") => {
             // The same test that holds the files rewrites them when asked to.
-            with_variable("VECTRON_TEST_REWRITE", "1", &["test", "--package", "vectron", "--test", "generated"])
+            with_variable(
+                "VECTRON_TEST_REWRITE",
+                "1",
+                &["test", "--package", "vectron", "--test", "suite", "generated"],
+            )
         }
         Some("sim") => vec![cargo(
             &["run", "--release", "--locked", "--package", "vectron-sim", "--bin", "simulate", "--"],
@@ -37,7 +41,10 @@ fn main() -> ExitCode {
         )],
         Some("bench") => vec![
             cargo(&["build", "--release", "--locked", "--package", "vectron"], &[]),
-            cargo(&["run", "--release", "--locked", "--package", "vectron", "--example", "measure", "--"], rest),
+            cargo(
+                &["run", "--release", "--locked", "--package", "vectron", "--example", "measure", "--"],
+                rest,
+            ),
         ],
         _ => {
             print!("{HELP}");

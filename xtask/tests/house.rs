@@ -32,14 +32,20 @@ const WALLS: [(&str, &[&str]); 11] = [
     ("gateway", &["base", "wire"]),
     ("placement", &["base", "consensus", "wire"]),
     ("worker", &["base", "consensus", "store", "wire"]),
-    (
-        "vectron",
-        &["base", "index", "consensus", "store", "wire", "gateway", "placement", "worker", "client"],
-    ),
+    ("vectron", &["base", "index", "consensus", "store", "wire", "gateway", "placement", "worker", "client"]),
     (
         "sim",
         &[
-            "base", "index", "consensus", "store", "wire", "gateway", "placement", "worker", "client", "vectron",
+            "base",
+            "index",
+            "consensus",
+            "store",
+            "wire",
+            "gateway",
+            "placement",
+            "worker",
+            "client",
+            "vectron",
         ],
     ),
 ];
@@ -55,7 +61,8 @@ fn walls_stand() {
     let mut seen = BTreeSet::new();
     for package in metadata["packages"].as_array().expect("packages") {
         let Some(room) = short(package["name"].as_str().expect("name")) else { continue };
-        let allowed = walls.get(room.as_str()).unwrap_or_else(|| panic!("crate '{room}' has no row in the table"));
+        let allowed =
+            walls.get(room.as_str()).unwrap_or_else(|| panic!("crate '{room}' has no row in the table"));
         for dependency in package["dependencies"].as_array().expect("dependencies") {
             if let Some(other) = short(dependency["name"].as_str().expect("name")) {
                 assert!(allowed.contains(&other.as_str()), "{room} must not import {other}");

@@ -9,7 +9,8 @@
 //! Proximity Graph Based Maximum Inner Product Search", §4: norm bias, and the angular graph as
 //! the way to a query's region). Unlike the lift to Euclidean space by a coordinate √(R² − |x|²)
 //! this needs no bound on norms, and one very long row does not flatten the space of the others;
-//! it also finds more (at a pool of 128 and log-normal norms with σ = 0.3: 0.99 against 0.80).
+//! it also finds more: 0.99 against 0.95 of the best ten at a pool of 128, with the same starts, on
+//! real embeddings under log-normal norms with σ = 0.3.
 //!
 //! **Wide mode.** Sums of squares of huge or tiny components leave the range of f32. Once such
 //! a vector is put (or for one search whose query is such), keys are the signed fourth root of
@@ -23,7 +24,7 @@ use crate::params::{Metric, Row};
 /// norms and sums over them must stay inside f32.
 const NARROW: std::ops::RangeInclusive<f64> = 1e-32..=1e30;
 /// Rows ahead whose vectors are prefetched while a distance is computed.
-const AHEAD: usize = 1;
+const AHEAD: usize = 4;
 
 /// A vector that rows are compared with.
 #[derive(Clone, Copy)]

@@ -52,11 +52,7 @@ impl PlacementMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register("vectron_placement_collections", "Live collections", metrics.collections.clone());
-        registry.register(
-            "vectron_placement_shards",
-            "Shards of live collections",
-            metrics.shards.clone(),
-        );
+        registry.register("vectron_placement_shards", "Shards of live collections", metrics.shards.clone());
         registry.register("vectron_placement_workers", "Registered workers", metrics.workers.clone());
         registry.register("vectron_placement_epoch", "Catalog epoch", metrics.epoch.clone());
         registry.register(

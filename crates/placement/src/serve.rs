@@ -15,7 +15,8 @@ use vectron_base::pool::{Pool, within};
 use vectron_base::{Code, Fault, Outcome};
 use vectron_consensus::{Handle, ProposeError};
 use vectron_wire::placement::{
-    CatalogView, Collection, CollectionSpec, CollectionState, Placement, Registration, ShardPhase, WorkerReport,
+    CatalogView, Collection, CollectionSpec, CollectionState, Placement, Registration, ShardPhase,
+    WorkerReport,
 };
 
 /// What the service is made of.
@@ -93,7 +94,8 @@ impl Service {
     }
 
     async fn propose(&self, command: &Command) -> Result<Reply, Fault> {
-        let bytes = serde_json::to_vec(command).map_err(|_| Fault::internal("the command has no encoding"))?;
+        let bytes =
+            serde_json::to_vec(command).map_err(|_| Fault::internal("the command has no encoding"))?;
         let applied =
             self.parts.consensus.propose(GroupId::CATALOG, bytes).await.map_err(|e| propose_fault(&e))?;
         serde_json::from_slice(&applied.reply)
@@ -139,7 +141,12 @@ impl Service {
     }
 
     /// Waits until every replica of the collection is in one of `phases`, or the collection is forgotten.
-    async fn until(&self, incarnation: Incarnation, phases: &[ShardPhase], timeout_ms: u64) -> Result<(), Fault> {
+    async fn until(
+        &self,
+        incarnation: Incarnation,
+        phases: &[ShardPhase],
+        timeout_ms: u64,
+    ) -> Result<(), Fault> {
         let mut changes = self.observed.changes();
         let done = async {
             while let Some(collection) = self.find(incarnation) {
@@ -228,8 +235,10 @@ impl Placement for Service {
     }
 
     async fn register(&self, registration: Registration) -> Result<(), Fault> {
-        let known =
-            self.parts.catalog.read(|c| c.workers().any(|w| w.worker == registration.worker && *w == registration));
+        let known = self
+            .parts
+            .catalog
+            .read(|c| c.workers().any(|w| w.worker == registration.worker && *w == registration));
         if !known {
             self.propose(&Command::RegisterWorker { registration }).await?;
         }

@@ -118,8 +118,11 @@ impl Oracle {
 
     /// Ids of the `k` nearest acknowledged points to `query` by Euclidean distance, ties by id.
     pub fn nearest(&self, query: &[f32], k: usize, keep: impl Fn(&Content) -> bool) -> Vec<String> {
-        let mut all: Vec<(f32, &String)> =
-            self.present().filter(|(_, c)| keep(c)).map(|(id, c)| (squared_distance(query, &c.vector), id)).collect();
+        let mut all: Vec<(f32, &String)> = self
+            .present()
+            .filter(|(_, c)| keep(c))
+            .map(|(id, c)| (squared_distance(query, &c.vector), id))
+            .collect();
         all.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1)));
         all.into_iter().take(k).map(|(_, id)| id.clone()).collect()
     }

@@ -1,10 +1,10 @@
 //! One simulated node: the production assembly on a simulated disk, clock, executor and log driver.
 
 use crate::executor::Executor;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use parking_lot::Mutex;
 use vectron::assembly::{Capacity, Rooms, Seams, assemble};
 use vectron::settings::Settings;
 use vectron_base::clock::{Clock, ManualClock, Tick};

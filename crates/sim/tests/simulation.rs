@@ -14,7 +14,10 @@ fn kept_seeds() -> Vec<u64> {
 fn acknowledged_writes_survive_power_loss_under_churn() {
     let reports: Vec<_> = kept_seeds().into_iter().chain(SEEDS).map(crash_churn).collect();
     let answered: u64 = reports.iter().map(|report| report.answered).sum();
-    assert!(answered > 50 * reports.len() as u64, "only {answered} calls were answered: the test tests nothing");
+    assert!(
+        answered > 50 * reports.len() as u64,
+        "only {answered} calls were answered: the test tests nothing"
+    );
 }
 
 /// Lesson 25: acknowledged data was gone after a power loss, because a sync did nothing.

@@ -8,16 +8,16 @@ vectron_base::knobs! {
         /// Record bytes held in memory before a checkpoint is due. More means fewer, larger segments and a
         /// longer log to replay after a crash.
         checkpoint_bytes: u64 = 64u64 << 20, "CHECKPOINT_BYTES", Bounds::Integer(4096, 1 << 40), "bytes",
-            Affects::Speed, "vectron_store_unsaved_bytes";
+            Affects::Speed, "vectron_worker_unsaved_bytes";
         /// A segment whose live share falls below this is rewritten at the next checkpoint. Higher frees disk
         /// sooner and writes more.
         segment_live_min_percent: u64 = 50u64, "SEGMENT_LIVE_MIN_PERCENT", Bounds::Integer(0, 100), "percent",
-            Affects::Speed, "vectron_store_disk_bytes";
+            Affects::Speed, "vectron_worker_disk_bytes";
         /// Rows linked into the graph per indexing step. More means fewer, longer steps.
         index_step_rows: u64 = 64u64, "INDEX_STEP_ROWS", Bounds::Integer(1, 100_000), "rows", Affects::Speed,
-            "vectron_store_pending_rows";
+            "vectron_worker_index_lag_points";
         /// Graph rows looked at per clean-up step after deletions. More frees memory sooner with longer steps.
         sweep_step_rows: u64 = 4096u64, "SWEEP_STEP_ROWS", Bounds::Integer(64, 10_000_000), "rows",
-            Affects::Speed, "vectron_store_tombstones";
+            Affects::Speed, "vectron_worker_tombstone_rows";
     }
 }

@@ -117,15 +117,27 @@ pub fn ef_of_recall(target: f32) -> usize {
 impl Shard {
     /// The best points for a query, of those that are visible at one applied index.
     pub fn search(&self, query: &SearchQuery) -> Result<SearchResult, Refusal> {
+        self.search_in_stages(query, &mut |_| {})
+    }
+
+    /// The same, telling `done` after each stage (`filter`, `search`, `fetch`): who has a clock can time them.
+    pub fn search_in_stages(
+        &self,
+        query: &SearchQuery,
+        done: &mut dyn FnMut(&'static str),
+    ) -> Result<SearchResult, Refusal> {
         self.check(query)?;
         let (applied_index, found, explain) = {
             let (state, matched) = self.matching(query.filter.as_ref())?;
+            done("filter");
             let (hits, explain) =
                 self.with_scratch(|scratch| nearest(&state, query, matched.as_ref(), scratch));
             let slots = hits.iter().filter_map(|hit| Some((hit.score, state.rows.get(hit.row)?.clone())));
             (state.applied_index, slots.collect::<Vec<_>>(), explain)
         };
+        done("search");
         let hits = ranked(&found, query).map_err(|damage| self.report(damage))?;
+        done("fetch");
         Ok(SearchResult { applied_index, hits, explain })
     }
 

@@ -156,9 +156,11 @@ fn admin_sources(
     let (ready_worker, stats_worker) = (worker.clone(), worker.clone());
     let (ready_log, stats_log) = (consensus.clone(), consensus.clone());
     AdminSources {
-        metrics_text: Arc::new(move |open| {
-            if open { open_metrics_text(&registry) } else { prometheus_text(&registry) }
-        }),
+        metrics_text: Arc::new(
+            move |open| {
+                if open { open_metrics_text(&registry) } else { prometheus_text(&registry) }
+            },
+        ),
         knobs: settings.to_json(),
         ready: Arc::new(move || {
             if let Some(reason) = ready_log.journal().failed {

@@ -117,10 +117,10 @@ impl Node {
             metrics,
         )
         .map_err(|error| StartError::Journal(error.to_string()))?;
-        let driver =
-            std::thread::Builder::new().name("vectron-log".into()).spawn(move || driver.run())?;
+        let driver = std::thread::Builder::new().name("vectron-log".into()).spawn(move || driver.run())?;
         let capacity = Capacity { cores: cores() as u32, memory_bytes: plan_memory(&settings) };
-        let assembled = assemble(&seams, handle.clone(), &settings, registry, capacity, options.admin_key).await;
+        let assembled =
+            assemble(&seams, handle.clone(), &settings, registry, capacity, options.admin_key).await;
         let rooms = match assembled {
             Ok(rooms) => Arc::new(rooms),
             Err(error) => {
@@ -209,8 +209,14 @@ mod tests {
         assert!(check_access(&options("[::1]:1", true, None)).is_ok());
         assert!(check_access(&options("0.0.0.0:1", false, key)).is_ok());
         assert!(matches!(check_access(&options("0.0.0.0:1", false, None)), Err(StartError::NeedsKey(_))));
-        assert!(matches!(check_access(&options("0.0.0.0:1", true, None)), Err(StartError::OpenOffLoopback(_))));
+        assert!(matches!(
+            check_access(&options("0.0.0.0:1", true, None)),
+            Err(StartError::OpenOffLoopback(_))
+        ));
         assert!(matches!(check_access(&options("127.0.0.1:1", true, key)), Err(StartError::OpenWithKey)));
-        assert!(matches!(check_access(&options("0.0.0.0:1", false, Some("short"))), Err(StartError::WeakKey(5))));
+        assert!(matches!(
+            check_access(&options("0.0.0.0:1", false, Some("short"))),
+            Err(StartError::WeakKey(5))
+        ));
     }
 }

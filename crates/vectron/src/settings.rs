@@ -187,7 +187,9 @@ mod tests {
     #[test]
     fn every_mistake_is_listed_at_once() {
         let errors = Settings::from_source(&|name| {
-            ["VECTRON_NODE_LOG_FORMAT", "VECTRON_WORKER_DISK_FULL_PERCENT"].contains(&name).then(|| "x".into())
+            ["VECTRON_NODE_LOG_FORMAT", "VECTRON_WORKER_DISK_FULL_PERCENT"]
+                .contains(&name)
+                .then(|| "x".into())
         });
         assert_eq!(errors.err().map(|e| e.len()), Some(2));
     }

@@ -33,7 +33,8 @@ mod tests {
     /// Lesson 10: high bits of a weak hash left 9 of 16 shards empty for short ids.
     #[test]
     fn l10_realistic_id_families_spread_over_shards() {
-        let families: [(&str, fn(u64) -> String); 4] = [
+        type Family = fn(u64) -> String;
+        let families: [(&str, Family); 4] = [
             ("doc_", |i| format!("doc_{i}")),
             ("integers", |i| i.to_string()),
             ("urls", |i| format!("https://example.org/articles/{}/{}.html", i % 7, i)),

@@ -13,8 +13,12 @@ pub fn of_propose(shard: ShardId, error: &ProposeError) -> Fault {
         ProposeError::TooLarge { limit } => {
             (Code::TooLarge, format!("the batch is larger than the limit of {limit} bytes; split it"))
         }
-        ProposeError::DiskFull => (Code::DiskFull, "the worker's disk is full; free space and retry".to_string()),
-        ProposeError::NotLeader { .. } => (Code::Unavailable, format!("shard {shard} is led by another replica")),
+        ProposeError::DiskFull => {
+            (Code::DiskFull, "the worker's disk is full; free space and retry".to_string())
+        }
+        ProposeError::NotLeader { .. } => {
+            (Code::Unavailable, format!("shard {shard} is led by another replica"))
+        }
         ProposeError::Unknown => {
             (Code::Unavailable, format!("shard {shard} stopped before the outcome was known"))
         }

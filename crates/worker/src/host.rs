@@ -145,7 +145,9 @@ impl Host {
                 event::log(&WorkerEvent::ShardOpened(shard));
                 self.slots.write().insert(shard, Slot::Serving(hosted.clone()));
                 let host = self.clone();
-                self.parts.pool.spawn("shard tending", Box::pin(async move { tend::run(&host, &hosted).await }));
+                self.parts
+                    .pool
+                    .spawn("shard tending", Box::pin(async move { tend::run(&host, &hosted).await }));
             }
             Err(why) => self.fail(shard, why),
         }
@@ -199,7 +201,9 @@ impl Host {
                     self.followed.store(true, Ordering::SeqCst);
                 }
                 // The driver may be away; what is held here is served meanwhile.
-                Err(_) => self.parts.pool.sleep(Duration::from_millis(self.parts.knobs.report_interval_ms)).await,
+                Err(_) => {
+                    self.parts.pool.sleep(Duration::from_millis(self.parts.knobs.report_interval_ms)).await
+                }
             }
         }
     }
@@ -272,20 +276,35 @@ impl Host {
 
     /// Tells the placement driver how every shard is.
     pub(crate) async fn report(&self) {
-        let slots: Vec<(ShardId, Slot)> = self.slots.read().iter().map(|(s, slot)| (*s, slot.clone())).collect();
-        let shards: Vec<ShardReport> = slots.iter().filter_map(|(shard, slot)| shard_report(*shard, slot)).collect();
+        let slots: Vec<(ShardId, Slot)> =
+            self.slots.read().iter().map(|(shard, slot)| (*shard, slot.clone())).collect();
+        let shards = slots.iter().filter_map(|(shard, slot)| shard_report(*shard, slot)).collect();
         let disk_free_bytes = self.parts.disk.space().map_or(0, |space| space.free);
-        let metrics = &self.parts.metrics;
-        metrics.shards.set(shards.iter().filter(|s| s.phase == ShardPhase::Ready).count() as i64);
-        metrics.points.set(shards.iter().map(|s| s.points).sum::<u64>() as i64);
-        metrics.index_lag.set(shards.iter().map(|s| s.index_lag).sum::<u64>() as i64);
-        let memory: u64 = self.serving().iter().map(|h| h.shard.stats().memory_bytes).sum();
-        self.memory_bytes.store(memory, Ordering::Relaxed);
-        metrics.memory.set(memory as i64);
-        metrics.disk_free.set(disk_free_bytes as i64);
+        self.measure(disk_free_bytes);
         let report = WorkerReport { worker: self.parts.registration.worker, disk_free_bytes, shards };
         // A lost report is followed by the next one.
         let _ = self.parts.placement.report(report).await;
+    }
+
+    /// Sets the gauges, and corrects the memory that admission counts with.
+    fn measure(&self, disk_free_bytes: u64) {
+        let stats: Vec<store::ShardStats> = self.serving().iter().map(|h| h.shard.stats()).collect();
+        let sum = |of: fn(&store::ShardStats) -> u64| stats.iter().map(of).sum::<u64>();
+        let (metrics, memory) = (&self.parts.metrics, sum(|s| s.memory_bytes));
+        self.memory_bytes.store(memory, Ordering::Relaxed);
+        let figures = [
+            (&metrics.shards, stats.len() as u64),
+            (&metrics.points, sum(|s| s.points)),
+            (&metrics.index_lag, sum(|s| s.pending)),
+            (&metrics.memory, memory),
+            (&metrics.unsaved, sum(|s| s.bytes_since_checkpoint)),
+            (&metrics.tombstones, sum(|s| s.tombstones)),
+            (&metrics.disk, sum(|s| s.disk_bytes)),
+            (&metrics.disk_free, disk_free_bytes),
+        ];
+        for (gauge, value) in figures {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
     }
 
     /// Whether every shard found at the start and every shard assigned since can serve. Shards that are set

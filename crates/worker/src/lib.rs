@@ -52,6 +52,12 @@ pub struct WorkerMetrics {
     pub index_lag: Gauge,
     /// Bytes of memory that the shards hold, by estimate.
     pub memory: Gauge,
+    /// Record bytes that wait for a checkpoint.
+    pub unsaved: Gauge,
+    /// Deleted rows that graphs still pass through.
+    pub tombstones: Gauge,
+    /// Bytes of the shards' files, without the journal.
+    pub disk: Gauge,
     /// Bytes free on the disk.
     pub disk_free: Gauge,
     /// Checkpoints written.
@@ -77,12 +83,24 @@ impl WorkerMetrics {
         gauge("vectron_worker_points", "Live points in the shards held", &metrics.points);
         gauge("vectron_worker_index_lag_points", "Points that wait for the graph", &metrics.index_lag);
         gauge("vectron_worker_memory_bytes", "Memory held by shards, by estimate", &metrics.memory);
+        gauge("vectron_worker_unsaved_bytes", "Record bytes that wait for a checkpoint", &metrics.unsaved);
+        gauge(
+            "vectron_worker_tombstone_rows",
+            "Deleted rows that graphs still pass through",
+            &metrics.tombstones,
+        );
+        gauge("vectron_worker_disk_bytes", "Bytes of the shards' files, without the journal", &metrics.disk);
         gauge("vectron_worker_disk_free_bytes", "Bytes free on the data disk", &metrics.disk_free);
         let mut counter = |name: &str, help: &str, one: &Counter| registry.register(name, help, one.clone());
         counter("vectron_worker_checkpoints", "Checkpoints written", &metrics.checkpoints);
-        counter("vectron_worker_checkpoint_failures", "Checkpoints that failed", &metrics.checkpoint_failures);
+        counter(
+            "vectron_worker_checkpoint_failures",
+            "Checkpoints that failed",
+            &metrics.checkpoint_failures,
+        );
         counter("vectron_worker_indexed_points", "Points inserted into graphs", &metrics.indexed);
-        let mut seconds = |name: &str, help: &str, one: &Histogram| registry.register(name, help, one.clone());
+        let mut seconds =
+            |name: &str, help: &str, one: &Histogram| registry.register(name, help, one.clone());
         seconds("vectron_worker_search_seconds", "Computing time of a search in one shard", &metrics.search);
         seconds("vectron_worker_write_seconds", "Time from proposal to applied", &metrics.write);
         seconds("vectron_worker_barrier_seconds", "Time a strict read waited", &metrics.barrier);
@@ -96,6 +114,9 @@ impl WorkerMetrics {
             points: Gauge::default(),
             index_lag: Gauge::default(),
             memory: Gauge::default(),
+            unsaved: Gauge::default(),
+            tombstones: Gauge::default(),
+            disk: Gauge::default(),
             disk_free: Gauge::default(),
             checkpoints: Counter::default(),
             checkpoint_failures: Counter::default(),

@@ -49,7 +49,12 @@ pub fn data_directory(shard: ShardId) -> String {
 impl ShardMeta {
     /// The meta of one replica as the catalog assigns it.
     pub fn new(collection: &Collection, shard: &Shard, replica: ReplicaId) -> Self {
-        Self { spec: collection.spec.clone(), incarnation: collection.incarnation, shard: shard.clone(), replica }
+        Self {
+            spec: collection.spec.clone(),
+            incarnation: collection.incarnation,
+            shard: shard.clone(),
+            replica,
+        }
     }
 
     /// Writes the file; durable on return.

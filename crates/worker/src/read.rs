@@ -20,12 +20,17 @@ pub struct Admitted {
     /// has not proved anything yet.
     proof: Option<Tick>,
     strict: bool,
-    /// How long the read waited for it, in microseconds.
-    waited_us: u64,
+    /// How long the read waited for it.
+    waited: Duration,
 }
 
 /// Waits until the shard may be read at `level`.
-pub async fn admit(host: &Host, hosted: &Hosted, level: ReadLevel, timeout_ms: u64) -> Result<Admitted, Fault> {
+pub async fn admit(
+    host: &Host,
+    hosted: &Hosted,
+    level: ReadLevel,
+    timeout_ms: u64,
+) -> Result<Admitted, Fault> {
     let begun = host.clock().now();
     let limit = Duration::from_millis(timeout_ms);
     let proof = match level {
@@ -48,11 +53,7 @@ pub async fn admit(host: &Host, hosted: &Hosted, level: ReadLevel, timeout_ms: u
         }
     };
     let waited = host.clock().now().since(begun);
-    Ok(Admitted {
-        proof,
-        strict: level == ReadLevel::Linearizable,
-        waited_us: u64::try_from(waited.as_micros()).unwrap_or(u64::MAX),
-    })
+    Ok(Admitted { proof, strict: level == ReadLevel::Linearizable, waited })
 }
 
 async fn barrier(host: &Host, hosted: &Hosted, limit: Duration) -> Result<Tick, Fault> {
@@ -140,18 +141,21 @@ pub async fn search(
     let limit = Duration::from_millis(request.timeout_ms);
     let job = compute(host.pool(), Lane::Read, move || {
         let started = clock.now();
-        let result = shard.search(&query);
-        (result, started)
+        let (mut at, mut stages) = (started, vec![stage("queue", started.since(queued))]);
+        let result = shard.search_in_stages(&query, &mut |name| {
+            let now = clock.now();
+            stages.push(stage(name, now.since(at)));
+            at = now;
+        });
+        (result, stages, at.since(started))
     });
-    let (result, started) = within(host.pool(), limit, job)
+    let (result, stages, took) = within(host.pool(), limit, job)
         .await
         .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
         .ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?;
     let result = result.map_err(|refusal| refused(hosted, &refusal))?;
-    host.metrics().search.observe(host.clock().now().since(started).as_secs_f64());
-    let queue_us = u64::try_from(started.since(queued).as_micros()).unwrap_or(u64::MAX);
-    let search_us = u64::try_from(host.clock().now().since(started).as_micros()).unwrap_or(u64::MAX);
-    let trace = trace(&result.explain, admitted.waited_us, queue_us, search_us);
+    host.metrics().search.observe(took.as_secs_f64());
+    let trace = trace(&result.explain, admitted.waited, stages);
     let hits = result.hits.into_iter().map(|hit| Hit {
         score: hit.score,
         point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },
@@ -160,8 +164,12 @@ pub async fn search(
     Ok(ShardRead { value, delivered: admitted.delivered(host, result.applied_index) })
 }
 
-fn trace(explain: &store::SearchTrace, barrier_us: u64, queue_us: u64, search_us: u64) -> SearchTrace {
-    let stage = |name, us| Stage { name, us };
+fn stage(name: &'static str, took: Duration) -> Stage {
+    Stage { name, us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }
+}
+
+fn trace(explain: &store::SearchTrace, barrier: Duration, mut stages: Vec<Stage>) -> SearchTrace {
+    stages.insert(0, stage("barrier", barrier));
     SearchTrace {
         plan: explain.plan,
         ef: u32::try_from(explain.ef).unwrap_or(u32::MAX),
@@ -170,11 +178,7 @@ fn trace(explain: &store::SearchTrace, barrier_us: u64, queue_us: u64, search_us
         distances: explain.distances,
         hops: explain.hops,
         tail_scanned: explain.tail_scanned,
-        stages: vec![
-            stage("barrier", barrier_us),
-            stage("queue", queue_us),
-            stage("search", search_us),
-        ],
+        stages,
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
-    PointRecord, ShardCount, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus,
-    ShardWrite, ShardWritten, Target, Worker,
+    PointRecord, ShardCount, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
+    ShardStatus, ShardWrite, ShardWritten, Target, Worker,
 };
 
 impl Host {

@@ -57,7 +57,9 @@ pub async fn checkpoint(host: &Host, hosted: &Arc<Hosted>) {
         return;
     }
     let shard = hosted.shard.clone();
-    let Some(result) = compute(host.pool(), Lane::Background, move || shard.checkpoint()).await else { return };
+    let Some(result) = compute(host.pool(), Lane::Background, move || shard.checkpoint()).await else {
+        return;
+    };
     match result {
         Ok(index) => {
             host.metrics().checkpoints.inc();

@@ -21,15 +21,17 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
     let begun = host.clock().now();
     let command = store::Command {
         log_time_ms: host.clock().wall_ms(),
-        idempotency: request
-            .idempotency
-            .map(|i| store::Idempotency { key: i.key, body_hash: i.body_hash }),
+        idempotency: request.idempotency.map(|i| store::Idempotency { key: i.key, body_hash: i.body_hash }),
         operation: operation(request.operation),
     };
     let consensus = host.consensus();
     let (group, bytes) = (hosted.group(), command.encode());
     let proposed = async {
-        if frees { consensus.propose_reserved(group, bytes).await } else { consensus.propose(group, bytes).await }
+        if frees {
+            consensus.propose_reserved(group, bytes).await
+        } else {
+            consensus.propose(group, bytes).await
+        }
     };
     let applied = within(host.pool(), Duration::from_millis(request.timeout_ms), proposed)
         .await

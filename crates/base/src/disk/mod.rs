@@ -57,7 +57,7 @@ pub struct Space {
 impl Space {
     /// Used share in percent, rounded down.
     pub fn used_percent(&self) -> u64 {
-        if self.total == 0 { 0 } else { (self.total - self.free.min(self.total)) * 100 / self.total }
+        (self.total.saturating_sub(self.free) * 100).checked_div(self.total).unwrap_or(0)
     }
 }
 

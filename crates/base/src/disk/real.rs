@@ -1,4 +1,5 @@
 //! The file system of the machine, below one root directory.
+#![allow(clippy::disallowed_methods, reason = "this is the seam")]
 
 use super::{Disk, DiskError, DiskFailure, DiskFile, DiskResult, FileBytes, Space, parent};
 use std::fs::{self, File, OpenOptions};

@@ -85,10 +85,11 @@ async fn read(gateway: &Gateway, request: Request) -> Result<Vec<u8>, Fault> {
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let announced: usize = announced.unwrap_or(0);
+    let mut body = request.into_body();
     if announced > limit {
+        discard(body, limit).await;
         return Err(too_large(limit));
     }
-    let mut body = request.into_body();
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(limit).min(RESERVE_BYTES);
     let mut bytes = Vec::with_capacity(expected);
     while let Some(frame) = body.frame().await {
@@ -96,6 +97,8 @@ async fn read(gateway: &Gateway, request: Request) -> Result<Vec<u8>, Fault> {
             |_| Fault::new(Code::InvalidArgument, "the body could not be read, or is not valid gzip");
         let Ok(data) = frame.map_err(unreadable)?.into_data() else { continue };
         if bytes.len() + data.len() > limit {
+            drop(bytes);
+            discard(body, limit).await;
             return Err(too_large(limit));
         }
         if let Some(place) = &place {
@@ -104,6 +107,19 @@ async fn read(gateway: &Gateway, request: Request) -> Result<Vec<u8>, Fault> {
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
+}
+
+/// Reads on without keeping anything: a client that sends all before it listens would see a reset connection
+/// in place of the refusal. Bounded, for nobody may keep us reading.
+async fn discard(mut body: Body, limit: usize) {
+    let mut allowance = limit.saturating_mul(2);
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, |data| data.len());
+        if length > allowance {
+            return;
+        }
+        allowance -= length;
+    }
 }
 
 /// The value of a text, or what is wrong with it and where.

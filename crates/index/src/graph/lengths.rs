@@ -4,8 +4,9 @@ use crate::params::Row;
 use crate::space::{pack, unpack};
 use std::collections::BTreeSet;
 
-/// Most peaks a search starts from.
-const PEAKS: usize = 512;
+/// Most peaks a search starts from: four times the root of the number of vertices, in bounds.
+/// More vertices need more starts for the same recall, and can pay for them.
+const PEAKS: std::ops::RangeInclusive<usize> = 512..=2048;
 /// A peak is this much longer than the mean: where all lengths are alike there are none, and a
 /// search pays nothing for them.
 const STANDS_OUT: f64 = 1.25;
@@ -37,8 +38,9 @@ impl Lengths {
         let least = STANDS_OUT * self.sum / self.ordered.len().max(1) as f64;
         let longest = self.ordered.iter().rev().map(|packed| unpack(*packed));
         let peaks = longest.take_while(move |(length, _)| f64::from(*length) >= least);
-        let peaks = peaks.take(PEAKS * PATIENCE).map(|(_, row)| row);
-        peaks.filter(move |row| admits(*row)).take(PEAKS)
+        let most = (4 * self.ordered.len().isqrt()).clamp(*PEAKS.start(), *PEAKS.end());
+        let peaks = peaks.take(most * PATIENCE).map(|(_, row)| row);
+        peaks.filter(move |row| admits(*row)).take(most)
     }
 
     pub fn bytes(&self) -> usize {

@@ -216,7 +216,12 @@ mod tests {
 
     fn create(name: &str, shards: u32) -> Command {
         let placements = vec![vec![WorkerId(1)]; shards as usize];
-        Command::CreateCollection { spec: spec(name, shards), created_at_ms: 5, placements, collections_max: 3 }
+        Command::CreateCollection {
+            spec: spec(name, shards),
+            created_at_ms: 5,
+            placements,
+            collections_max: 3,
+        }
     }
 
     #[test]

@@ -256,7 +256,8 @@ impl Churn {
             if oracle.any_doubtful(&prefix) {
                 return;
             }
-            let mine = oracle.present().filter(|(id, c)| id.starts_with(&prefix) && c.payload.contains(&color));
+            let mine =
+                oracle.present().filter(|(id, c)| id.starts_with(&prefix) && c.payload.contains(&color));
             let doomed: Vec<String> = mine.map(|(id, _)| id.clone()).collect();
             let request = self.random.next_u64();
             doomed.iter().for_each(|id| oracle.begin(request, id, None));

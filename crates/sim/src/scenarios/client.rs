@@ -41,7 +41,11 @@ impl Client {
     }
 
     /// Writes points.
-    pub async fn upsert(&self, points: &[(String, Content)], key: Option<String>) -> Result<api::UpsertResponse, Fault> {
+    pub async fn upsert(
+        &self,
+        points: &[(String, Content)],
+        key: Option<String>,
+    ) -> Result<api::UpsertResponse, Fault> {
         let points = points.iter().map(|(id, content)| api::PointInput {
             id: api::PointId(id.clone()),
             vector: Some(content.vector.clone()),
@@ -84,7 +88,13 @@ impl Client {
     }
 
     /// Ids of the nearest points, best first.
-    pub async fn search(&self, query: &[f32], k: u64, filter: Option<String>, exact: bool) -> Result<Vec<String>, Fault> {
+    pub async fn search(
+        &self,
+        query: &[f32],
+        k: u64,
+        filter: Option<String>,
+        exact: bool,
+    ) -> Result<Vec<String>, Fault> {
         let request = api::SearchRequest {
             collection: self.collection.clone(),
             vector: Some(query.to_vec()),

@@ -42,12 +42,20 @@ async fn agree(client: &Client, oracle: &Oracle) {
     for corner in [[0.0; 4], [15.0; 4], [8.0, 0.0, 8.0, 0.0]] {
         let expected = oracle.nearest(&corner, 7, |_| true);
         assert_eq!(client.search(&corner, 7, None, true).await.as_ref(), Ok(&expected), "exact search");
-        assert_eq!(client.search(&corner, 7, None, false).await.as_ref(), Ok(&expected), "small shards are exact");
+        assert_eq!(
+            client.search(&corner, 7, None, false).await.as_ref(),
+            Ok(&expected),
+            "small shards are exact"
+        );
     }
     for color in 0..3 {
         let holds = format!("\"color\":{color},");
         let expected = oracle.present().filter(|(_, c)| c.payload.contains(&holds)).count() as u64;
-        assert_eq!(client.count(Some(format!("{{\"color\":{color}}}"))).await, Ok(expected), "filtered count");
+        assert_eq!(
+            client.count(Some(format!("{{\"color\":{color}}}"))).await,
+            Ok(expected),
+            "filtered count"
+        );
     }
 }
 

@@ -33,8 +33,20 @@ fn upsert_rows() -> Vec<Row> {
         row("unknown field", p, &point(r#""id":"x","vector":[1,2,3],"paylod":{}"#), Bad, "payload"),
         row("malformed JSON", p, "{\"points\":[", Bad, "line"),
         row("wrong type", p, r#"{"points":7}"#, Bad, "points"),
-        row("one bad point", p, r#"{"points":[{"id":"good","vector":[1,2,3]},{"id":"a42","vector":[1,2]}]}"#, Bad, "points[1]"),
-        row("same id twice", p, r#"{"points":[{"id":"x","vector":[1,2,3]},{"id":"y","vector":[1,2,3]},{"id":"x","vector":[1,2,3]}]}"#, Bad, "points[0]"),
+        row(
+            "one bad point",
+            p,
+            r#"{"points":[{"id":"good","vector":[1,2,3]},{"id":"a42","vector":[1,2]}]}"#,
+            Bad,
+            "points[1]",
+        ),
+        row(
+            "same id twice",
+            p,
+            r#"{"points":[{"id":"x","vector":[1,2,3]},{"id":"y","vector":[1,2,3]},{"id":"x","vector":[1,2,3]}]}"#,
+            Bad,
+            "points[0]",
+        ),
         row("short vector", p, &point(r#""id":"x","vector":[1,2]"#), Bad, "3"),
         row("empty vector", p, &point(r#""id":"x","vector":[]"#), Bad, "vector"),
         row("no vector", p, &point(r#""id":"x""#), Bad, "vector"),
@@ -46,13 +58,25 @@ fn upsert_rows() -> Vec<Row> {
         row("packed too short", p, &point(r#""id":"x","vector_b64":"AACAPw==""#), Bad, "vector_b64"),
         row("zero vector", p, &point(r#""id":"x","vector":[0,0,0]"#), Bad, "vector"),
         row("empty id", p, &point(r#""id":"","vector":[1,2,3]"#), Bad, "id"),
-        row("513 byte id", p, &point(&format!("\"id\":\"{}\",\"vector\":[1,2,3]", "i".repeat(513))), Bad, "512"),
+        row(
+            "513 byte id",
+            p,
+            &point(&format!("\"id\":\"{}\",\"vector\":[1,2,3]", "i".repeat(513))),
+            Bad,
+            "512",
+        ),
         row("NUL in an id", p, &point("\"id\":\"a\\u0000b\",\"vector\":[1,2,3]"), Bad, "NUL"),
         row("float id", p, &point(r#""id":1.5,"vector":[1,2,3]"#), Bad, "id"),
         row("payload not an object", p, &payload("[1]"), Bad, "payload"),
         row("payload 200 deep", p, &payload(&nested(200)), Bad, "payload"),
         row("payload with a key twice", p, &payload(r#"{"a":1,"a":2}"#), Bad, "payload"),
-        row("payload of 10 MB", p, &payload(&format!("{{\"a\":\"{}\"}}", "x".repeat(10 << 20))), TooLarge, "payload"),
+        row(
+            "payload of 10 MB",
+            p,
+            &payload(&format!("{{\"a\":\"{}\"}}", "x".repeat(10 << 20))),
+            TooLarge,
+            "payload",
+        ),
         row("body over the limit", p, &format!("{{\"points\":[]}}{}", " ".repeat(65 << 20)), TooLarge, ""),
         row("empty key", p, r#"{"points":[],"idempotency_key":""}"#, Bad, "idempotency_key"),
     ]
@@ -71,7 +95,13 @@ fn read_rows() -> Vec<Row> {
         row("query too long", s, r#"{"vector":[1,2,3,4]}"#, Bad, "3"),
         row("zero query", s, r#"{"vector":[0,0,0]}"#, Bad, "vector"),
         row("unknown operator", s, &search(r#""filter":{"a":{"$gtr":1}}"#), Bad, "$gt"),
-        row("filter of 1,000 clauses", s, &search(&format!("\"filter\":{{\"$or\":[{}]}}", many.join(","))), Bad, "filter"),
+        row(
+            "filter of 1,000 clauses",
+            s,
+            &search(&format!("\"filter\":{{\"$or\":[{}]}}", many.join(","))),
+            Bad,
+            "filter",
+        ),
         row("filter 100 deep", s, &search(&format!("\"filter\":{}", deep_filter(100))), Bad, "filter"),
         row("filter type clash", s, &search(r#""filter":{"a":{"$in":5}}"#), Bad, "filter"),
         row("unknown level", s, &search(r#""consistency":"strong""#), Bad, "consistency"),
@@ -155,8 +185,7 @@ fn two_creates_at_once_make_one_collection() {
     let server = Server::start(dir.path());
     let body = json!({"name": "once", "dimension": 3, "distance": "dot"});
     let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let calls: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| server.post("/v1/collections", &body).0)).collect();
+        let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| server.post("/v1/collections", &body).0)).collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     });
     assert_eq!(statuses.iter().filter(|s| **s == 201).count(), 1, "{statuses:?}");
@@ -238,16 +267,41 @@ fn every_wrong_request_gets_its_error_and_loses_nothing_over_grpc() {
         let mut client = VectronServiceClient::connect(server.url.clone()).await.unwrap();
         let good = vec![1.0, 2.0, 3.0];
         let batches: Vec<(&str, Vec<proto::PointInput>, Code, &str)> = vec![
-            ("short vector", vec![grpc_point("a", vec![1.0], None)], Code::InvalidArgument, "points[0].vector"),
+            (
+                "short vector",
+                vec![grpc_point("a", vec![1.0], None)],
+                Code::InvalidArgument,
+                "points[0].vector",
+            ),
             ("NaN", vec![grpc_point("a", vec![1.0, f32::NAN, 1.0], None)], Code::InvalidArgument, "vector"),
-            ("infinity", vec![grpc_point("a", vec![1.0, f32::INFINITY, 1.0], None)], Code::InvalidArgument, "vector"),
+            (
+                "infinity",
+                vec![grpc_point("a", vec![1.0, f32::INFINITY, 1.0], None)],
+                Code::InvalidArgument,
+                "vector",
+            ),
             ("zero", vec![grpc_point("a", vec![0.0; 3], None)], Code::InvalidArgument, "vector"),
             ("empty id", vec![grpc_point("", good.clone(), None)], Code::InvalidArgument, "id"),
             ("long id", vec![grpc_point(&"i".repeat(513), good.clone(), None)], Code::InvalidArgument, "512"),
             ("twice", vec![grpc_point("a", good.clone(), None); 2], Code::InvalidArgument, "points[0]"),
-            ("bad payload", vec![grpc_point("a", good.clone(), Some("{".into()))], Code::InvalidArgument, "payload"),
-            ("array payload", vec![grpc_point("a", good.clone(), Some("[]".into()))], Code::InvalidArgument, "payload"),
-            ("deep payload", vec![grpc_point("a", good.clone(), Some(nested(200)))], Code::InvalidArgument, "payload"),
+            (
+                "bad payload",
+                vec![grpc_point("a", good.clone(), Some("{".into()))],
+                Code::InvalidArgument,
+                "payload",
+            ),
+            (
+                "array payload",
+                vec![grpc_point("a", good.clone(), Some("[]".into()))],
+                Code::InvalidArgument,
+                "payload",
+            ),
+            (
+                "deep payload",
+                vec![grpc_point("a", good.clone(), Some(nested(200)))],
+                Code::InvalidArgument,
+                "payload",
+            ),
             (
                 "large payload",
                 vec![grpc_point("a", good.clone(), Some(format!("{{\"a\":\"{}\"}}", "x".repeat(10 << 20))))],

@@ -101,12 +101,19 @@ fn filters(dir: &Path) -> BTreeMap<String, Value> {
 }
 
 /// Mean share of the true ten that were found, over the first queries.
-fn recall(server: &Server, queries: &[Vec<f32>], truth: &[Vec<u64>], filter: Option<&Value>, exact: bool) -> f64 {
+fn recall(
+    server: &Server,
+    queries: &[Vec<f32>],
+    truth: &[Vec<u64>],
+    filter: Option<&Value>,
+    exact: bool,
+) -> f64 {
     let count = if exact { 40 } else { QUERIES };
     let mut found = 0;
     let mut wanted = 0;
     for (query, truth) in queries.iter().zip(truth).take(count) {
-        let mut body = json!({"vector": query, "top_k": 10, "include_payload": false, "params": {"exact": exact}});
+        let mut body =
+            json!({"vector": query, "top_k": 10, "include_payload": false, "params": {"exact": exact}});
         if let Some(filter) = filter {
             body["filter"] = filter.clone();
         }
@@ -122,7 +129,17 @@ fn recall(server: &Server, queries: &[Vec<f32>], truth: &[Vec<u64>], filter: Opt
 fn import(server: &Server, dir: &Path, collection: &str, transport: &str) {
     let begun = Instant::now();
     let out = binary()
-        .args(["--url", &server.url, "import", collection, "--create", "--distance", "cosine", "--transport", transport])
+        .args([
+            "--url",
+            &server.url,
+            "import",
+            collection,
+            "--create",
+            "--distance",
+            "cosine",
+            "--transport",
+            transport,
+        ])
         .arg("--payload")
         .arg(dir.join("payload.jsonl.gz"))
         .arg(dir.join("vectors.f16.npy"))

@@ -54,6 +54,11 @@ fn the_metrics_page_matches_a_running_node() {
     }
     hold("docs/METRICS.md", &page);
     for knob in Settings::table() {
-        assert!(knob.metric.is_empty() || names.contains(knob.metric), "{} watches {}", knob.name, knob.metric);
+        assert!(
+            knob.metric.is_empty() || names.contains(knob.metric),
+            "{} watches {}",
+            knob.name,
+            knob.metric
+        );
     }
 }

@@ -38,9 +38,11 @@ fn l06_scores_are_exact_at_768_dimensions() {
     };
     let points: Vec<Value> = (0..300).map(|i| json!({"id": i, "vector": vector(i)})).collect();
     server.upsert("wide", json!(points));
-    let answer = server.search("wide", &json!({"vector": vector(17), "top_k": 300, "params": {"exact": true}}));
+    let answer =
+        server.search("wide", &json!({"vector": vector(17), "top_k": 300, "params": {"exact": true}}));
     let cosine = |a: &[f32], b: &[f32]| {
-        let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(p, q)| f64::from(*p) * f64::from(*q)).sum::<f64>();
+        let dot =
+            |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(p, q)| f64::from(*p) * f64::from(*q)).sum::<f64>();
         dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt())
     };
     for hit in answer["results"].as_array().unwrap() {
@@ -58,8 +60,9 @@ fn l07_higher_scores_come_first_for_every_metric() {
     let server = Server::start(dir.path());
     for distance in ["cosine", "dot", "euclidean"] {
         server.create(distance, 3, distance);
-        let points: Vec<Value> =
-            (1..50).map(|i| json!({"id": i, "vector": [f64::from(i % 7) + 0.5, f64::from(i % 5), f64::from(i)]})).collect();
+        let points: Vec<Value> = (1..50)
+            .map(|i| json!({"id": i, "vector": [f64::from(i % 7) + 0.5, f64::from(i % 5), f64::from(i)]}))
+            .collect();
         server.upsert(distance, json!(points));
         let answer = server.search(distance, &json!({"vector": [1, 2, 3], "top_k": 49}));
         let scores: Vec<f64> =
@@ -68,7 +71,8 @@ fn l07_higher_scores_come_first_for_every_metric() {
         assert!(scores.windows(2).all(|w| w[0] >= w[1]), "{distance}: {scores:?}");
         // A threshold keeps the better side.
         let half = scores[20];
-        let kept = server.search(distance, &json!({"vector": [1, 2, 3], "top_k": 49, "score_threshold": half}));
+        let kept =
+            server.search(distance, &json!({"vector": [1, 2, 3], "top_k": 49, "score_threshold": half}));
         assert!(kept["results"].as_array().unwrap().iter().all(|r| r["score"].as_f64().unwrap() >= half));
     }
 }
@@ -110,7 +114,10 @@ fn l20_memory_admission_refuses_before_the_work_starts() {
         }
     }
     let (status, answer) = refused.expect("twenty thousand rows of 4 KiB do not fit into 64 MiB");
-    assert_eq!((status, &answer["code"], &answer["outcome"]), (503, &json!("overloaded"), &json!("not_applied")));
+    assert_eq!(
+        (status, &answer["code"], &answer["outcome"]),
+        (503, &json!("overloaded"), &json!("not_applied"))
+    );
     let count = server.count("big");
     assert!(count > 0);
     let delete = json!({"ids": ["0", "1"]});
@@ -142,7 +149,9 @@ fn l41_searches_answer_while_indexing_and_the_lag_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     server.create("load", 32, "euclidean");
-    let vector = |i: u64| -> Vec<f32> { (0..32u64).map(|j| ((i * 31 + j * 17) % 1009) as f32).collect() };
+    let vector = |i: u64| -> Vec<f32> {
+        (0..32u64).map(|j| (((i * (2 * j + 1) * 2_654_435_761) >> 16) & 1023) as f32).collect()
+    };
     let mut seen_lag = false;
     for batch in 0..20u64 {
         let range = batch * 500..(batch + 1) * 500;

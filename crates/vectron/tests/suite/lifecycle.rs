@@ -21,9 +21,16 @@ fn a_clean_stop_finishes_what_was_accepted_and_exits_with_zero() {
 fn health_readiness_and_pages_answer() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    for path in ["/healthz", "/readyz", "/openapi.json", "/docs/", "/v1/system/health", "/v1/admin/knobs",
-        "/v1/admin/stats", "/metrics"]
-    {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/docs/",
+        "/v1/system/health",
+        "/v1/admin/knobs",
+        "/v1/admin/stats",
+        "/metrics",
+    ] {
         assert_eq!(server.send_text("GET", path, b"").0, 200, "{path}");
     }
     let (_, openapi) = server.get("/openapi.json");
@@ -42,14 +49,16 @@ fn a_bad_knob_stops_the_start_with_every_mistake() {
         .unwrap();
     let text = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{text}");
-    assert!(text.contains("VECTRON_WORKER_DISK_FULL_PERCENT") && text.contains("VECTRON_NODE_LOG_FORMAT"), "{text}");
+    assert!(
+        text.contains("VECTRON_WORKER_DISK_FULL_PERCENT") && text.contains("VECTRON_NODE_LOG_FORMAT"),
+        "{text}"
+    );
 }
 
 #[test]
 fn off_loopback_nothing_starts_without_a_key() {
     let dir = tempfile::tempdir().unwrap();
-    let out =
-        binary().args(["up", "--listen", "0.0.0.0:0", "--data-dir"]).arg(dir.path()).output().unwrap();
+    let out = binary().args(["up", "--listen", "0.0.0.0:0", "--data-dir"]).arg(dir.path()).output().unwrap();
     assert!(!out.status.success());
     assert!(String::from_utf8_lossy(&out.stderr).contains("key"), "{}", String::from_utf8_lossy(&out.stderr));
 }

@@ -36,11 +36,13 @@ impl Server {
         command.args(["up", "--listen", "127.0.0.1:0", "-o", "json", "--data-dir"]).arg(dir);
         adjust(&mut command);
         let begun = Instant::now();
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("stdout is piped");
         BufReader::new(stdout).read_line(&mut line).expect("stdout is readable");
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line, got '{line}'"));
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("no ready line, got '{line}'"));
         assert_eq!(ready["ready"], true, "{ready}");
         let url = format!("http://{}", ready["address"].as_str().expect("address"));
         Server { child, url, start_time: begun.elapsed() }
