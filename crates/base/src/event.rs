@@ -1,6 +1,8 @@
 //! Noteworthy happenings: a room declares them as an enum, and one match gives the log line, the counter
 //! label and the severity, so that none of the three can drift from the others.
 
+use crate::metric::{Counter, Family, Registry};
+
 /// How loud an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -22,12 +24,29 @@ pub trait Event {
     fn message(&self) -> String;
 }
 
-/// Writes the event's log line.
-pub fn log(event: &dyn Event) {
-    let (name, message) = (event.name(), event.message());
-    match event.severity() {
-        Severity::Info => tracing::info!(event = name, "{message}"),
-        Severity::Warn => tracing::warn!(event = name, "{message}"),
-        Severity::Error => tracing::error!(event = name, "{message}"),
+/// Where a room reports what happens: the log, and a counter by name.
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    counts: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl Events {
+    /// Events whose counter appears in `registry` as `vectron_<room>_events_total{event}`.
+    pub fn register(registry: &mut Registry, room: &str) -> Self {
+        let events = Self::default();
+        let name = format!("vectron_{room}_events");
+        registry.register(name, "Noteworthy happenings by name", events.counts.clone());
+        events
+    }
+
+    /// Logs an event and counts it.
+    pub fn note(&self, event: &dyn Event) {
+        let (name, message) = (event.name(), event.message());
+        match event.severity() {
+            Severity::Info => tracing::info!(event = name, "{message}"),
+            Severity::Warn => tracing::warn!(event = name, "{message}"),
+            Severity::Error => tracing::error!(event = name, "{message}"),
+        }
+        self.counts.get_or_create(&[("event", name)]).inc();
     }
 }

@@ -1,7 +1,6 @@
 //! Noteworthy happenings of this room.
 
-use crate::metrics::ConsensusMetrics;
-use vectron_base::event::{Event, Severity, log};
+use vectron_base::event::{Event, Severity};
 use vectron_base::ids::GroupId;
 
 /// What happened.
@@ -62,13 +61,5 @@ impl Event for ConsensusEvent {
             ConsensusEvent::DiskFreed => "the journal has space again".into(),
             ConsensusEvent::Elected { group, term } => format!("leading group {group} in term {term}"),
         }
-    }
-}
-
-impl ConsensusMetrics {
-    /// Logs the event and counts it.
-    pub(crate) fn note(&self, event: &ConsensusEvent) {
-        log(event);
-        self.events.get_or_create(&[("event", event.name())]).inc();
     }
 }

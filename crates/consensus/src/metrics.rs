@@ -1,6 +1,7 @@
 //! The measurements of this room.
 
-use vectron_base::metric::{Counter, Family, Gauge, Histogram, Registry, duration_histogram};
+use vectron_base::event::Events;
+use vectron_base::metric::{Counter, Gauge, Histogram, Registry, duration_histogram};
 
 /// Counters and histograms of the replicated logs.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub struct ConsensusMetrics {
     /// Groups that serve nothing because of damage.
     pub quarantined_groups: Gauge,
     /// Noteworthy happenings by name.
-    pub events: Family<[(&'static str, &'static str); 1], Counter>,
+    pub events: Events,
 }
 
 impl Default for ConsensusMetrics {
@@ -42,7 +43,7 @@ impl Default for ConsensusMetrics {
             journal_bytes: Gauge::default(),
             journal_segments: Gauge::default(),
             quarantined_groups: Gauge::default(),
-            events: Family::default(),
+            events: Events::default(),
         }
     }
 }
@@ -50,7 +51,7 @@ impl Default for ConsensusMetrics {
 impl ConsensusMetrics {
     /// Metrics that `registry` exposes.
     pub fn register(registry: &mut Registry) -> Self {
-        let m = Self::default();
+        let mut m = Self::default();
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(format!("vectron_consensus_{name}"), help, counter.clone());
         };
@@ -70,7 +71,7 @@ impl ConsensusMetrics {
         gauge("journal_bytes", "Bytes in the journal", &m.journal_bytes);
         gauge("journal_segments", "Segments in the journal", &m.journal_segments);
         gauge("quarantined_groups", "Groups that serve nothing because of damage", &m.quarantined_groups);
-        registry.register("vectron_consensus_events", "Noteworthy happenings by name", m.events.clone());
+        m.events = Events::register(registry, "consensus");
         m
     }
 }
@@ -85,7 +86,7 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = ConsensusMetrics::register(&mut registry);
         metrics.fsyncs.inc();
-        metrics.note(&crate::event::ConsensusEvent::DiskFull);
+        metrics.events.note(&crate::event::ConsensusEvent::DiskFull);
         let text = prometheus_text(&registry);
         assert!(text.contains("vectron_consensus_fsyncs_total 1"));
         let named = |line: &&str| line.starts_with("# TYPE ") && !line.contains("vectron_consensus_");

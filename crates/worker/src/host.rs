@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use vectron_base::clock::{Clock, Tick};
 use vectron_base::disk::{Disk, DiskError};
-use vectron_base::event;
 use vectron_base::ids::{ShardId, WorkerId};
 use vectron_base::pool::{Lane, Pool, compute, within};
 use vectron_consensus::{GroupConfig, Handle};
@@ -140,9 +139,9 @@ impl Host {
         match self.open_shard(meta).await {
             Ok(hosted) => {
                 for what in hosted.shard.damage() {
-                    event::log(&WorkerEvent::DamageRepaired(shard, what));
+                    self.parts.metrics.events.note(&WorkerEvent::DamageRepaired(shard, what));
                 }
-                event::log(&WorkerEvent::ShardOpened(shard));
+                self.parts.metrics.events.note(&WorkerEvent::ShardOpened(shard));
                 self.slots.write().insert(shard, Slot::Serving(hosted.clone()));
                 let host = self.clone();
                 self.parts
@@ -183,7 +182,7 @@ impl Host {
     }
 
     fn fail(&self, shard: ShardId, why: String) {
-        event::log(&WorkerEvent::ShardFailed(shard, why.clone()));
+        self.parts.metrics.events.note(&WorkerEvent::ShardFailed(shard, why.clone()));
         self.slots.write().insert(shard, Slot::Failed(why.into()));
     }
 
@@ -250,7 +249,7 @@ impl Host {
             && self.parts.disk.sync_dir("shards").is_ok();
         if removed {
             self.slots.write().insert(shard, Slot::Removed);
-            event::log(&WorkerEvent::ShardRemoved(shard));
+            self.parts.metrics.events.note(&WorkerEvent::ShardRemoved(shard));
         }
     }
 

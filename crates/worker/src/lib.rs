@@ -22,7 +22,7 @@ mod write;
 
 pub use host::{Host, HostError, Parts};
 
-use vectron_base::event::{Event, Severity};
+use vectron_base::event::{Event, Events, Severity};
 use vectron_base::ids::ShardId;
 use vectron_base::knob::{Affects, Bounds};
 use vectron_base::metric::{Counter, Gauge, Histogram, Registry, duration_histogram};
@@ -72,12 +72,14 @@ pub struct WorkerMetrics {
     pub write: Histogram,
     /// Seconds waited at the barrier, per strict read.
     pub barrier: Histogram,
+    /// Noteworthy happenings.
+    pub events: Events,
 }
 
 impl WorkerMetrics {
     /// Metrics listed in `registry`.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::unlisted();
+        let mut metrics = Self::unlisted();
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
         gauge("vectron_worker_shards", "Shards held", &metrics.shards);
         gauge("vectron_worker_points", "Live points in the shards held", &metrics.points);
@@ -104,6 +106,7 @@ impl WorkerMetrics {
         seconds("vectron_worker_search_seconds", "Computing time of a search in one shard", &metrics.search);
         seconds("vectron_worker_write_seconds", "Time from proposal to applied", &metrics.write);
         seconds("vectron_worker_barrier_seconds", "Time a strict read waited", &metrics.barrier);
+        metrics.events = Events::register(registry, "worker");
         metrics
     }
 
@@ -124,6 +127,7 @@ impl WorkerMetrics {
             search: duration_histogram(),
             write: duration_histogram(),
             barrier: duration_histogram(),
+            events: Events::default(),
         }
     }
 }

@@ -6,7 +6,6 @@ use crate::hosted::Hosted;
 use futures::future::select;
 use std::sync::Arc;
 use std::time::Duration;
-use vectron_base::event;
 use vectron_base::pool::{Lane, compute};
 
 /// How long a shard with nothing to do sleeps before it looks again.
@@ -67,7 +66,7 @@ pub async fn checkpoint(host: &Host, hosted: &Arc<Hosted>) {
         }
         Err(error) => {
             host.metrics().checkpoint_failures.inc();
-            event::log(&WorkerEvent::CheckpointFailed(hosted.id(), error.to_string()));
+            host.metrics().events.note(&WorkerEvent::CheckpointFailed(hosted.id(), error.to_string()));
             // The disk may be full for long: do not spin.
             host.pool().sleep(Duration::from_secs(1)).await;
         }

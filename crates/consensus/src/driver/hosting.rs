@@ -154,7 +154,7 @@ impl Driver {
     }
 
     fn host_quarantined(&mut self, id: GroupId, replica: ReplicaId, reason: String) {
-        self.metrics.note(&ConsensusEvent::Quarantined { group: id, reason: reason.clone() });
+        self.metrics.events.note(&ConsensusEvent::Quarantined { group: id, reason: reason.clone() });
         let status = GroupStatus {
             replica,
             role: Role::Follower,

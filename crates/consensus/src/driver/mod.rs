@@ -298,7 +298,7 @@ impl Driver {
                 self.metrics.batch_entries.observe(self.batch.entries() as f64);
                 self.metrics.batch_bytes.observe(self.batch.bytes() as f64);
                 if self.stalled {
-                    self.metrics.note(&ConsensusEvent::DiskFreed);
+                    self.metrics.events.note(&ConsensusEvent::DiskFreed);
                 }
                 self.stalled = false;
                 // After a stall, groups that were gathered in earlier turns wait for this write too.
@@ -312,7 +312,7 @@ impl Driver {
             }
             Err(WriteError::Full) => {
                 if !self.stalled {
-                    self.metrics.note(&ConsensusEvent::DiskFull);
+                    self.metrics.events.note(&ConsensusEvent::DiskFull);
                 }
                 self.stalled = true;
                 self.settle(false)
@@ -357,7 +357,7 @@ impl Driver {
         let before = self.board.groups.write().insert(id, status.clone());
         let led = |s: &GroupStatus| s.role == crate::Role::Leader;
         if led(&status) && before.is_none_or(|before| !led(&before) || before.term != status.term) {
-            self.metrics.note(&ConsensusEvent::Elected { group: id, term: status.term });
+            self.metrics.events.note(&ConsensusEvent::Elected { group: id, term: status.term });
         }
     }
 

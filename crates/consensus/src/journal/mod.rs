@@ -107,7 +107,7 @@ impl Journal {
         config.disk.create_dir(DIR)?;
         let mut recovered = recover(&*config.disk, DIR, None)?;
         if let Some(what) = &recovered.dropped {
-            config.metrics.note(&ConsensusEvent::TailDropped { what: what.clone() });
+            config.metrics.events.note(&ConsensusEvent::TailDropped { what: what.clone() });
         }
         let (tail, dropped) = (std::mem::take(&mut recovered.tail), recovered.dropped.take());
         let mut journal = Self::from_recovered(config, recovered);
@@ -116,7 +116,7 @@ impl Journal {
         }
         journal.dropped = dropped;
         for what in &journal.damage {
-            journal.config.metrics.note(&ConsensusEvent::DamageFound { what: what.clone() });
+            journal.config.metrics.events.note(&ConsensusEvent::DamageFound { what: what.clone() });
         }
         Ok(journal)
     }
@@ -356,7 +356,7 @@ impl Journal {
     }
 
     fn fail(&mut self, reason: String) -> WriteError {
-        self.config.metrics.note(&ConsensusEvent::JournalFailed { reason: reason.clone() });
+        self.config.metrics.events.note(&ConsensusEvent::JournalFailed { reason: reason.clone() });
         self.failed.get_or_insert(reason);
         WriteError::Failed
     }
