@@ -7,7 +7,8 @@ use crate::shard::Shard;
 pub struct ShardStats {
     /// Live points.
     pub points: u64,
-    /// Points not in the graph yet: scanned exactly by every search.
+    /// Points that wait for the graph: scanned exactly by every search until then. Zero in a shard too small for
+    /// a graph.
     pub pending: u64,
     /// Deleted rows that the graph still walks across.
     pub tombstones: u64,
@@ -37,7 +38,8 @@ impl Shard {
         let segments: u64 = state.segments.values().map(|s| s.segment.len()).sum();
         ShardStats {
             points,
-            pending: state.index.pending() as u64,
+            // Under the size at which a graph is worth it, nothing waits: the scan is the index.
+            pending: state.index.next_pending().map_or(0, |_| state.index.pending() as u64),
             tombstones: state.index.tombstones() as u64,
             segments: state.segments.len() as u64,
             disk_bytes: segments + self.graph_bytes.load(std::sync::atomic::Ordering::Relaxed),

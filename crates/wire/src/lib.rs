@@ -5,13 +5,14 @@
 //! and HTTP ([`fault_table`]), and the hash that sends a point id to its shard ([`routing`]).
 //!
 //! How data flows through it. A room calls a trait. In one process the trait object is the room itself and a
-//! call is a function call; across processes it is an adapter that speaks the protobuf contract. Protobuf
-//! types never go past an adapter or the gateway's translation.
+//! call is a function call; across processes it is an adapter ([`grpc`]) that speaks the protobuf contract.
+//! Protobuf types never go past an adapter or the gateway's translation.
 //!
 //! What it must never know. How a room does its work: no index, store, Raft or HTTP routing here.
 
 pub mod codec;
 pub mod fault_table;
+pub mod grpc;
 pub mod placement;
 pub mod proto;
 pub mod routing;

@@ -167,6 +167,16 @@ fn l41_searches_answer_while_indexing_and_the_lag_is_shown() {
     server.wait_indexed("load", Duration::from_secs(120));
 }
 
+/// A shard too small for a graph is not behind with anything: who waits for the index must not wait for ever.
+#[test]
+fn l41_a_small_collection_is_fully_indexed_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.create("few", 2, "dot");
+    server.upsert("few", json!([{"id": 1, "vector": [1, 2]}, {"id": 2, "vector": [2, 1]}]));
+    server.wait_indexed("few", Duration::from_millis(1));
+}
+
 /// Lesson 42: deleting freed neither disk nor memory.
 #[test]
 fn l42_deleting_frees_disk() {

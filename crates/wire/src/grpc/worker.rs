@@ -1,0 +1,117 @@
+//! The worker's contract over gRPC.
+
+use super::MessageLimits;
+use super::call::Peer;
+use super::method::Method;
+use super::serve::serve;
+use crate::proto::worker as pb;
+use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
+use crate::worker::{
+    PointRecord, ShardCount, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
+    ShardStatus, ShardWrite, ShardWritten, Target, Worker,
+};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use vectron_base::Fault;
+
+const WRITE: Method<pb::WriteRequest, pb::WriteResponse> =
+    Method::changing("/vectron.worker.v1.WorkerService/Write");
+const GET: Method<pb::GetRequest, pb::GetResponse> = Method::reading("/vectron.worker.v1.WorkerService/Get");
+const SEARCH: Method<pb::SearchRequest, pb::SearchResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Search");
+const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Scroll");
+const COUNT: Method<pb::CountRequest, pb::CountResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Count");
+const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Status");
+
+/// Passes calls that come over gRPC to a worker.
+pub struct WorkerServer {
+    worker: Arc<dyn Worker>,
+    send_limit: usize,
+}
+
+impl WorkerServer {
+    /// The tonic service of `worker`.
+    pub fn new(worker: Arc<dyn Worker>, limits: MessageLimits) -> WorkerServiceServer<WorkerServer> {
+        WorkerServiceServer::new(Self { worker, send_limit: limits.send })
+            .max_decoding_message_size(limits.receive)
+    }
+}
+
+#[async_trait]
+impl WorkerService for WorkerServer {
+    async fn write(&self, m: Request<pb::WriteRequest>) -> Result<Response<pb::WriteResponse>, Status> {
+        serve(WRITE, self.send_limit, m, |request| self.worker.write(request)).await
+    }
+
+    async fn get(&self, m: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
+        serve(GET, self.send_limit, m, |request| self.worker.get(request)).await
+    }
+
+    async fn search(&self, m: Request<pb::SearchRequest>) -> Result<Response<pb::SearchResponse>, Status> {
+        serve(SEARCH, self.send_limit, m, |request| self.worker.search(request)).await
+    }
+
+    async fn scroll(&self, m: Request<pb::ScrollRequest>) -> Result<Response<pb::ScrollResponse>, Status> {
+        serve(SCROLL, self.send_limit, m, |request| self.worker.scroll(request)).await
+    }
+
+    async fn count(&self, m: Request<pb::CountRequest>) -> Result<Response<pb::CountResponse>, Status> {
+        serve(COUNT, self.send_limit, m, |request| self.worker.count(request)).await
+    }
+
+    async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
+        serve(STATUS, self.send_limit, m, |target| self.worker.status(target)).await
+    }
+}
+
+/// A worker in another process.
+#[derive(Clone, Debug)]
+pub struct WorkerConnection {
+    peer: Peer,
+    timeout: Duration,
+}
+
+impl WorkerConnection {
+    /// The worker at the other end of `channel`. `timeout` is for calls that name none.
+    pub fn new(channel: Channel, limits: MessageLimits, timeout: Duration) -> Self {
+        Self { peer: Peer { channel, limits, name: "worker" }, timeout }
+    }
+}
+
+#[async_trait]
+impl Worker for WorkerConnection {
+    async fn write(&self, request: ShardWrite) -> Result<ShardWritten, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(WRITE, request, wait).await
+    }
+
+    async fn get(&self, request: ShardGet) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(GET, request, wait).await
+    }
+
+    async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(SEARCH, request, wait).await
+    }
+
+    async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(SCROLL, request, wait).await
+    }
+
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(COUNT, request, wait).await
+    }
+
+    async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
+        self.peer.call(STATUS, target, self.timeout).await
+    }
+}

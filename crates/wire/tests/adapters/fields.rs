@@ -1,0 +1,127 @@
+//! Every field of every request and answer gets through, converted alone and over a socket.
+//!
+//! Values are compared in debug form, which also tells 0 from -0 and integers from equal doubles.
+
+use crate::stage::Stage;
+use crate::{given, given_placement};
+use proptest::prelude::*;
+use std::fmt::Debug;
+use std::sync::Arc;
+use vectron_base::Fault;
+use vectron_wire::placement::Placement;
+use vectron_wire::proto::{placement as placement_pb, worker as worker_pb};
+use vectron_wire::worker::{SearchTrace, Worker};
+
+/// Domain type to message `M` to bytes to message to domain type is the identity.
+fn round_trips<M, T>(given: impl Strategy<Value = T>)
+where
+    M: prost::Message + Default + From<T>,
+    T: TryFrom<M, Error = Fault> + Clone + Debug,
+{
+    given::runner(256)
+        .run(&given, |value| {
+            let bytes = M::from(value.clone()).encode_to_vec();
+            let again = T::try_from(M::decode(&bytes[..]).unwrap());
+            prop_assert_eq!(format!("{again:?}"), format!("{:?}", Ok::<T, Fault>(value)));
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn every_message_of_the_worker_round_trips() {
+    round_trips::<worker_pb::WriteRequest, _>(given::write());
+    round_trips::<worker_pb::GetRequest, _>(given::get());
+    round_trips::<worker_pb::SearchRequest, _>(given::search());
+    round_trips::<worker_pb::ScrollRequest, _>(given::scroll());
+    round_trips::<worker_pb::CountRequest, _>(given::count());
+    round_trips::<worker_pb::StatusRequest, _>(given::target());
+    round_trips::<worker_pb::WriteResponse, _>(given::written());
+    round_trips::<worker_pb::GetResponse, _>(given::got());
+    round_trips::<worker_pb::SearchResponse, _>(given::found());
+    round_trips::<worker_pb::ScrollResponse, _>(given::page());
+    round_trips::<worker_pb::CountResponse, _>(given::counted());
+    round_trips::<worker_pb::StatusResponse, _>(given::status());
+}
+
+#[test]
+fn every_message_of_the_placement_driver_round_trips() {
+    round_trips::<placement_pb::CreateCollectionRequest, _>((given_placement::spec(), any::<u64>()));
+    round_trips::<placement_pb::CreateCollectionResponse, _>((given_placement::collection(), any::<bool>()));
+    round_trips::<placement_pb::DeleteCollectionRequest, _>(any::<(String, u64)>());
+    round_trips::<placement_pb::DeleteCollectionResponse, _>(Just(()));
+    round_trips::<placement_pb::WatchRequest, u64>(any::<u64>());
+    round_trips::<placement_pb::Catalog, _>(given_placement::view());
+    round_trips::<placement_pb::RegisterRequest, _>(given_placement::registration());
+    round_trips::<placement_pb::RegisterResponse, _>(Just(()));
+    round_trips::<placement_pb::ReportRequest, _>(given_placement::report());
+    round_trips::<placement_pb::ReportResponse, _>(Just(()));
+}
+
+/// A call of one method over the socket: what is asked arrives, what is answered returns, fault or not.
+fn carries<Q, A, F>(
+    stage: &Stage,
+    requests: impl Strategy<Value = Q>,
+    answers: impl Strategy<Value = A>,
+    call: impl Fn(Q) -> F,
+) where
+    Q: Clone + Debug,
+    A: Clone + Debug + Send + 'static,
+    F: Future<Output = Result<A, Fault>>,
+{
+    let answers = prop_oneof![3 => answers.prop_map(Ok), 1 => given::fault().prop_map(Err)];
+    given::runner(48)
+        .run(&(requests, answers), |(request, answer)| {
+            stage.script.will(answer.clone());
+            let got = stage.wait(call(request.clone()));
+            prop_assert_eq!(stage.script.asked(), Some(format!("{request:?}")));
+            prop_assert_eq!(format!("{got:?}"), format!("{answer:?}"));
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn every_method_of_the_worker_carries_everything() {
+    let stage = Stage::new();
+    let worker: Arc<dyn Worker> = Arc::new(stage.worker.clone());
+    let worker = &worker;
+    carries(&stage, given::write(), given::written(), |q| worker.write(q));
+    carries(&stage, given::get(), given::got(), |q| worker.get(q));
+    carries(&stage, given::search(), given::found(), |q| worker.search(q));
+    carries(&stage, given::scroll(), given::page(), |q| worker.scroll(q));
+    carries(&stage, given::count(), given::counted(), |q| worker.count(q));
+    carries(&stage, given::target(), given::status(), |q| worker.status(q));
+}
+
+#[test]
+fn every_method_of_the_placement_driver_carries_everything() {
+    let stage = Stage::new();
+    let driver: Arc<dyn Placement> = Arc::new(stage.placement.clone());
+    let driver = &driver;
+    let created = (given_placement::collection(), any::<bool>());
+    carries(&stage, (given_placement::spec(), given::timeout()), created, |(spec, timeout_ms)| {
+        driver.create_collection(spec, timeout_ms)
+    });
+    carries(
+        &stage,
+        (any::<String>(), given::timeout()),
+        Just(()),
+        async |(name, timeout_ms): (String, u64)| driver.delete_collection(&name, timeout_ms).await,
+    );
+    carries(&stage, any::<u64>(), given_placement::view(), |epoch| driver.watch(epoch));
+    carries(&stage, given_placement::registration(), Just(()), |q| driver.register(q));
+    carries(&stage, given_placement::report(), Just(()), |q| driver.report(q));
+}
+
+#[test]
+fn a_name_that_this_build_does_not_know_becomes_other() {
+    let stages = vec![
+        worker_pb::Stage { name: "fetch".into(), us: 4 },
+        worker_pb::Stage { name: "prophecy".into(), us: 5 },
+    ];
+    let trace = SearchTrace::from(worker_pb::Trace { plan: "oracle".into(), stages, ..Default::default() });
+    assert_eq!(trace.plan, "other");
+    let told: Vec<_> = trace.stages.iter().map(|stage| (stage.name, stage.us)).collect();
+    assert_eq!(told, [("fetch", 4), ("other", 5)]);
+}

@@ -1,0 +1,210 @@
+//! Any request to and any answer of a worker, and any fault.
+
+use crate::filters::filter;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use proptest::{collection::vec, option, sample::select};
+use std::sync::Arc;
+use vectron_base::filter::Filter;
+use vectron_base::ids::{Incarnation, ShardId};
+use vectron_base::{Code, Fault, FieldError, Outcome};
+use vectron_wire::worker::*;
+
+const PLANS: [&str; 7] =
+    ["none", "flat", "graph", "graph_filtered", "scan_allowed", "scan_after_budget", "other"];
+const STAGES: [&str; 6] = ["barrier", "queue", "filter", "search", "fetch", "other"];
+
+pub const OUTCOMES: [Outcome; 3] = [Outcome::Applied, Outcome::NotApplied, Outcome::Unknown];
+
+/// Runs a property on so many cases.
+pub fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) })
+}
+
+/// Waits that a test can live with, and the largest that can be said.
+pub fn timeout() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 5_000u64..100_000_000_000, 1 => Just(u64::MAX)]
+}
+
+pub fn target() -> impl Strategy<Value = Target> {
+    any::<(u64, u64, u64)>().prop_map(|(shard, incarnation, epoch)| Target {
+        shard: ShardId(shard),
+        incarnation: Incarnation(incarnation),
+        epoch,
+    })
+}
+
+fn read_level() -> impl Strategy<Value = ReadLevel> {
+    prop_oneof![
+        Just(ReadLevel::Linearizable),
+        Just(ReadLevel::Eventual),
+        any::<u64>().prop_map(ReadLevel::Bounded),
+        any::<u64>().prop_map(ReadLevel::Session),
+    ]
+}
+
+fn include() -> impl Strategy<Value = Include> {
+    any::<(bool, bool)>().prop_map(|(payload, vector)| Include { payload, vector })
+}
+
+fn vector() -> impl Strategy<Value = Vec<f32>> {
+    vec(any::<f32>(), 0..9)
+}
+
+fn read_filter() -> impl Strategy<Value = Option<Arc<Filter>>> {
+    option::of(filter().prop_map(Arc::new))
+}
+
+fn operation() -> impl Strategy<Value = WriteOperation> {
+    let point = (any::<String>(), vector(), any::<String>(), any::<Option<u64>>());
+    let point =
+        point.prop_map(|(id, vector, payload, if_version)| UpsertPoint { id, vector, payload, if_version });
+    prop_oneof![
+        vec(point, 0..5).prop_map(WriteOperation::Upsert),
+        vec(any::<String>(), 0..5).prop_map(WriteOperation::DeleteIds),
+        filter().prop_map(WriteOperation::DeleteFilter),
+    ]
+}
+
+pub fn write() -> impl Strategy<Value = ShardWrite> {
+    (target(), any::<Option<(String, u64)>>(), operation(), timeout()).prop_map(
+        |(target, key, operation, timeout_ms)| ShardWrite {
+            target,
+            idempotency: key.map(|(key, body_hash)| IdempotencyKey { key, body_hash }),
+            operation,
+            timeout_ms,
+        },
+    )
+}
+
+pub fn get() -> impl Strategy<Value = ShardGet> {
+    (target(), read_level(), vec(any::<String>(), 0..5), include(), timeout()).prop_map(
+        |(target, read, ids, include, timeout_ms)| ShardGet { target, read, ids, include, timeout_ms },
+    )
+}
+
+pub fn search() -> impl Strategy<Value = ShardSearch> {
+    let how = any::<(usize, Option<f32>, bool, Option<u32>, f32)>();
+    (target(), read_level(), vector(), read_filter(), include(), timeout(), how).prop_map(
+        |(target, read, vector, filter, include, timeout_ms, how)| ShardSearch {
+            target,
+            read,
+            vector: vector.into(),
+            top_k: how.0,
+            filter,
+            score_threshold: how.1,
+            exact: how.2,
+            ef: how.3,
+            recall_target: how.4,
+            include,
+            timeout_ms,
+        },
+    )
+}
+
+pub fn scroll() -> impl Strategy<Value = ShardScroll> {
+    let page = any::<(Option<String>, usize)>();
+    (target(), read_level(), read_filter(), page, include(), timeout()).prop_map(
+        |(target, read, filter, (after, limit), include, timeout_ms)| ShardScroll {
+            target,
+            read,
+            filter,
+            after,
+            limit,
+            include,
+            timeout_ms,
+        },
+    )
+}
+
+pub fn count() -> impl Strategy<Value = ShardCount> {
+    (target(), read_level(), read_filter(), timeout())
+        .prop_map(|(target, read, filter, timeout_ms)| ShardCount { target, read, filter, timeout_ms })
+}
+
+pub fn written() -> impl Strategy<Value = ShardWritten> {
+    let item = prop_oneof![
+        Just(ItemOutcome::Applied),
+        Just(ItemOutcome::Missing),
+        any::<u64>().prop_map(ItemOutcome::VersionMismatch),
+    ];
+    (any::<(u64, u64, bool)>(), vec(item, 0..6))
+        .prop_map(|((version, deleted, replayed), items)| ShardWritten { version, items, deleted, replayed })
+}
+
+fn point() -> impl Strategy<Value = PointRecord> {
+    (any::<String>(), any::<u64>(), option::of(vector()), any::<Option<String>>())
+        .prop_map(|(id, version, vector, payload)| PointRecord { id, version, vector, payload })
+}
+
+fn read<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = ShardRead<T>> {
+    (value, any::<(u64, u64)>()).prop_map(|(value, (applied_index, staleness_ms))| ShardRead {
+        value,
+        delivered: Delivered { applied_index, staleness_ms },
+    })
+}
+
+pub fn got() -> impl Strategy<Value = ShardRead<Vec<Option<PointRecord>>>> {
+    read(vec(option::of(point()), 0..5))
+}
+
+pub fn found() -> impl Strategy<Value = ShardRead<ShardHits>> {
+    let hit = (point(), any::<f32>()).prop_map(|(point, score)| Hit { point, score });
+    let stage = (select(&STAGES[..]), any::<u64>()).prop_map(|(name, us)| Stage { name, us });
+    let figures = any::<(u32, u64, Option<u64>, u64, u64, u64)>();
+    let trace = (select(&PLANS[..]), figures, vec(stage, 0..6)).prop_map(|(plan, f, stages)| SearchTrace {
+        plan,
+        ef: f.0,
+        rows_live: f.1,
+        filter_matched: f.2,
+        distances: f.3,
+        hops: f.4,
+        tail_scanned: f.5,
+        stages,
+    });
+    read((vec(hit, 0..5), trace).prop_map(|(hits, trace)| ShardHits { hits, trace }))
+}
+
+pub fn page() -> impl Strategy<Value = ShardRead<ShardPage>> {
+    read((vec(point(), 0..5), any::<bool>()).prop_map(|(points, more)| ShardPage { points, more }))
+}
+
+pub fn counted() -> impl Strategy<Value = ShardRead<u64>> {
+    read(any::<u64>())
+}
+
+pub fn status() -> impl Strategy<Value = ShardStatus> {
+    let figures = any::<(u64, u64, u64, u64, u64, u64, u64, bool)>();
+    (figures, vec(any::<String>(), 0..3)).prop_map(|(f, damage)| ShardStatus {
+        points: f.0,
+        index_lag: f.1,
+        tombstones: f.2,
+        disk_bytes: f.3,
+        memory_bytes: f.4,
+        applied_index: f.5,
+        durable_index: f.6,
+        leads: f.7,
+        damage,
+    })
+}
+
+pub fn fault() -> impl Strategy<Value = Fault> {
+    let error = any::<(String, String)>().prop_map(|(field, reason)| FieldError { field, reason });
+    let retry = option::of(0u64..10_000_000_000);
+    (
+        select(&Code::ALL[..]),
+        select(&OUTCOMES[..]),
+        any::<String>(),
+        vec(error, 0..4),
+        retry,
+        any::<Option<u64>>(),
+    )
+        .prop_map(|(code, outcome, detail, errors, retry_after_ms, current_version)| Fault {
+            code,
+            outcome,
+            detail,
+            errors,
+            retry_after_ms,
+            current_version,
+        })
+}

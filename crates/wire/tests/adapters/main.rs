@@ -1,0 +1,13 @@
+//! The gRPC adapters of the service traits, between real sockets.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests live outside the seams")]
+
+mod broken;
+mod faults;
+mod fields;
+mod filters;
+mod garbage;
+mod given;
+mod given_placement;
+mod limits;
+mod scripted;
+mod stage;

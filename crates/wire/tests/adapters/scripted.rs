@@ -1,0 +1,98 @@
+//! An implementation of both traits that notes what it is asked and answers what it was told to.
+
+use async_trait::async_trait;
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use vectron_base::Fault;
+use vectron_wire::placement::*;
+use vectron_wire::worker::*;
+
+#[derive(Default)]
+struct Script {
+    asked: Option<String>,
+    answer: Option<Box<dyn Any + Send>>,
+    silent: bool,
+}
+
+/// Answers one call at a time.
+#[derive(Default)]
+pub struct Scripted(Mutex<Script>);
+
+impl Scripted {
+    /// The next call is answered with this; the method must answer an `A`.
+    pub fn will<A: Send + 'static>(&self, answer: Result<A, Fault>) {
+        self.0.lock().unwrap().answer = Some(Box::new(answer));
+    }
+
+    /// Calls are never answered from now on.
+    pub fn fall_silent(&self) {
+        self.0.lock().unwrap().silent = true;
+    }
+
+    /// What the last call asked, in debug form.
+    pub fn asked(&self) -> Option<String> {
+        self.0.lock().unwrap().asked.take()
+    }
+
+    async fn reply<A: 'static>(&self, request: impl Debug) -> Result<A, Fault> {
+        let (answer, silent) = {
+            let mut script = self.0.lock().unwrap();
+            script.asked = Some(format!("{request:?}"));
+            (script.answer.take(), script.silent)
+        };
+        if silent {
+            std::future::pending::<()>().await;
+        }
+        match answer.map(|answer| answer.downcast::<Result<A, Fault>>()) {
+            Some(Ok(answer)) => *answer,
+            Some(Err(_)) => panic!("told an answer of another method"),
+            None => Err(Fault::internal("told no answer")),
+        }
+    }
+}
+
+#[async_trait]
+impl Worker for Scripted {
+    async fn write(&self, request: ShardWrite) -> Result<ShardWritten, Fault> {
+        self.reply(request).await
+    }
+    async fn get(&self, request: ShardGet) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
+        self.reply(request).await
+    }
+    async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
+        self.reply(request).await
+    }
+    async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
+        self.reply(request).await
+    }
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+        self.reply(request).await
+    }
+    async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
+        self.reply(target).await
+    }
+}
+
+#[async_trait]
+impl Placement for Scripted {
+    async fn create_collection(
+        &self,
+        spec: CollectionSpec,
+        timeout_ms: u64,
+    ) -> Result<(Collection, bool), Fault> {
+        self.reply((spec, timeout_ms)).await
+    }
+    async fn delete_collection(&self, name: &str, timeout_ms: u64) -> Result<(), Fault> {
+        self.reply((name, timeout_ms)).await
+    }
+    async fn watch(&self, known_epoch: u64) -> Result<Arc<CatalogView>, Fault> {
+        self.reply(known_epoch).await
+    }
+    async fn register(&self, registration: Registration) -> Result<(), Fault> {
+        self.reply(registration).await
+    }
+    async fn report(&self, report: WorkerReport) -> Result<(), Fault> {
+        self.reply(report).await
+    }
+}

@@ -1,0 +1,184 @@
+//! A server of both services on a loopback socket and connections to it.
+
+use crate::scripted::Scripted;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint, Server};
+use vectron_base::Fault;
+use vectron_base::ids::{Incarnation, ShardId};
+use vectron_wire::grpc::MessageLimits;
+use vectron_wire::grpc::placement::{PlacementConnection, PlacementServer};
+use vectron_wire::grpc::worker::{WorkerConnection, WorkerServer};
+use vectron_wire::placement::{CollectionSpec, Distance, Placement, ReadPolicy, Registration, WorkerReport};
+use vectron_wire::worker::*;
+
+pub const ROOMY: MessageLimits = MessageLimits { send: 1 << 20, receive: 1 << 20 };
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+pub struct Stage {
+    pub script: Arc<Scripted>,
+    pub worker: WorkerConnection,
+    pub placement: PlacementConnection,
+    pub channel: Channel,
+    callers: Runtime,
+    server: Runtime,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with_limits(ROOMY, ROOMY)
+    }
+
+    pub fn with_limits(server_limits: MessageLimits, client_limits: MessageLimits) -> Self {
+        let (server, callers) = (runtime(), runtime());
+        let script = Arc::new(Scripted::default());
+        let address = {
+            let _inside = server.enter();
+            let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = incoming.local_addr().unwrap();
+            let router = Server::builder()
+                .add_service(WorkerServer::new(script.clone(), server_limits))
+                .add_service(PlacementServer::new(script.clone(), server_limits));
+            server.spawn(router.serve_with_incoming(incoming));
+            address
+        };
+        let channel = callers.block_on(async { channel_to(address) });
+        let worker = WorkerConnection::new(channel.clone(), client_limits, TIMEOUT);
+        let placement = PlacementConnection::new(channel.clone(), client_limits, TIMEOUT, TIMEOUT);
+        Self { script, worker, placement, channel, callers, server }
+    }
+
+    /// Waits for a call.
+    pub fn wait<T>(&self, call: impl Future<Output = T>) -> T {
+        self.callers.block_on(call)
+    }
+
+    /// Starts a call that goes on by itself; ends the server, and with it all connections, as soon as the call
+    /// has arrived; gives what became of it.
+    pub fn cut_off<T: Send + 'static>(self, call: impl Future<Output = T> + Send + 'static) -> T {
+        self.script.fall_silent();
+        let call = self.callers.spawn(call);
+        while self.script.asked().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.server.shutdown_background();
+        self.callers.block_on(call).unwrap()
+    }
+
+    /// The fault of each method in turn, after `before` has run.
+    pub fn fault_of_each(&self, before: impl Fn(&Scripted, &'static str)) -> Vec<(&'static str, Fault)> {
+        METHODS
+            .into_iter()
+            .map(|method| {
+                before(&self.script, method);
+                (method, self.wait(fault_of(method, &self.worker, &self.placement)))
+            })
+            .collect()
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// Connects when it is first used.
+pub fn channel_to(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
+}
+
+pub const METHODS: [&str; 11] = [
+    "write", "get", "search", "scroll", "count", "status", "create", "delete", "watch", "register", "report",
+];
+
+/// Methods whose lost answer means that nobody knows.
+pub fn changes(method: &str) -> bool {
+    matches!(method, "write" | "create" | "delete" | "register" | "report")
+}
+
+pub const TARGET: Target = Target { shard: ShardId(7), incarnation: Incarnation(3), epoch: 2 };
+
+/// A write of one point with a payload of so many bytes.
+pub fn a_write(payload_bytes: usize, timeout_ms: u64) -> ShardWrite {
+    let payload = "x".repeat(payload_bytes);
+    let point = UpsertPoint { id: "a".into(), vector: vec![1.0], payload, if_version: None };
+    ShardWrite {
+        target: TARGET,
+        idempotency: None,
+        operation: WriteOperation::Upsert(vec![point]),
+        timeout_ms,
+    }
+}
+
+pub fn a_get(timeout_ms: u64) -> ShardGet {
+    let include = Include { payload: true, vector: false };
+    ShardGet { target: TARGET, read: ReadLevel::Eventual, ids: vec!["a".into()], include, timeout_ms }
+}
+
+/// Makes a call that must fail.
+pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placement) -> Fault {
+    let (read, timeout_ms) = (ReadLevel::Linearizable, 20_000);
+    let include = Include { payload: true, vector: true };
+    let spec = CollectionSpec {
+        name: "docs".into(),
+        dimension: 3,
+        distance: Distance::Dot,
+        shards: 1,
+        replication_factor: 1,
+        read_policy: ReadPolicy::Eventual,
+    };
+    let search = ShardSearch {
+        target: TARGET,
+        read,
+        vector: Arc::from([1.0]),
+        top_k: 1,
+        filter: None,
+        score_threshold: None,
+        exact: false,
+        ef: None,
+        recall_target: 0.9,
+        include,
+        timeout_ms,
+    };
+    let scroll =
+        ShardScroll { target: TARGET, read, filter: None, after: None, limit: 1, include, timeout_ms };
+    let registration = Registration {
+        worker: vectron_base::ids::WorkerId(1),
+        address: "here".into(),
+        cores: 1,
+        memory_bytes: 1,
+        disk_bytes: 1,
+    };
+    let report = WorkerReport { worker: registration.worker, disk_free_bytes: 1, shards: Vec::new() };
+    match method {
+        "write" => worker.write(a_write(1, timeout_ms)).await.err(),
+        "get" => worker.get(a_get(timeout_ms)).await.err(),
+        "search" => worker.search(search).await.err(),
+        "scroll" => worker.scroll(scroll).await.err(),
+        "count" => worker.count(ShardCount { target: TARGET, read, filter: None, timeout_ms }).await.err(),
+        "status" => worker.status(TARGET).await.err(),
+        "create" => placement.create_collection(spec, timeout_ms).await.err(),
+        "delete" => placement.delete_collection("docs", timeout_ms).await.err(),
+        "watch" => placement.watch(1).await.err(),
+        "register" => placement.register(registration).await.err(),
+        _ => placement.report(report).await.err(),
+    }
+    .unwrap()
+}
+
+/// Tells the script to fail the next call of this method so.
+pub fn will_fail(script: &Scripted, method: &str, fault: Fault) {
+    match method {
+        "write" => script.will::<ShardWritten>(Err(fault)),
+        "get" => script.will::<ShardRead<Vec<Option<PointRecord>>>>(Err(fault)),
+        "search" => script.will::<ShardRead<ShardHits>>(Err(fault)),
+        "scroll" => script.will::<ShardRead<ShardPage>>(Err(fault)),
+        "count" => script.will::<ShardRead<u64>>(Err(fault)),
+        "status" => script.will::<ShardStatus>(Err(fault)),
+        "create" => script.will::<(vectron_wire::placement::Collection, bool)>(Err(fault)),
+        "watch" => script.will::<Arc<vectron_wire::placement::CatalogView>>(Err(fault)),
+        _ => script.will::<()>(Err(fault)),
+    }
+}
