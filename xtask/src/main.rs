@@ -32,7 +32,7 @@ fn main() -> ExitCode {
             with_variable(
                 "VECTRON_TEST_REWRITE",
                 "1",
-                &["test", "--package", "vectron", "--test", "suite", "generated"],
+                &["test", "--package", "vectron", "--test", "suite", "--", "generated", "format"],
             )
         }
         Some("sim") => vec![cargo(

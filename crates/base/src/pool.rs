@@ -35,8 +35,11 @@ pub async fn compute<T: Send + 'static>(
     pool.run(
         lane,
         Box::new(move || {
-            // The receiver may have given up at its deadline; then nobody wants the result.
-            let _ = done.send(job());
+            // Who waited may have given up at its deadline: work that nobody waits for is not begun, or a lane
+            // under pressure would compute nothing else.
+            if !done.is_canceled() {
+                let _ = done.send(job());
+            }
         }),
     );
     result.await.ok()

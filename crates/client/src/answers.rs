@@ -5,7 +5,7 @@ use crate::error::Error;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use vectron_base::Code;
+use vectron_base::{Code, Outcome};
 
 /// A JSON object, kept as the text it came as: numbers keep every digit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -182,6 +182,21 @@ pub struct UpsertAnswer {
     /// True when this is the first result of an earlier call with the same idempotency key.
     #[serde(default)]
     pub replayed: bool,
+}
+
+impl UpsertAnswer {
+    /// Why this is not the last word: the first point that may be written by the same batch under the same
+    /// idempotency key later. The outcome is unknown, because other points of the batch are written.
+    pub fn unfinished(&self) -> Option<Error> {
+        let retryable = |item: &ItemFailure| Code::parse(&item.code).filter(|code| code.retryable());
+        let (first, code) = self.failed.iter().find_map(|item| Some((item, retryable(item)?)))?;
+        let waiting = self.failed.iter().filter(|item| retryable(item).is_some()).count();
+        let points = if waiting == 1 { "point" } else { "points" };
+        let detail = format!("{waiting} {points} of a batch could not be written: {}", first.detail);
+        let mut error = Error::local(code, detail);
+        error.fault.outcome = Outcome::Unknown;
+        Some(error)
+    }
 }
 
 /// The answer to a delete.

@@ -45,10 +45,11 @@ impl CreateCollection {
 }
 
 impl Client {
-    /// Creates a collection. The same one again is fine and says `created: false`.
+    /// Creates a collection. The same one again is fine and says `created: false`. It is never sent twice
+    /// when the first outcome is unknown: somebody may have deleted the collection in between.
     pub async fn create_collection(&self, settings: CreateCollection) -> Result<Created, Error> {
         let answer = self
-            .call(settings.message, None, Repeat::Safely, |mut stub, request| async move {
+            .call(settings.message, None, Repeat::IfNotApplied, |mut stub, request| async move {
                 stub.create_collection(request).await
             })
             .await?;

@@ -1,7 +1,7 @@
 //! The connection: address, credentials, deadlines, and the one path that every call takes.
 
 use crate::error::Error;
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, RetryWatch, Rules};
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
@@ -43,6 +43,7 @@ pub struct Client {
     stub: Stub,
     credentials: Option<MetadataValue<Ascii>>,
     pub(crate) options: ClientOptions,
+    watch: Option<RetryWatch>,
 }
 
 /// Whether a call may be sent again when nobody knows what became of it.
@@ -71,7 +72,7 @@ impl Client {
         let stub = VectronServiceClient::new(channel)
             .max_decoding_message_size(options.max_message_bytes)
             .max_encoding_message_size(options.max_message_bytes);
-        Ok(Self { stub, credentials, options })
+        Ok(Self { stub, credentials, options, watch: None })
     }
 
     /// The same connection with another retry policy.
@@ -81,12 +82,35 @@ impl Client {
         client
     }
 
+    /// The same connection, telling `watch` of every pause before another attempt.
+    pub fn with_retry_watch(&self, watch: RetryWatch) -> Self {
+        let mut client = self.clone();
+        client.watch = Some(watch);
+        client
+    }
+
     /// One call: message, deadline, credentials, retries.
     pub(crate) async fn call<M, A, F>(
         &self,
         message: M,
         timeout_ms: Option<u64>,
         repeat: Repeat,
+        method: impl Fn(Stub, Request<M>) -> F,
+    ) -> Result<A, Error>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.call_until(message, timeout_ms, repeat, &|_| None, method).await
+    }
+
+    /// The same, repeated also after an answer that `unfinished` finds a fault in.
+    pub(crate) async fn call_until<M, A, F>(
+        &self,
+        message: M,
+        timeout_ms: Option<u64>,
+        repeat: Repeat,
+        unfinished: &(dyn Fn(&A) -> Option<Error> + Sync),
         method: impl Fn(Stub, Request<M>) -> F,
     ) -> Result<A, Error>
     where
@@ -109,7 +133,8 @@ impl Client {
             let call = method(self.stub.clone(), request);
             async move { call.await.map(Response::into_inner).map_err(|status| Error::from_status(&status)) }
         };
-        self.options.retry.run_while(may_retry, attempt).await
+        let rules = Rules { may_retry: &may_retry, unfinished, watch: self.watch.as_ref() };
+        self.options.retry.run_by(rules, attempt).await
     }
 }
 

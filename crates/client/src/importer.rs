@@ -48,7 +48,8 @@ pub struct Batch {
 
 /// Where batches go: a [`Client`], or any other transport that retries on its own.
 pub trait Sink: Send + Sync {
-    /// Sends one batch until it succeeds or fails for good.
+    /// Sends one batch until it succeeds or fails for good. Points that may be tried again when patience is
+    /// at its end are left in the answer; they end the run.
     fn send(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<UpsertAnswer, Error>>;
 }
 
@@ -81,7 +82,8 @@ pub struct RowFailure {
     pub detail: String,
 }
 
-/// How far a run is.
+/// How far a run is. Every number is about the rows up to the watermark, so that a run which is taken up again
+/// after it counts no row twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Rows that are decided: written or refused.
@@ -90,14 +92,27 @@ pub struct Progress {
     pub upserted: u64,
     /// Rows refused.
     pub failed: u64,
-    /// Every row up to and including this one is decided.
+    /// Every row up to and including this one is decided. Always the last row of a batch: a run that goes on
+    /// after it cuts the same batches and gives them the same keys.
     pub watermark: Option<u64>,
 }
 
-/// Rows with their numbers, under one key.
+/// Rows with their numbers, under one key: a batch, or what is left of it.
 struct Slice {
+    /// First row of the batch as it was cut.
+    origin: u64,
     rows: Vec<u64>,
     batch: Arc<Batch>,
+}
+
+/// A batch that was cut, until every batch before it is decided too.
+struct Cut {
+    /// Its last row.
+    last: u64,
+    /// Its parts that are on their way.
+    parts: usize,
+    upserted: u64,
+    failures: Vec<RowFailure>,
 }
 
 type Sent = (Slice, Result<UpsertAnswer, Error>);
@@ -114,9 +129,8 @@ pub struct Importer {
     bytes: usize,
     flying: FuturesUnordered<BoxFuture<'static, Sent>>,
     flying_ids: BTreeSet<String>,
-    /// First row of each batch that is cut but not decided → last row. The watermark ends before the first.
-    undecided: BTreeMap<u64, u64>,
-    last_cut: Option<u64>,
+    /// By first row: batches that are not decided, or follow one that is not.
+    cuts: BTreeMap<u64, Cut>,
     progress: Progress,
     failures: Vec<RowFailure>,
 }
@@ -136,8 +150,7 @@ impl Importer {
             bytes: 0,
             flying: FuturesUnordered::new(),
             flying_ids: BTreeSet::new(),
-            undecided: BTreeMap::new(),
-            last_cut: None,
+            cuts: BTreeMap::new(),
             progress: Progress::default(),
             failures: Vec::new(),
         }
@@ -171,14 +184,15 @@ impl Importer {
 
     /// How far the run is.
     pub fn progress(&self) -> Progress {
-        let watermark = match self.undecided.first_key_value() {
-            Some((first, _)) => first.checked_sub(1),
-            None => self.last_cut,
-        };
-        Progress { watermark, ..self.progress }
+        self.progress
     }
 
-    /// The refused rows since the last time.
+    /// Whether every row that was pushed is decided.
+    pub fn idle(&self) -> bool {
+        self.points.is_empty() && self.cuts.is_empty()
+    }
+
+    /// The refused rows up to the watermark since the last time, in their order.
     pub fn take_failures(&mut self) -> Vec<RowFailure> {
         std::mem::take(&mut self.failures)
     }
@@ -204,10 +218,10 @@ impl Importer {
         self.flying_ids.append(&mut self.ids);
         self.bytes = 0;
         let (first, last) = (rows[0], rows[rows.len() - 1]);
-        self.undecided.insert(first, last);
-        self.last_cut = Some(last);
+        self.cuts.insert(first, Cut { last, parts: 1, upserted: 0, failures: Vec::new() });
         let key = format!("{}.{first}-{last}", self.run);
         self.launch(Slice {
+            origin: first,
             rows,
             batch: Arc::new(Batch { collection: self.collection.clone(), points, key }),
         });
@@ -220,14 +234,18 @@ impl Importer {
     }
 
     /// Books an answer. A batch that was refused because of some of its rows goes out again without them.
+    /// What is not final is not booked: the run ends there, and goes on there when it is taken up again.
     fn settle(&mut self, (slice, result): Sent) -> Result<(), Error> {
         match result {
             Ok(answer) => {
+                if let Some(error) = answer.unfinished() {
+                    return Err(error);
+                }
                 let failed = answer.failed.into_iter().map(|f| (f.id, (f.code, f.detail))).collect();
                 self.book(slice, failed);
             }
             Err(error) => match refused_rows(&error, slice.rows.len()) {
-                Refused::Some(reasons) => self.without(slice, reasons),
+                Refused::Some(reasons) => self.without(slice, error.code(), reasons),
                 Refused::Unnamed if slice.rows.len() > 1 => self.halve(slice),
                 Refused::Unnamed => {
                     let code = error.fault.code.to_string();
@@ -246,41 +264,48 @@ impl Importer {
         for (row, point) in slice.rows.iter().zip(&slice.batch.points) {
             self.flying_ids.remove(&point.id);
             match failed.get(&point.id) {
-                Some((code, detail)) => self.refuse(*row, &point.id, code, detail),
-                None => self.progress.upserted += 1,
+                Some((code, detail)) => self.refuse(slice.origin, *row, &point.id, code, detail),
+                None => {
+                    if let Some(cut) = self.cuts.get_mut(&slice.origin) {
+                        cut.upserted += 1;
+                    }
+                }
             }
         }
-        self.progress.decided += slice.rows.len() as u64;
-        self.decided_up_to(&slice.rows);
+        self.part_done(slice.origin);
     }
 
-    fn refuse(&mut self, row: u64, id: &str, code: &str, detail: &str) {
-        self.progress.failed += 1;
-        self.failures.push(RowFailure { row, id: id.into(), code: code.into(), detail: detail.into() });
+    fn refuse(&mut self, origin: u64, row: u64, id: &str, code: &str, detail: &str) {
+        if let Some(cut) = self.cuts.get_mut(&origin) {
+            cut.failures.push(RowFailure { row, id: id.into(), code: code.into(), detail: detail.into() });
+        }
     }
 
-    /// Takes the slice off the undecided ranges, unless other parts of its range are still flying.
-    fn decided_up_to(&mut self, rows: &[u64]) {
-        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
-            match self.undecided.get(first) {
-                Some(end) if end == last => {
-                    self.undecided.remove(first);
-                }
-                _ => {}
-            }
+    /// One part of a batch is decided. Batches that are decided whole count once all before them are.
+    fn part_done(&mut self, origin: u64) {
+        if let Some(cut) = self.cuts.get_mut(&origin) {
+            cut.parts = cut.parts.saturating_sub(1);
+        }
+        while let Some(entry) = self.cuts.first_entry().filter(|entry| entry.get().parts == 0) {
+            let mut cut = entry.remove();
+            cut.failures.sort_by_key(|failure| failure.row);
+            let failed = cut.failures.len() as u64;
+            self.progress.upserted += cut.upserted;
+            self.progress.failed += failed;
+            self.progress.decided += cut.upserted + failed;
+            self.progress.watermark = Some(cut.last);
+            self.failures.append(&mut cut.failures);
         }
     }
 
     /// Refuses the rows at `reasons`' positions and sends the others again under a key of their own.
-    fn without(&mut self, slice: Slice, reasons: BTreeMap<usize, String>) {
-        let (first, last) = (slice.rows[0], slice.rows[slice.rows.len() - 1]);
+    fn without(&mut self, slice: Slice, code: Code, reasons: BTreeMap<usize, String>) {
         let (mut rows, mut points) = (Vec::new(), Vec::new());
         for (position, (row, point)) in slice.rows.iter().zip(&slice.batch.points).enumerate() {
             match reasons.get(&position) {
                 Some(reason) => {
                     self.flying_ids.remove(&point.id);
-                    self.refuse(*row, &point.id, Code::InvalidArgument.as_str(), reason);
-                    self.progress.decided += 1;
+                    self.refuse(slice.origin, *row, &point.id, code.as_str(), reason);
                 }
                 None => {
                     rows.push(*row);
@@ -288,28 +313,29 @@ impl Importer {
                 }
             }
         }
-        self.undecided.remove(&first);
-        self.relaunch(&slice.batch, rows, points, last);
+        self.relaunch(slice.origin, &slice.batch, rows, points);
+        self.part_done(slice.origin);
     }
 
     /// Sends a batch that is too large as two.
     fn halve(&mut self, slice: Slice) {
         let middle = slice.rows.len() / 2;
-        let last = slice.rows[slice.rows.len() - 1];
         let (head, tail) = slice.batch.points.split_at(middle);
-        self.undecided.remove(&slice.rows[0]);
-        self.relaunch(&slice.batch, slice.rows[..middle].to_vec(), head.to_vec(), slice.rows[middle - 1]);
-        self.relaunch(&slice.batch, slice.rows[middle..].to_vec(), tail.to_vec(), last);
+        self.relaunch(slice.origin, &slice.batch, slice.rows[..middle].to_vec(), head.to_vec());
+        self.relaunch(slice.origin, &slice.batch, slice.rows[middle..].to_vec(), tail.to_vec());
+        self.part_done(slice.origin);
     }
 
-    fn relaunch(&mut self, from: &Batch, rows: Vec<u64>, points: Vec<PointInput>, last: u64) {
+    /// Sends a part of a batch. Its key depends on the batch alone, so that a run which is taken up again and
+    /// is refused the same rows repeats it.
+    fn relaunch(&mut self, origin: u64, from: &Batch, rows: Vec<u64>, points: Vec<PointInput>) {
         let (Some(&first), Some(&end)) = (rows.first(), rows.last()) else { return };
-        // The range ends where the rows end; rows between `end` and `last` are decided already.
-        debug_assert!(end <= last);
-        self.undecided.insert(first, end);
+        if let Some(cut) = self.cuts.get_mut(&origin) {
+            cut.parts += 1;
+        }
         let key = format!("{}.{first}-{end}x{}", self.run, rows.len());
         let batch = Batch { collection: from.collection.clone(), points, key };
-        self.launch(Slice { rows, batch: Arc::new(batch) });
+        self.launch(Slice { origin, rows, batch: Arc::new(batch) });
     }
 }
 
@@ -324,7 +350,8 @@ enum Refused {
 }
 
 fn refused_rows(error: &Error, rows: usize) -> Refused {
-    if !matches!(error.code(), Code::InvalidArgument | Code::TooLarge) {
+    // A batch of one point is refused whole when its condition does not hold.
+    if !matches!(error.code(), Code::InvalidArgument | Code::TooLarge | Code::VersionMismatch) {
         return Refused::Everything;
     }
     let named: BTreeMap<usize, String> = error
@@ -335,17 +362,22 @@ fn refused_rows(error: &Error, rows: usize) -> Refused {
             let rest = field.field.strip_prefix("points[")?;
             let (position, path) = rest.split_once(']')?;
             let position: usize = position.parse().ok().filter(|position| *position < rows)?;
-            let path = path.trim_start_matches('.');
-            Some((position, format!("{path} {}", field.reason).trim().to_string()))
+            Some((position, sentence(path.trim_start_matches('.'), &field.reason)))
         })
         .collect();
     if !named.is_empty() {
         Refused::Some(named)
-    } else if error.code() == Code::TooLarge {
+    } else if error.code() != Code::InvalidArgument {
         Refused::Unnamed
     } else {
         Refused::Everything
     }
+}
+
+/// What is wrong with a field. Some reasons name their field themselves.
+fn sentence(path: &str, reason: &str) -> String {
+    let named = reason.strip_prefix(path).is_some_and(|rest| rest.starts_with(' '));
+    if path.is_empty() || named { reason.to_string() } else { format!("{path} {reason}") }
 }
 
 #[cfg(test)]

@@ -139,3 +139,69 @@ async fn an_error_about_everything_ends_the_run() {
     assert_eq!(error.code(), Code::Unavailable);
     assert_eq!(importer.progress().watermark, None);
 }
+
+/// Answers batches as scripted, by their first id; anything else is written.
+struct Script(BTreeMap<&'static str, Result<UpsertAnswer, Error>>);
+
+impl Sink for Script {
+    fn send(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<UpsertAnswer, Error>> {
+        let written = UpsertAnswer { upserted: batch.points.len() as u64, ..UpsertAnswer::default() };
+        let answer = self.0.get(batch.points[0].id.as_str()).cloned().unwrap_or(Ok(written));
+        async move { answer }.boxed()
+    }
+}
+
+fn failed(id: &str, code: &str) -> UpsertAnswer {
+    let failure = |id: &str, code: &str| ItemFailure {
+        id: id.into(),
+        code: code.into(),
+        detail: "no".into(),
+        current_version: None,
+    };
+    UpsertAnswer { failed: vec![failure(id, code)], ..UpsertAnswer::default() }
+}
+
+#[tokio::test]
+async fn rows_that_may_be_tried_again_are_not_booked_as_refused() {
+    let script = Script([("p3", Ok(failed("p4", "overloaded")))].into());
+    let options = ImporterOptions { batch_rows: 3, ..Default::default() };
+    let mut importer = Importer::new(script, "docs", options);
+    let mut result = Ok(());
+    for row in 0..9 {
+        result = result.and(importer.add(row, PointInput::new(format!("p{row}"), vec![1.0])).await);
+    }
+    let error = result.and(importer.finish().await.map(|_| ())).unwrap_err();
+    assert_eq!((error.code(), error.outcome()), (Code::Overloaded, vectron_base::Outcome::Unknown));
+    // The batch after it may be done, but counts only once the one before is.
+    while importer.finish().await.is_err() {}
+    let expected = Progress { decided: 3, upserted: 3, failed: 0, watermark: Some(2) };
+    assert_eq!(importer.progress(), expected);
+    assert_eq!(importer.take_failures(), []);
+    assert!(!importer.idle());
+}
+
+#[tokio::test]
+async fn a_refused_row_keeps_the_code_and_words_of_the_server() {
+    let fault = Fault::on_field(Code::TooLarge, "points[0].payload", "payload has 70000 bytes");
+    let script = Script([("p0", Err(Error { fault, request_id: None }))].into());
+    let mut importer = Importer::new(script, "docs", ImporterOptions::default());
+    for row in 0..2 {
+        importer.add(row, PointInput::new(format!("p{row}"), vec![1.0])).await.unwrap();
+    }
+    assert_eq!(importer.finish().await.unwrap().upserted, 1);
+    let failures = importer.take_failures();
+    assert_eq!((failures[0].row, failures[0].code.as_str()), (0, "too_large"));
+    assert_eq!(failures[0].detail, "payload has 70000 bytes");
+    let fault = Fault::on_field(Code::VersionMismatch, "points[0].if_version", "if_version did not hold");
+    let script = Script([("p0", Err(Error { fault, request_id: None }))].into());
+    let mut importer = Importer::new(script, "docs", ImporterOptions::default());
+    importer.add(0, PointInput::new("p0", vec![1.0]).if_version(3)).await.unwrap();
+    assert_eq!(importer.finish().await.unwrap().failed, 1);
+    let failure = importer.take_failures().remove(0);
+    assert_eq!(
+        (failure.code.as_str(), failure.detail.as_str()),
+        ("version_mismatch", "if_version did not hold")
+    );
+    assert_eq!(sentence("vector", "is zero"), "vector is zero");
+    assert_eq!(sentence("", "is not a point"), "is not a point");
+}

@@ -17,8 +17,9 @@
 //! ```
 //!
 //! How data flows through it. A call becomes a message, goes out with a deadline and credentials, and comes
-//! back as an answer or an [`Error`]. Only faults that the server calls retryable are tried again; every
-//! upsert and delete carries an idempotency key, so a retry applies once.
+//! back as an answer or an [`Error`]. Only faults that the server calls retryable are tried again, those of
+//! single points in an upsert's answer included; every upsert and delete carries an idempotency key, so a retry
+//! applies once. A write that carries none is repeated only when it certainly had no effect.
 //!
 //! What it must never know. How the server keeps or finds anything.
 
@@ -46,6 +47,6 @@ pub use importer::{Batch, Importer, ImporterOptions, Progress, RowFailure, Sink}
 pub use points::{
     CountRequest, DeleteRequest, GetManyRequest, GetRequest, PointInput, ScrollRequest, UpsertRequest,
 };
-pub use retry::RetryPolicy;
+pub use retry::{RetryPolicy, RetryWatch};
 pub use search::SearchRequest;
 pub use vectron_base::{Code, Fault, FieldError, Outcome};

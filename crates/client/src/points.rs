@@ -3,10 +3,11 @@
 use crate::answers::{
     CountAnswer, DeleteAnswer, GetAnswer, Payload, Point, PointsAnswer, ScrollAnswer, UpsertAnswer,
 };
-use crate::connection::{Client, Repeat, idempotency_key};
+use crate::connection::{Client, Repeat, Stub, idempotency_key};
 use crate::consistency::Consistency;
 use crate::convert;
 use crate::error::Error;
+use tonic::Response;
 use vectron_wire::proto::public as pb;
 
 /// A point to write.
@@ -224,7 +225,9 @@ impl Client {
         .await
     }
 
-    /// Inserts or replaces points.
+    /// Inserts or replaces points. When some shards have too much to do, the same batch is sent again under
+    /// the same key until every point is decided or the retry policy ends; points that could still be tried
+    /// then stand in the answer ([`UpsertAnswer::unfinished`]).
     pub async fn upsert_with(&self, upsert: &UpsertRequest) -> Result<UpsertAnswer, Error> {
         let message = pb::UpsertRequest {
             collection: upsert.collection.clone(),
@@ -232,12 +235,10 @@ impl Client {
             idempotency_key: Some(upsert.idempotency_key.clone().unwrap_or_else(idempotency_key)),
             timeout_ms: upsert.timeout_ms,
         };
-        let answer = self
-            .call(message, upsert.timeout_ms, Repeat::Safely, |mut stub, request| async move {
-                stub.upsert(request).await
-            })
-            .await?;
-        Ok(convert::upserted(answer))
+        let send = |mut stub: Stub, request| async move {
+            stub.upsert(request).await.map(|answer| Response::new(convert::upserted(answer.into_inner())))
+        };
+        self.call_until(message, upsert.timeout_ms, Repeat::Safely, &UpsertAnswer::unfinished, send).await
     }
 
     /// One point.

@@ -1,9 +1,15 @@
 //! Trying again: only what the server calls retryable, after the pause it asks for, within a budget.
 
+use crate::answers::UpsertAnswer;
 use crate::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::clock::{Clock, SystemClock};
 use vectron_base::random::{Random, SystemRandom};
+use vectron_base::{Code, Outcome};
+
+/// Hears of every pause before another attempt: why, and how long.
+pub type RetryWatch = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
 
 /// How often and how long to try again.
 #[derive(Clone, Copy, Debug)]
@@ -14,8 +20,11 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// Longest pause between any two attempts.
     pub longest_pause: Duration,
-    /// Time for all attempts and pauses; when the next pause would pass it, the last error is returned.
+    /// Time for all attempts and pauses; when the next pause would pass it, the last error is returned. The
+    /// time in which the server answers that it has too much to do counts against `overload_budget` alone.
     pub budget: Duration,
+    /// Time to wait in all for a server that is there and says it has too much to do.
+    pub overload_budget: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -25,6 +34,7 @@ impl Default for RetryPolicy {
             first_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(2),
             budget: Duration::from_secs(15),
+            overload_budget: Duration::from_secs(15),
         }
     }
 }
@@ -35,13 +45,14 @@ impl RetryPolicy {
         Self { attempts: 1, ..Self::default() }
     }
 
-    /// For bulk work: outlasts a restart or an election.
+    /// For bulk work: outlasts a restart, an election, and the time a graph needs to catch up with its rows.
     pub fn patient() -> Self {
         Self {
-            attempts: 1_000,
+            attempts: u32::MAX,
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
             budget: Duration::from_secs(120),
+            overload_budget: Duration::from_secs(30 * 60),
         }
     }
 
@@ -50,13 +61,29 @@ impl RetryPolicy {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        self.run_while(Error::retryable, attempt).await
+        let rules = Rules { may_retry: &Error::retryable, unfinished: &|_| None, watch: None };
+        self.run_by(rules, attempt).await
     }
 
-    /// The same, with a narrower idea of what may be tried again.
-    pub(crate) async fn run_while<T, F>(
+    /// Runs `attempt` at an upsert, always the same one under the same idempotency key, until every point is
+    /// decided: shards that are done replay their answer, the others get another chance. When the budget ends
+    /// first, the last answer still holds the points that may be tried again ([`UpsertAnswer::unfinished`]).
+    pub async fn run_upsert<F>(
         &self,
-        may_retry: impl Fn(&Error) -> bool,
+        watch: Option<&RetryWatch>,
+        attempt: impl FnMut(u32) -> F,
+    ) -> Result<UpsertAnswer, Error>
+    where
+        F: Future<Output = Result<UpsertAnswer, Error>>,
+    {
+        let rules = Rules { may_retry: &Error::retryable, unfinished: &UpsertAnswer::unfinished, watch };
+        self.run_by(rules, attempt).await
+    }
+
+    /// The one loop behind every retry.
+    pub(crate) async fn run_by<T, F>(
+        &self,
+        rules: Rules<'_, T>,
         mut attempt: impl FnMut(u32) -> F,
     ) -> Result<T, Error>
     where
@@ -64,19 +91,34 @@ impl RetryPolicy {
     {
         let clock = SystemClock::new();
         let start = clock.now();
-        let mut number = 0;
+        let (mut number, mut silent_since, mut in_doubt) = (0, start, false);
         loop {
-            let error = match attempt(number).await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
+            let result = attempt(number).await;
+            let error = match &result {
+                Ok(value) => match (rules.unfinished)(value) {
+                    None => return result,
+                    Some(error) => error,
+                },
+                Err(error) => error.clone(),
             };
             number += 1;
-            if number >= self.attempts || !may_retry(&error) {
-                return Err(error);
+            let busy = matches!(error.code(), Code::Overloaded | Code::RateLimited);
+            let now = clock.now();
+            if busy {
+                silent_since = now;
             }
             let pause = self.pause(number, error.fault.retry_after_ms, &SystemRandom);
-            if clock.now().since(start) + pause > self.budget {
-                return Err(error);
+            let (spent, budget) = if busy {
+                (now.since(start), self.overload_budget)
+            } else {
+                (now.since(silent_since), self.budget)
+            };
+            if number >= self.attempts || !(rules.may_retry)(&error) || spent + pause > budget {
+                return result.map_err(|error| doubted(error, in_doubt));
+            }
+            in_doubt |= error.outcome() != Outcome::NotApplied;
+            if let Some(watch) = rules.watch {
+                watch(&error, pause);
             }
             sleep(pause).await;
         }
@@ -101,6 +143,25 @@ impl RetryPolicy {
     }
 }
 
+/// What an attempt's result means for the next one.
+pub(crate) struct Rules<'a, T> {
+    /// Whether a failed attempt may be repeated.
+    pub may_retry: &'a (dyn Fn(&Error) -> bool + Sync),
+    /// Why an answer is not the last word yet.
+    pub unfinished: &'a (dyn Fn(&T) -> Option<Error> + Sync),
+    /// Told before every pause.
+    pub watch: Option<&'a RetryWatch>,
+}
+
+/// The last error, after attempts of which one may have had an effect: that the last had none does not say
+/// that nothing was done.
+fn doubted(mut error: Error, in_doubt: bool) -> Error {
+    if in_doubt && error.fault.outcome == Outcome::NotApplied {
+        error.fault.outcome = Outcome::Unknown;
+    }
+    error
+}
+
 #[allow(clippy::disallowed_methods, reason = "the client runs in its user's runtime, not on our pools")]
 async fn sleep(pause: Duration) {
     tokio::time::sleep(pause).await;
@@ -110,8 +171,8 @@ async fn sleep(pause: Duration) {
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use vectron_base::Fault;
     use vectron_base::random::SeededRandom;
-    use vectron_base::{Code, Fault};
 
     fn quick() -> RetryPolicy {
         RetryPolicy { first_pause: Duration::from_millis(1), ..RetryPolicy::default() }
@@ -159,6 +220,39 @@ mod tests {
             .await;
         assert!(result.is_err());
         assert_eq!(tries.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_busy_server_is_given_more_time_than_a_silent_one() {
+        let policy = RetryPolicy {
+            attempts: u32::MAX,
+            budget: Duration::ZERO,
+            overload_budget: Duration::from_secs(60),
+            ..quick()
+        };
+        let tries = Cell::new(0);
+        let result: Result<(), Error> = policy
+            .run(|n| {
+                tries.set(n + 1);
+                let mut error = failing(if n < 20 { Code::Overloaded } else { Code::Unavailable });
+                error.fault.retry_after_ms = Some(1);
+                async { Err(error) }
+            })
+            .await;
+        assert_eq!((result.unwrap_err().code(), tries.get()), (Code::Unavailable, 21));
+    }
+
+    #[tokio::test]
+    async fn what_was_in_doubt_once_stays_in_doubt() {
+        let result: Result<(), Error> = quick()
+            .run(|n| async move {
+                let mut error = failing(if n == 0 { Code::DeadlineExceeded } else { Code::NotFound });
+                error.fault.outcome = if n == 0 { Outcome::Unknown } else { Outcome::NotApplied };
+                Err(error)
+            })
+            .await;
+        let error = result.unwrap_err();
+        assert_eq!((error.code(), error.outcome()), (Code::NotFound, Outcome::Unknown));
     }
 
     #[test]

@@ -70,11 +70,6 @@ impl Batch {
         self.groups.iter().copied()
     }
 
-    /// Whether a group has records here.
-    pub(crate) fn touches(&self, group: GroupId) -> bool {
-        self.groups.contains(&group)
-    }
-
     /// Bytes of the entries.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

@@ -31,7 +31,7 @@ pub enum ProposeError {
     /// The proposal was accepted, but its fate cannot be known here. It is applied at most once.
     #[error("the outcome is unknown")]
     Unknown,
-    /// The disk has no space for more entries.
+    /// The disk has no space for more entries, or takes no new journal segment at the moment.
     #[error("the disk is full")]
     DiskFull,
     /// The journal of this process has failed and takes nothing until a restart.

@@ -14,8 +14,8 @@ pub(crate) enum ConsensusEvent {
     Quarantined { group: GroupId, reason: String },
     /// The journal takes nothing until a restart.
     JournalFailed { reason: String },
-    /// The journal cannot append for want of space.
-    DiskFull,
+    /// The journal cannot append for want of space, or begin a segment.
+    DiskFull { reason: String },
     /// The journal appends again.
     DiskFreed,
     /// A replica began to lead.
@@ -29,7 +29,7 @@ impl Event for ConsensusEvent {
             ConsensusEvent::TailDropped { .. } => "consensus.tail_dropped",
             ConsensusEvent::Quarantined { .. } => "consensus.replica_quarantined",
             ConsensusEvent::JournalFailed { .. } => "consensus.journal_failed",
-            ConsensusEvent::DiskFull => "consensus.disk_filled",
+            ConsensusEvent::DiskFull { .. } => "consensus.disk_filled",
             ConsensusEvent::DiskFreed => "consensus.disk_freed",
             ConsensusEvent::Elected { .. } => "consensus.leader_elected",
         }
@@ -40,7 +40,7 @@ impl Event for ConsensusEvent {
             ConsensusEvent::DamageFound { .. }
             | ConsensusEvent::Quarantined { .. }
             | ConsensusEvent::JournalFailed { .. } => Severity::Error,
-            ConsensusEvent::DiskFull => Severity::Warn,
+            ConsensusEvent::DiskFull { .. } => Severity::Warn,
             ConsensusEvent::TailDropped { .. }
             | ConsensusEvent::DiskFreed
             | ConsensusEvent::Elected { .. } => Severity::Info,
@@ -57,8 +57,10 @@ impl Event for ConsensusEvent {
             ConsensusEvent::JournalFailed { reason } => {
                 format!("the journal has stopped and needs a restart: {reason}")
             }
-            ConsensusEvent::DiskFull => "no space for the journal; proposals are refused".into(),
-            ConsensusEvent::DiskFreed => "the journal has space again".into(),
+            ConsensusEvent::DiskFull { reason } => {
+                format!("the journal waits and proposals are refused: {reason}")
+            }
+            ConsensusEvent::DiskFreed => "the journal appends again".into(),
             ConsensusEvent::Elected { group, term } => format!("leading group {group} in term {term}"),
         }
     }

@@ -19,34 +19,6 @@ struct Pending {
     reply: ProposalReply,
 }
 
-/// Bytes of entries by position, coarsely, so that a checkpoint can be subtracted.
-#[derive(Default)]
-struct LogSize(VecDeque<(u64, u64)>);
-
-impl LogSize {
-    const GRAIN_BYTES: u64 = 256 << 10;
-
-    fn add(&mut self, index: u64, bytes: u64) {
-        match self.0.back_mut() {
-            Some((last, sum)) if *sum < Self::GRAIN_BYTES => {
-                *last = index.max(*last);
-                *sum += bytes;
-            }
-            _ => self.0.push_back((index, bytes)),
-        }
-    }
-
-    fn drop_until(&mut self, index: u64) {
-        while self.0.front().is_some_and(|(last, _)| *last <= index) {
-            self.0.pop_front();
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.0.iter().map(|(_, bytes)| bytes).sum()
-    }
-}
-
 /// One hosted replica.
 pub(crate) struct Group {
     id: GroupId,
@@ -54,12 +26,12 @@ pub(crate) struct Group {
     machine: Box<dyn Machine>,
     state: State,
     applied: u64,
-    log: LogSize,
     /// Number of the last effects that wait for a sync.
     awaiting: Option<u64>,
     /// Messages that may go out only after that sync.
     held: Vec<Message>,
     committed: Vec<Entry>,
+    /// By rising index.
     pending: VecDeque<Pending>,
     barriers: Barriers,
     until: BTreeMap<u64, Vec<IndexReply>>,
@@ -67,26 +39,20 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// A replica over an opened core. `bytes` are the entries in the log, by index and length.
+    /// A replica over an opened core.
     pub(crate) fn new(
         id: GroupId,
         core: Core,
         machine: Box<dyn Machine>,
         state: State,
-        bytes: impl Iterator<Item = (u64, u64)>,
         salt: u64,
         opening: GroupReply,
     ) -> Self {
-        let mut log = LogSize::default();
-        for (index, len) in bytes {
-            log.add(index, len);
-        }
         Self {
             id,
             applied: machine.durable_index(),
             core,
             machine,
-            log,
             awaiting: None,
             held: Vec::new(),
             committed: Vec::new(),
@@ -108,7 +74,14 @@ impl Group {
     /// Puts a command into the log.
     pub(crate) fn propose(&mut self, command: Vec<u8>, reply: ProposalReply) {
         match self.core.propose(command) {
-            Some((index, term)) => self.pending.push_back(Pending { index, term, reply }),
+            Some((index, term)) => {
+                // Another leader cut these off the log here. A third replica may still have them and lead
+                // later: what becomes of them will not be known here.
+                while let Some(cut) = self.pending.pop_back_if(|pending| pending.index >= index) {
+                    cut.reply.send(Err(ProposeError::Unknown));
+                }
+                self.pending.push_back(Pending { index, term, reply });
+            }
             None => reply.send(Err(ProposeError::NotLeader { leader: self.core.leader() })),
         }
     }
@@ -159,7 +132,6 @@ impl Group {
         self.state.start = (index, term);
         self.state.vote.commit = self.state.vote.commit.max(index);
         self.core.start_at(index);
-        self.log.drop_until(index);
         batch.push(Record::State(self.id, self.state.clone()));
     }
 
@@ -170,7 +142,6 @@ impl Group {
         let Effects { number, vote, entries, mut committed, mut now, mut after_sync, reads } = effects;
         let mut durable = !entries.is_empty();
         for entry in entries {
-            self.log.add(entry.index(), entry.data().len() as u64);
             batch.push(Record::Entry(self.id, entry));
         }
         if let Some((vote, changed)) = vote {
@@ -218,15 +189,16 @@ impl Group {
         let Some(last) = self.committed.last().map(Entry::index) else { return Ok(()) };
         for entry in std::mem::take(&mut self.committed) {
             let index = entry.index();
-            let mut reply = match entry.kind() {
-                EntryKind::Noop => Vec::new(),
-                EntryKind::Command => {
-                    let machine = &mut self.machine;
-                    // A machine that panicked is never touched again, so that nobody sees it half changed.
-                    catch_unwind(AssertUnwindSafe(|| machine.apply(index, entry.data())))
-                        .map_err(|_| format!("applying entry {index} panicked"))?
+            let machine = &mut self.machine;
+            // A machine that panicked is never touched again, so that nobody sees it half changed.
+            let applied = catch_unwind(AssertUnwindSafe(|| match entry.kind() {
+                EntryKind::Noop => {
+                    machine.skip(index);
+                    Vec::new()
                 }
-            };
+                EntryKind::Command => machine.apply(index, entry.data()),
+            }));
+            let mut reply = applied.map_err(|_| format!("applying entry {index} panicked"))?;
             self.applied = index;
             metrics.commits.inc();
             while let Some(pending) = self.pending.pop_front_if(|pending| pending.index <= index) {
@@ -257,6 +229,12 @@ impl Group {
         !self.barriers.idle()
     }
 
+    /// What waits for a sync will never be durable: it is forgotten, and never sent.
+    pub(crate) fn abandon(&mut self) {
+        self.awaiting = None;
+        self.held.clear();
+    }
+
     /// Answers everybody who waits: proposals in the log as unknown, the others with `error`.
     pub(crate) fn give_up(&mut self, error: &ProposeError, opening: GroupError) {
         for pending in self.pending.drain(..) {
@@ -282,7 +260,6 @@ impl Group {
             checkpointed: self.state.start.0,
             leader: self.core.leader(),
             quarantined: None,
-            log_bytes: self.log.bytes(),
         }
     }
 }

@@ -42,8 +42,6 @@ pub struct GroupStatus {
     pub leader: Option<ReplicaId>,
     /// Why it serves nothing, if so.
     pub quarantined: Option<String>,
-    /// Bytes of entries since the last checkpoint.
-    pub log_bytes: u64,
 }
 
 /// The journal as it was after the driver's last turn.
@@ -55,7 +53,7 @@ pub struct JournalStatus {
     pub segments: usize,
     /// Why it takes nothing until a restart, if so.
     pub failed: Option<String>,
-    /// Whether it waits for space.
+    /// Whether it waits, for space or until a new segment can be begun.
     pub full: bool,
     /// Damage found when it was opened, with file and offset.
     pub damage: Vec<String>,
@@ -63,6 +61,10 @@ pub struct JournalStatus {
     pub dropped: Option<String>,
     /// Groups that are not served because of damage, with the reason.
     pub quarantined: BTreeMap<GroupId, String>,
+    /// While the journal is over its limit: groups whose entries, or whose damage, keep its oldest segment.
+    /// Those of them that are no [laggards](Handle::laggards) are not served here, and keep it until they are
+    /// opened and checkpoint, or are removed.
+    pub holders: Vec<GroupId>,
 }
 
 /// What the driver publishes.
@@ -131,7 +133,6 @@ pub(crate) type GroupReply = oneshot::Sender<Result<(), GroupError>>;
 /// What a handle asks of the driver.
 pub(crate) enum Command {
     Open { config: GroupConfig, machine: Box<dyn Machine>, done: GroupReply },
-    Close { group: GroupId, done: oneshot::Sender<()> },
     Remove { group: GroupId, done: GroupReply },
     Propose { group: GroupId, command: Vec<u8>, reserved: bool, reply: ProposalReply },
     Barrier { group: GroupId, reply: IndexReply },
@@ -157,15 +158,6 @@ impl Handle {
         let command = Command::Open { config, machine, done };
         self.commands.send(command).map_err(|_| GroupError::Closed)?;
         answer.await.unwrap_or(Err(GroupError::Closed))
-    }
-
-    /// Stops hosting a group and keeps its log. Proposals in flight are answered as unknown.
-    pub async fn close_group(&self, group: GroupId) {
-        let (done, answer) = oneshot::channel();
-        if self.commands.send(Command::Close { group, done }).is_ok() {
-            // Without an answer the driver is gone, and the group with it.
-            let _ = answer.await;
-        }
     }
 
     /// Removes a group from this process for good: it can never be opened here again, and its log's space is
@@ -236,8 +228,8 @@ impl Handle {
         self.board.groups.read().get(&group).cloned()
     }
 
-    /// Groups whose entries hold the oldest journal segment alive while the journal is over its limit: they
-    /// should checkpoint.
+    /// Groups served here whose entries hold the oldest journal segment alive while the journal is over its
+    /// limit: they should checkpoint.
     pub fn laggards(&self) -> Vec<GroupId> {
         self.board.laggards.read().clone()
     }

@@ -44,6 +44,9 @@ pub trait Machine: Send {
     /// Applies one committed entry. Total: it cannot fail; a rejection is a reply. Same log, same state
     /// everywhere. Returns an opaque reply for the proposer.
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8>;
+    /// An entry without a command was committed at this index, in order with [`Machine::apply`]: the machine
+    /// moves its applied index, so that a later checkpoint can cover the entry and its space be given back.
+    fn skip(&mut self, index: u64);
 }
 
 /// How a group is hosted here.

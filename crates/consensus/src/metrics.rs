@@ -86,7 +86,7 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = ConsensusMetrics::register(&mut registry);
         metrics.fsyncs.inc();
-        metrics.events.note(&crate::event::ConsensusEvent::DiskFull);
+        metrics.events.note(&crate::event::ConsensusEvent::DiskFreed);
         let text = prometheus_text(&registry);
         assert!(text.contains("vectron_consensus_fsyncs_total 1"));
         let named = |line: &&str| line.starts_with("# TYPE ") && !line.contains("vectron_consensus_");

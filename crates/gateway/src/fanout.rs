@@ -8,7 +8,7 @@ use crate::route::target;
 use crate::translate::ReadPlan;
 use futures::future::{BoxFuture, join_all};
 use std::sync::Arc;
-use vectron_base::ids::{ShardId, WorkerId};
+use vectron_base::ids::ShardId;
 use vectron_base::{Code, Fault, Outcome};
 use vectron_wire::placement::{Collection, Shard};
 use vectron_wire::worker::{Delivered, ShardRead, Target, Worker};
@@ -26,10 +26,14 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// Whether the fault looks like a stale route or a missing leader, and asking again does no harm.
+    /// Whether the fault looks like a stale route or a missing leader, and asking again may do no harm.
     fn may_repeat(self, fault: &Fault) -> bool {
         let stale = matches!(fault.code, Code::Unavailable | Code::NotFound);
-        stale && (self != Effect::Write { keyed: false } || fault.outcome == Outcome::NotApplied)
+        stale && (!self.is_unkeyed() || fault.outcome == Outcome::NotApplied)
+    }
+
+    fn is_unkeyed(self) -> bool {
+        self == Effect::Write { keyed: false }
     }
 
     fn when_late(self) -> Outcome {
@@ -51,6 +55,10 @@ pub(crate) struct ShardCall<'a> {
 impl Gateway {
     /// Asks the shard's workers in turn until one answers, following the shard once if it moved. `begin`
     /// starts the call at a worker; `None` when it cannot be started again.
+    ///
+    /// A write without a key is not repeated once a worker refused it, with one exception: when the catalog
+    /// has the shard at a later epoch than the call named, the route was stale, and the worker refused the
+    /// epoch before it looked at the write. A worker that cannot be reached at all was sent nothing.
     pub(crate) async fn ask<T>(
         &self,
         call: ShardCall<'_>,
@@ -59,49 +67,47 @@ impl Gateway {
         let mut shard = call.shard.clone();
         let mut workers = self.catalog.workers_of(&shard);
         let mut last = Fault::new(Code::Unavailable, format!("shard {} has no replica", shard.shard));
+        let mut refused = false;
         // A shard with one replica is asked again once; with several, each is asked.
         for made in 0..workers.len().max(2) {
+            if made == 1 {
+                let Some(found) = self.moved_to(&call, &last).await else { return Err(last) };
+                refused &= found.epoch <= shard.epoch;
+                if found != shard {
+                    (workers, shard) = (self.catalog.workers_of(&found), found);
+                }
+            }
+            if refused {
+                return Err(last);
+            }
             if made > 0 {
                 self.metrics().retried();
             }
-            if made == 1 {
-                match self.moved_to(&call, &last).await {
-                    None => return Err(last),
-                    Some(found) if found != shard => {
-                        (workers, shard) = (self.catalog.workers_of(&found), found);
-                    }
-                    Some(_) => {}
-                }
-            }
             let Some(&worker) = workers.get(made % workers.len().max(1)) else { return Err(last) };
             let address = target(call.collection, &shard);
-            match self.attempt(&call, worker, address, &mut begin).await {
-                None => return Err(last),
-                Some(Ok(answer)) => {
+            let Some(connection) = self.parts.workers.worker(worker) else {
+                let detail = format!("worker {worker} of shard {} cannot be reached", address.shard);
+                last = Fault::new(Code::Unavailable, detail);
+                continue;
+            };
+            let Some(work) = begin(connection, address, call.deadline.left_ms()) else { return Err(last) };
+            let result = call.deadline.bound(call.effect.when_late(), work).await;
+            match result.map_err(|fault| naming(fault, address.shard)) {
+                Ok(answer) => {
                     self.catalog.answered(&shard, worker);
                     return Ok(answer);
                 }
-                Some(Err(fault)) if call.effect.may_repeat(&fault) && !call.deadline.passed() => last = fault,
-                Some(Err(fault)) => return Err(fault),
+                Err(fault) if call.effect.may_repeat(&fault) && !call.deadline.passed() => {
+                    refused = call.effect.is_unkeyed();
+                    if refused {
+                        self.catalog.refused(&shard, worker);
+                    }
+                    last = fault;
+                }
+                Err(fault) => return Err(fault),
             }
         }
         Err(last)
-    }
-
-    async fn attempt<T>(
-        &self,
-        call: &ShardCall<'_>,
-        worker: WorkerId,
-        address: Target,
-        begin: &mut (impl FnMut(Arc<dyn Worker>, Target, u64) -> Option<Answer<T>> + Send),
-    ) -> Option<Result<T, Fault>> {
-        let Some(connection) = self.parts.workers.worker(worker) else {
-            let detail = format!("worker {worker} of shard {} cannot be reached", address.shard);
-            return Some(Err(Fault::new(Code::Unavailable, detail)));
-        };
-        let work = begin(connection, address, call.deadline.left_ms())?;
-        let result = call.deadline.bound(call.effect.when_late(), work).await;
-        Some(result.map_err(|fault| naming(fault, address.shard)))
     }
 
     /// The shard as the catalog has it now; `None` when this life of the collection has it no more.

@@ -43,14 +43,18 @@ vectron_base::knobs! {
         status_timeout_ms: u64 = 2_000u64, "STATUS_TIMEOUT_MS", Bounds::Integer(10, 60_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
         /// Most requests in work at once; more are answered with overloaded. More need more memory.
         max_requests: u64 = 1_024u64, "MAX_REQUESTS", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_in_flight_requests";
-        /// Most bytes of request bodies held at once; more are answered with overloaded. More need more memory.
-        max_held_bytes: u64 = 1_073_741_824u64, "MAX_HELD_BYTES", Bounds::Integer(1_048_576, 1_099_511_627_776), "bytes", Affects::Limits, "vectron_gateway_rejected_total";
+        /// Most bytes of points in one answer, about. A scroll ends its page there; a search or batch get is refused. Larger lets one answer hold more memory.
+        max_answer_bytes: u64 = 67_108_864u64, "MAX_ANSWER_BYTES", Bounds::Integer(65_536, 1_073_741_824), "bytes", Affects::Limits, "vectron_gateway_held_bytes";
+        /// Most bytes of request bodies and unsent answers held at once; more are answered with overloaded. More need more memory.
+        max_held_bytes: u64 = 1_073_741_824u64, "MAX_HELD_BYTES", Bounds::Integer(1_048_576, 1_099_511_627_776), "bytes", Affects::Limits, "vectron_gateway_held_bytes";
         /// Most open connections; more are closed at once. Each costs some kilobytes.
         max_connections: u64 = 16_384u64, "MAX_CONNECTIONS", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_open_connections";
         /// Time a connection has to send a request's head, and may stay idle under HTTP/1. Shorter frees connections of slow clients sooner.
         header_timeout_ms: u64 = 30_000u64, "HEADER_TIMEOUT_MS", Bounds::Integer(10, 600_000), "ms", Affects::Limits, "vectron_gateway_open_connections";
         /// Time a client has to send a request's body. Shorter frees memory of slow clients sooner.
         body_timeout_ms: u64 = 30_000u64, "BODY_TIMEOUT_MS", Bounds::Integer(10, 3_600_000), "ms", Affects::Limits, "vectron_gateway_requests_total";
+        /// Time that an answer waits for a client that takes nothing of it; then it is dropped and the connection ends. Shorter frees memory of slow clients sooner.
+        write_timeout_ms: u64 = 30_000u64, "WRITE_TIMEOUT_MS", Bounds::Integer(10, 3_600_000), "ms", Affects::Limits, "vectron_gateway_unsent_answers";
         /// Time between pings on an HTTP/2 connection, and how long one may stay unanswered. Shorter finds dead clients sooner.
         ping_ms: u64 = 20_000u64, "PING_MS", Bounds::Integer(10, 600_000), "ms", Affects::Limits, "vectron_gateway_open_connections";
         /// Most concurrent streams of one HTTP/2 connection. More let one client take more of the server.

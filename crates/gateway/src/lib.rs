@@ -27,7 +27,9 @@ mod route;
 mod sealed;
 mod serve;
 mod session;
+mod stall;
 mod translate;
+mod weight;
 
 pub use gateway::{AdminSources, Gateway, Parts};
 pub use http::{openapi, router};

@@ -1,5 +1,6 @@
 //! Answers of shards into one answer: hits by score, pages by id.
 
+use crate::weight::of_record;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use vectron_wire::worker::{Hit, PointRecord, ShardPage};
@@ -64,6 +65,19 @@ pub fn next_page(pages: Vec<ShardPage>, limit: usize) -> Option<(Vec<PointRecord
     more |= points.len() > limit;
     points.truncate(limit);
     Some((points, more))
+}
+
+/// Cuts a page where it would weigh more than `limit`, though never before its second point. Whether it did.
+pub fn cut_page(points: &mut Vec<PointRecord>, limit: u64) -> bool {
+    let mut total = 0;
+    let fits = points.iter().take_while(|point| {
+        total += of_record(point);
+        total <= limit
+    });
+    let fits = fits.count().max(1);
+    let cut = fits < points.len();
+    points.truncate(fits);
+    cut
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Call {
     }
 }
 
-/// Why a request or a connection was turned away before its call began.
+/// Why a request or a connection was turned away, before its call began or after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// Too many requests in work.
@@ -69,6 +69,10 @@ pub enum Rejection {
     Connections,
     /// No credentials, or wrong ones.
     Identity,
+    /// A page of another site.
+    Origin,
+    /// An answer that its client did not take.
+    SlowReader,
 }
 
 impl Rejection {
@@ -79,6 +83,8 @@ impl Rejection {
             Rejection::HeldBytes => "held_bytes",
             Rejection::Connections => "connections",
             Rejection::Identity => "identity",
+            Rejection::Origin => "origin",
+            Rejection::SlowReader => "slow_reader",
         }
     }
 }
@@ -95,6 +101,8 @@ pub struct GatewayMetrics {
     retries: Counter,
     rejected: Family<Labels<1>, Counter>,
     connections: Gauge,
+    unsent: Gauge,
+    held_bytes: Gauge,
 }
 
 impl Default for GatewayMetrics {
@@ -107,6 +115,8 @@ impl Default for GatewayMetrics {
             retries: Counter::default(),
             rejected: Family::default(),
             connections: Gauge::default(),
+            unsent: Gauge::default(),
+            held_bytes: Gauge::default(),
         }
     }
 }
@@ -139,6 +149,16 @@ impl GatewayMetrics {
             m.retries.clone(),
         );
         registry.register("vectron_gateway_open_connections", "Open connections", m.connections.clone());
+        registry.register(
+            "vectron_gateway_unsent_answers",
+            "Answers that their clients have not taken whole yet, small ones not counted",
+            m.unsent.clone(),
+        );
+        registry.register(
+            "vectron_gateway_held_bytes",
+            "Bytes of bodies and answers held for requests",
+            m.held_bytes.clone(),
+        );
         m
     }
 
@@ -173,6 +193,17 @@ impl GatewayMetrics {
     /// Somebody was turned away.
     pub fn rejected(&self, why: Rejection) {
         self.rejected.get_or_create(&[("reason", why.as_str())]).inc();
+    }
+
+    /// An answer waits for its client until the guard is dropped.
+    pub fn unsent_answer(&self) -> InFlight {
+        self.unsent.inc();
+        InFlight(self.unsent.clone())
+    }
+
+    /// So many more bytes are held, or fewer.
+    pub fn holds(&self, bytes: i64) {
+        self.held_bytes.inc_by(bytes);
     }
 
     /// A connection is open until the guard is dropped.

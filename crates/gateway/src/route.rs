@@ -119,6 +119,18 @@ impl Catalog {
             self.leaders.lock().insert(shard.shard, worker);
         }
     }
+
+    /// A worker refused a write that is not sent to another: whoever comes next asks the one after it, since
+    /// the worker may not lead the shard any more.
+    pub fn refused(&self, shard: &Shard, worker: WorkerId) {
+        let replicas = &shard.replicas;
+        if replicas.len() > 1
+            && let Some(at) = replicas.iter().position(|replica| replica.worker == worker)
+        {
+            let next = replicas[(at + 1) % replicas.len()].worker;
+            self.leaders.lock().insert(shard.shard, next);
+        }
+    }
 }
 
 async fn follow(catalog: Weak<Catalog>, pool: Arc<dyn Pool>) {

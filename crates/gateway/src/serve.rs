@@ -4,6 +4,7 @@ use crate::gateway::Gateway;
 use crate::http::router;
 use crate::knobs::{millis, size};
 use crate::metrics::Rejection;
+use crate::stall::Unstalled;
 use futures::future::{Either, select};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -136,9 +137,11 @@ impl Server {
         let builder = self.builder.clone();
         let pool = self.gateway.parts.pool.clone();
         let patience = millis(self.gateway.knobs().header_timeout_ms);
+        let writes = millis(self.gateway.knobs().write_timeout_ms);
         async move {
             // Small answers go out at once; a failure here leaves the connection merely slower.
             let _ = stream.set_nodelay(true);
+            let stream = Unstalled::new(stream, pool.clone(), writes);
             let connection =
                 builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
             let served = watcher.watch(connection.into_owned());

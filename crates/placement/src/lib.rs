@@ -15,6 +15,7 @@ pub mod observe;
 pub mod plan;
 pub mod serve;
 
+use vectron_base::event::{Event, Events, Severity};
 use vectron_base::knob::{Affects, Bounds};
 use vectron_base::metric::{Counter, Gauge, Registry};
 
@@ -45,12 +46,34 @@ pub struct PlacementMetrics {
     pub epoch: Gauge,
     /// Catalog checkpoints that failed.
     pub checkpoint_failures: Counter,
+    /// Noteworthy happenings.
+    pub events: Events,
+}
+
+/// Noteworthy happenings in the placement driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlacementEvent {
+    /// The catalog's checkpoint failed; it will be tried again.
+    CheckpointFailed(String),
+}
+
+impl Event for PlacementEvent {
+    fn name(&self) -> &'static str {
+        "placement.checkpoint_failed"
+    }
+    fn severity(&self) -> Severity {
+        Severity::Warn
+    }
+    fn message(&self) -> String {
+        let PlacementEvent::CheckpointFailed(why) = self;
+        format!("the catalog's checkpoint failed: {why}")
+    }
 }
 
 impl PlacementMetrics {
     /// Metrics listed in `registry`.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
+        let metrics = Self { events: Events::register(registry, "placement"), ..Self::default() };
         registry.register("vectron_placement_collections", "Live collections", metrics.collections.clone());
         registry.register("vectron_placement_shards", "Shards of live collections", metrics.shards.clone());
         registry.register("vectron_placement_workers", "Registered workers", metrics.workers.clone());

@@ -3,19 +3,13 @@
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
-use vectron_base::clock::Tick;
 use vectron_base::ids::{ShardId, WorkerId};
-use vectron_wire::placement::{Collection, ShardPhase, WorkerReport};
+use vectron_wire::placement::{Collection, Replica, Shard, ShardPhase, WorkerReport};
 
 /// The last report of each worker.
 pub struct Observed {
-    workers: Mutex<BTreeMap<WorkerId, Seen>>,
+    workers: Mutex<BTreeMap<WorkerId, WorkerReport>>,
     changes: watch::Sender<u64>,
-}
-
-struct Seen {
-    report: WorkerReport,
-    at: Tick,
 }
 
 impl Default for Observed {
@@ -25,9 +19,9 @@ impl Default for Observed {
 }
 
 impl Observed {
-    /// Notes a report that arrived at `at`.
-    pub fn note(&self, report: WorkerReport, at: Tick) {
-        self.workers.lock().insert(report.worker, Seen { report, at });
+    /// Notes a report.
+    pub fn note(&self, report: WorkerReport) {
+        self.workers.lock().insert(report.worker, report);
         self.changes.send_modify(|count| *count += 1);
     }
 
@@ -36,15 +30,18 @@ impl Observed {
         self.changes.subscribe()
     }
 
-    /// When a worker was last heard, with its free disk space in bytes.
-    pub fn last_heard(&self, worker: WorkerId) -> Option<(Tick, u64)> {
-        self.workers.lock().get(&worker).map(|seen| (seen.at, seen.report.disk_free_bytes))
-    }
-
     fn phase(&self, worker: WorkerId, shard: ShardId) -> Option<ShardPhase> {
         let workers = self.workers.lock();
-        let seen = workers.get(&worker)?;
-        seen.report.shards.iter().find(|s| s.shard == shard).map(|s| s.phase)
+        workers.get(&worker)?.shards.iter().find(|s| s.shard == shard).map(|s| s.phase)
+    }
+
+    /// A shard of the collection of which a replica is set aside.
+    pub fn failed_shard(&self, collection: &Collection) -> Option<ShardId> {
+        let failed = |shard: &&Shard| {
+            let phase = |replica: &Replica| self.phase(replica.worker, shard.shard);
+            shard.replicas.iter().any(|replica| phase(replica) == Some(ShardPhase::Failed))
+        };
+        collection.shards.iter().find(failed).map(|shard| shard.shard)
     }
 
     /// Whether every replica of the collection is in one of these phases.

@@ -3,7 +3,7 @@
 use crate::catalog::{Command, Reply, SharedCatalog};
 use crate::observe::Observed;
 use crate::plan::{Candidate, place};
-use crate::{PlacementKnobs, PlacementMetrics};
+use crate::{PlacementEvent, PlacementKnobs, PlacementMetrics};
 use async_trait::async_trait;
 use futures::future::{Either, select};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::clock::Clock;
 use vectron_base::ids::{GroupId, Incarnation, WorkerId};
-use vectron_base::pool::{Pool, within};
+use vectron_base::pool::{Lane, Pool, compute, within};
 use vectron_base::{Code, Fault, Outcome};
 use vectron_consensus::{Handle, ProposeError};
 use vectron_wire::placement::{
@@ -78,26 +78,39 @@ impl Service {
                 let _ = self.propose(&forget).await;
             }
         }
-        if self.parts.catalog.entries_since_checkpoint() >= self.parts.knobs.checkpoint_entries {
-            self.checkpoint();
+        let enough = self.parts.catalog.entries_since_checkpoint() >= self.parts.knobs.checkpoint_entries;
+        if enough || self.parts.consensus.laggards().contains(&GroupId::CATALOG) {
+            self.checkpoint().await;
         }
     }
 
     /// Writes the catalog's checkpoint, so that its log can be dropped.
-    pub fn checkpoint(&self) {
-        match self.parts.catalog.checkpoint() {
-            Ok(index) => self.parts.consensus.checkpointed(GroupId::CATALOG, index),
-            Err(_) => {
+    pub async fn checkpoint(&self) {
+        let catalog = self.parts.catalog.clone();
+        let written = compute(&self.parts.pool, Lane::Background, move || catalog.checkpoint()).await;
+        match written {
+            Some(Ok(index)) => self.parts.consensus.checkpointed(GroupId::CATALOG, index),
+            Some(Err(error)) => {
                 self.parts.metrics.checkpoint_failures.inc();
+                self.parts.metrics.events.note(&PlacementEvent::CheckpointFailed(error.to_string()));
             }
+            // The process is stopping.
+            None => {}
         }
     }
 
     async fn propose(&self, command: &Command) -> Result<Reply, Fault> {
         let bytes =
             serde_json::to_vec(command).map_err(|_| Fault::internal("the command has no encoding"))?;
-        let applied =
-            self.parts.consensus.propose(GroupId::CATALOG, bytes).await.map_err(|e| propose_fault(&e))?;
+        let consensus = &self.parts.consensus;
+        // What frees space must pass on a full disk.
+        let frees = matches!(command, Command::DeleteCollection { .. } | Command::ForgetCollection { .. });
+        let applied = if frees {
+            consensus.propose_reserved(GroupId::CATALOG, bytes).await
+        } else {
+            consensus.propose(GroupId::CATALOG, bytes).await
+        };
+        let applied = applied.map_err(|error| propose_fault(&error))?;
         serde_json::from_slice(&applied.reply)
             .map_err(|_| Fault::internal("the catalog's reply cannot be read").with_outcome(Outcome::Unknown))
     }
@@ -150,18 +163,24 @@ impl Service {
         let mut changes = self.observed.changes();
         let done = async {
             while let Some(collection) = self.find(incarnation) {
-                if self.observed.all_in(&collection, phases) || changes.changed().await.is_err() {
-                    return;
+                if self.observed.all_in(&collection, phases) {
+                    return Ok(());
+                }
+                if let Some(shard) = self.observed.failed_shard(&collection) {
+                    let detail = format!("shard {shard} is set aside by its worker; see its log and status");
+                    return Err(Fault::new(Code::Unavailable, detail).with_outcome(Outcome::Unknown));
+                }
+                if changes.changed().await.is_err() {
+                    break;
                 }
             }
+            Ok(())
         };
-        within(&self.parts.pool, Duration::from_millis(timeout_ms), done).await.ok_or_else(|| {
-            Fault::new(
-                Code::DeadlineExceeded,
-                "the catalog has the change, but not every shard has followed yet; repeat the call to wait on",
-            )
-            .with_outcome(Outcome::Unknown)
-        })
+        let late = || {
+            let detail = "the catalog has the change, but not every shard has followed yet; repeat the call to wait on";
+            Err(Fault::new(Code::DeadlineExceeded, detail).with_outcome(Outcome::Unknown))
+        };
+        within(&self.parts.pool, Duration::from_millis(timeout_ms), done).await.unwrap_or_else(late)
     }
 }
 
@@ -246,7 +265,7 @@ impl Placement for Service {
     }
 
     async fn report(&self, report: WorkerReport) -> Result<(), Fault> {
-        self.observed.note(report, self.parts.clock.now());
+        self.observed.note(report);
         Ok(())
     }
 }

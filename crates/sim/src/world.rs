@@ -50,7 +50,7 @@ pub fn small_settings() -> Settings {
     settings.store.sweep_step_rows = 64;
     settings.consensus.journal_segment_bytes = 16 << 10;
     settings.consensus.journal_limit_bytes = 64 << 10;
-    settings.placement.checkpoint_entries = 2;
+    settings.consensus.disk_reserve_bytes = 4096;
     settings
 }
 

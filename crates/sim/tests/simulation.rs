@@ -1,6 +1,8 @@
 //! The simulation as a test: kept seeds, fresh seeds, every crash point, and equal runs from equal seeds.
 
-use vectron_sim::scenarios::{crash_churn, every_crash_point, failed_sync, full_disk};
+use vectron_sim::scenarios::{
+    clock_steps, crash_churn, every_crash_point, failed_sync, full_disk, idle_shard,
+};
 
 /// Seeds per scenario in a plain test run; `cargo xtask sim` takes more.
 const SEEDS: std::ops::Range<u64> = 1..61;
@@ -43,4 +45,14 @@ fn a_failed_sync_loses_nothing_acknowledged() {
 #[test]
 fn a_full_disk_refuses_and_recovers_without_a_restart() {
     SEEDS.for_each(full_disk);
+}
+
+#[test]
+fn stepping_the_wall_clock_by_an_hour_harms_nothing() {
+    SEEDS.for_each(clock_steps);
+}
+
+#[test]
+fn an_idle_shard_does_not_hold_the_journal() {
+    (1..6).for_each(idle_shard);
 }

@@ -1,11 +1,12 @@
 //! Applying commands: total, and the same on every replica.
 
+use crate::Damage;
 use crate::command::{Command, DeleteItem, Idempotency, Operation, UpsertPoint};
 use crate::filter::Matcher;
 use crate::idempotency::Remembered;
 use crate::matching;
 use crate::outcome::{ItemOutcome, Outcome};
-use crate::record::Record;
+use crate::record::{Prepared, Record};
 use crate::shard::Shard;
 use crate::state::State;
 use vectron_base::filter::{Filter, FilterLimits};
@@ -28,7 +29,8 @@ impl Shard {
     }
 
     fn carry_out(&self, index: u64, command: &[u8]) -> Outcome {
-        // One command at a time. Only its last step holds the lock that readers wait for.
+        // One command at a time, so that what is found out before the last step still holds in it. Only that step
+        // holds the lock that readers wait for.
         let _applying = self.applying.lock();
         let decoded = Command::decode(command).map_err(|e| format!("command {e}"));
         let checked =
@@ -36,24 +38,24 @@ impl Shard {
                 None => Ok(command),
                 Some(problem) => Err(format!("{}: {}", problem.field, problem.reason)),
             });
-        let doomed = match &checked {
-            Ok(Command { operation: Operation::DeleteByFilter(text), .. }) => self.matching_ids(text),
-            _ => Ok(Vec::new()),
+        let work = match checked.as_ref().map(|command| self.doomed(index, command)) {
+            Ok(Ok(doomed)) => checked.map(|command| Work::new(index, command, doomed)),
+            Ok(Err(damage)) => {
+                let mut state = self.state.write();
+                return Outcome::Damaged(state.failure.get_or_insert(damage).to_string());
+            }
+            Err(reason) => Err(reason.clone()),
         };
         let mut state = self.state.write();
-        if let Err(damage) = &doomed {
-            state.failure.get_or_insert_with(|| damage.clone());
-        }
         if let Some(damage) = &state.failure {
             return Outcome::Damaged(damage.to_string());
         }
-        if index <= state.applied_index {
-            return Outcome::Malformed(format!("index {index} was applied before"));
+        if let Some(stale) = stale(&state, index) {
+            return stale;
         }
-        let outcome = match checked {
-            Ok(command) => {
-                decide(&mut state, self.config.idempotency_keys, index, command, &doomed.unwrap_or_default())
-            }
+        let limit = self.config.idempotency_bytes;
+        let outcome = match work {
+            Ok(work) => state.whole("a write", |state| decide(state, limit, index, work)),
             Err(reason) => Outcome::Malformed(reason),
         };
         if let Some(damage) = &state.failure {
@@ -63,29 +65,97 @@ impl Shard {
         outcome
     }
 
-    /// The ids that a replicated filter matches now. Nothing but a command changes them, and this is the only
-    /// command.
-    fn matching_ids(&self, text: &str) -> Result<Vec<Box<str>>, crate::Damage> {
+    /// The ids that a replicated filter matches now; none for other commands, and none if the command will not
+    /// be carried out. Nothing but a command changes them, and this is the only command.
+    fn doomed(&self, index: u64, command: &Command) -> Result<Vec<Box<str>>, Damage> {
+        let Operation::DeleteByFilter(text) = &command.operation else { return Ok(Vec::new()) };
         let Ok(filter) = Filter::parse(text, &FilterLimits::REPLICATED) else { return Ok(Vec::new()) };
-        let rows = self.state.read().rows.clone();
+        let rows = {
+            let state = self.state.read();
+            let answered = stale(&state, index).or_else(|| {
+                let now = state.log_time_ms.max(command.log_time_ms);
+                known(&state, self.config.idempotency_bytes, now, command.idempotency.as_ref())
+            });
+            if answered.is_some() || state.failure.is_some() {
+                return Ok(Vec::new());
+            }
+            state.rows.clone()
+        };
         let matched = matching::evaluate(&Matcher::new(&filter), &rows)?;
         matched.iter().filter_map(|row| rows.get(row)).map(|slot| Ok(slot.view()?.id.into())).collect()
     }
 }
 
-fn decide(state: &mut State, keys: usize, index: u64, command: Command, doomed: &[Box<str>]) -> Outcome {
+/// A command with all that could be computed before the lock was taken.
+struct Work {
+    log_time_ms: u64,
+    idempotency: Option<Idempotency>,
+    change: Change,
+}
+
+enum Change {
+    /// Points with the versions they must have.
+    Upsert(Vec<(Prepared, Option<u64>)>),
+    Delete(Vec<DeleteItem>),
+    /// What the filter matches.
+    DeleteAll(Vec<Box<str>>),
+    Seal,
+}
+
+impl Work {
+    fn new(index: u64, command: Command, doomed: Vec<Box<str>>) -> Self {
+        let change = match command.operation {
+            Operation::Upsert(points) => {
+                Change::Upsert(points.into_iter().map(|p| prepare(index, p)).collect())
+            }
+            Operation::Delete(items) => Change::Delete(items),
+            Operation::DeleteByFilter(_) => Change::DeleteAll(doomed),
+            Operation::Seal => Change::Seal,
+        };
+        Self { log_time_ms: command.log_time_ms, idempotency: command.idempotency, change }
+    }
+}
+
+fn prepare(index: u64, point: UpsertPoint) -> (Prepared, Option<u64>) {
+    let record = Record {
+        id: point.id.into(),
+        version: index,
+        payload: point.payload.into(),
+        vector: point.vector.into(),
+    };
+    (Prepared::new(record), point.if_version)
+}
+
+fn stale(state: &State, index: u64) -> Option<Outcome> {
+    (index <= state.applied_index).then(|| Outcome::Malformed(format!("index {index} was applied before")))
+}
+
+/// What a command is answered without being carried out, at log time `now`.
+fn known(state: &State, limit: u64, now: u64, idempotency: Option<&Idempotency>) -> Option<Outcome> {
+    if state.sealed {
+        return Some(Outcome::Sealed);
+    }
+    let Idempotency { key, body_hash } = idempotency?;
+    match state.window.get(key, now) {
+        Some(first) => Some(first_answer(first, *body_hash)),
+        None => state.window.full(now, limit).then_some(Outcome::WindowFull),
+    }
+}
+
+fn decide(state: &mut State, limit: u64, index: u64, work: Work) -> Outcome {
     if state.sealed {
         return Outcome::Sealed;
     }
-    state.log_time_ms = state.log_time_ms.max(command.log_time_ms);
-    state.window.expire(state.log_time_ms, keys);
-    if let Some(Idempotency { key, body_hash }) = &command.idempotency
-        && let Some(first) = state.window.get(key)
-    {
-        return first_answer(first, *body_hash);
+    state.log_time_ms = state.log_time_ms.max(work.log_time_ms);
+    state.window.expire(state.log_time_ms);
+    match known(state, limit, state.log_time_ms, work.idempotency.as_ref()) {
+        // A shard can be sealed whatever it remembers: nobody will ask for the key again.
+        Some(Outcome::WindowFull) if matches!(work.change, Change::Seal) => {}
+        Some(outcome) => return outcome,
+        None => {}
     }
-    let outcome = operate(state, index, command.operation, doomed);
-    if let Some(Idempotency { key, body_hash }) = command.idempotency {
+    let outcome = operate(state, index, work.change);
+    if let Some(Idempotency { key, body_hash }) = work.idempotency {
         let outcome = outcome.encode().into();
         let log_time_ms = state.log_time_ms;
         state.window.insert(Remembered { key: key.into(), body_hash, log_time_ms, outcome });
@@ -106,20 +176,20 @@ fn first_answer(first: &Remembered, body_hash: u64) -> Outcome {
     }
 }
 
-fn operate(state: &mut State, index: u64, operation: Operation, doomed: &[Box<str>]) -> Outcome {
+fn operate(state: &mut State, index: u64, change: Change) -> Outcome {
     let mut deleted = 0;
-    let items = match operation {
-        Operation::Upsert(points) => points.into_iter().map(|p| upsert(state, index, p)).collect(),
-        Operation::Delete(items) => {
+    let items = match change {
+        Change::Upsert(points) => points.into_iter().map(|(p, wanted)| upsert(state, p, wanted)).collect(),
+        Change::Delete(items) => {
             let items: Vec<_> = items.iter().map(|item| delete(state, item)).collect();
             deleted = items.iter().filter(|item| **item == ItemOutcome::Applied).count() as u64;
             items
         }
-        Operation::DeleteByFilter(_) => {
+        Change::DeleteAll(doomed) => {
             deleted = doomed.iter().filter(|id| state.remove(id)).count() as u64;
             Vec::new()
         }
-        Operation::Seal => {
+        Change::Seal => {
             state.sealed = true;
             Vec::new()
         }
@@ -132,16 +202,11 @@ fn mismatch(state: &State, id: &str, if_version: Option<u64>) -> Option<ItemOutc
     (if_version? != current).then_some(ItemOutcome::VersionMismatch { current })
 }
 
-fn upsert(state: &mut State, index: u64, point: UpsertPoint) -> ItemOutcome {
-    if let Some(refused) = mismatch(state, &point.id, point.if_version) {
+fn upsert(state: &mut State, point: Prepared, if_version: Option<u64>) -> ItemOutcome {
+    if let Some(refused) = mismatch(state, &point.record.id, if_version) {
         return refused;
     }
-    state.upsert(Record {
-        id: point.id.into(),
-        version: index,
-        payload: point.payload.into(),
-        vector: point.vector.into(),
-    });
+    state.upsert(point);
     ItemOutcome::Applied
 }
 

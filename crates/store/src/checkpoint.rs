@@ -2,12 +2,15 @@
 //!
 //! 1. Under the read side of the lock: copy what is needed, which is a list of pointers.
 //! 2. Without any lock: write the unsaved records, and the live ones of segments that are mostly dead or no
-//!    larger than what is written anyway, as one new segment; write the graph; replace the manifest.
+//!    larger than what is written anyway, as one new segment.
+//!    Under the read side again, if the graph changed: encode it. This copies all links; searches go on
+//!    meanwhile, writes and the searches behind them wait. Without any lock: write it, and replace the manifest.
 //! 3. Under the write side, in short steps: point the rows at the new segment.
 //! 4. Remove the files that the manifest no longer names.
 //!
-//! A crash anywhere leaves the old manifest with all its files or the new one with all of its. A file that a
-//! failed attempt may have written is never written again: every attempt takes new numbers.
+//! A crash anywhere leaves the old manifest with all its files or the new one with all of its. Before the first
+//! file there is a manifest that names none, so that files without a manifest are known to have lost it. A file
+//! that a failed attempt may have written is never written again: every attempt takes new numbers.
 
 use crate::damage::Damage;
 use crate::idempotency::Remembered;
@@ -45,8 +48,6 @@ pub(crate) struct Saved {
     /// Whether there is a manifest.
     pub any: bool,
     pub graph: Option<GraphRef>,
-    /// The state's count of graph changes when that file was made.
-    pub graph_changes: u64,
 }
 
 /// What the write phase works on.
@@ -59,7 +60,6 @@ struct Frozen {
     unsaved_bytes: u64,
     segments: BTreeMap<u64, SegmentState>,
     remembered: Vec<Arc<Remembered>>,
-    graph_changes: u64,
 }
 
 /// A segment that was written, and where its records came from, entry by entry.
@@ -69,21 +69,26 @@ struct Written {
 }
 
 impl Shard {
-    /// Makes everything applied so far durable; the applied index that is covered now.
+    /// Makes everything applied so far durable, and the graph as far as it is built; the applied index that is
+    /// covered now. Costs nothing when neither changed since the last one.
     pub fn checkpoint(&self) -> Result<u64, CheckpointError> {
         let mut saved = self.saving.lock();
-        let frozen = self.freeze()?;
-        let current = frozen.applied_index == self.durable_index();
-        if saved.any && current && frozen.graph_changes == saved.graph_changes {
-            return Ok(frozen.applied_index);
+        let Some(frozen) = self.freeze(saved.any)? else { return Ok(self.durable_index()) };
+        if !saved.any {
+            let first = Manifest::without_files(&self.config, saved.next_file);
+            replace_file(&*self.disk, &self.path(MANIFEST), &first.encode())?;
+            saved.any = true;
         }
         let mut new_files = Vec::new();
         match self.write(&mut saved, &frozen, &mut new_files) {
             Ok((written, victims)) => {
-                self.durable.store(frozen.applied_index, Ordering::Release);
+                let applied_index = frozen.applied_index;
+                // Else every change below would copy the part of the row table that it is in.
+                drop(frozen);
+                self.durable.store(applied_index, Ordering::Release);
                 self.install(written, &victims);
                 self.remove_unreferenced(saved.graph);
-                Ok(frozen.applied_index)
+                Ok(applied_index)
             }
             Err((error, manifest_in_doubt)) => {
                 // A manifest that may have been replaced may name these files.
@@ -97,12 +102,17 @@ impl Shard {
         }
     }
 
-    fn freeze(&self) -> Result<Frozen, CheckpointError> {
+    /// What is to be written; `None` if the last checkpoint, if there is one, says all that there is.
+    fn freeze(&self, any: bool) -> Result<Option<Frozen>, CheckpointError> {
         let state = self.state.read();
         if let Some(damage) = &state.failure {
             return Err(damage.clone().into());
         }
-        Ok(Frozen {
+        let same_graph = state.graph_changes == self.saved_graph_changes.load(Ordering::Relaxed);
+        if any && same_graph && state.applied_index == self.durable_index() {
+            return Ok(None);
+        }
+        Ok(Some(Frozen {
             applied_index: state.applied_index,
             log_time_ms: state.log_time_ms,
             sealed: state.sealed,
@@ -111,8 +121,7 @@ impl Shard {
             unsaved_bytes: state.unsaved_bytes,
             segments: state.segments.clone(),
             remembered: state.window.entries().cloned().collect(),
-            graph_changes: state.graph_changes,
-        })
+        }))
     }
 
     /// Writes segment, graph and manifest. On an error says whether the manifest may be the new one.
@@ -138,21 +147,20 @@ impl Shard {
             segments.push(segment_ref(segment, (0..origins.len() as u32).collect()));
         }
         let manifest = Manifest {
-            dimension: self.config.dimension as u32,
-            metric: self.config.metric_code(),
             applied_index: frozen.applied_index,
             log_time_ms: frozen.log_time_ms,
             sealed: frozen.sealed,
-            next_file: saved.next_file,
             segments,
             graph,
             remembered: frozen.remembered.clone(),
+            ..Manifest::without_files(&self.config, saved.next_file)
         };
         replace_file(disk, &self.path(MANIFEST), &manifest.encode()).map_err(|error| {
             let in_doubt = matches!(error.operation, "rename" | "sync_dir");
             (error.into(), in_doubt)
         })?;
-        (saved.any, saved.graph, saved.graph_changes) = (true, graph, graph_changes);
+        saved.graph = graph;
+        self.saved_graph_changes.store(graph_changes, Ordering::Relaxed);
         self.graph_bytes.store(graph.map_or(0, |graph| graph.len), Ordering::Relaxed);
         Ok((written, victims))
     }
@@ -166,7 +174,8 @@ impl Shard {
         let mut kept: Vec<&SegmentState> = Vec::new();
         for state in frozen.segments.values() {
             let share = u128::from(state.live_bytes) * 100;
-            if state.live.is_empty() || share < u128::from(state.segment.len()) * u128::from(least) {
+            let all = u128::from(state.segment.record_bytes());
+            if state.live.is_empty() || share < all * u128::from(least) {
                 bytes += state.live_bytes;
                 victims.push(state.segment.number);
             } else {
@@ -228,10 +237,11 @@ impl Shard {
         saved: &mut Saved,
         new_files: &mut Vec<String>,
     ) -> Result<(Option<GraphRef>, u64), DiskError> {
+        let saved_changes = self.saved_graph_changes.load(Ordering::Relaxed);
         let (bytes, changes) = {
             let state = self.state.read();
-            if state.graph_changes == saved.graph_changes {
-                return Ok((saved.graph, saved.graph_changes));
+            if state.graph_changes == saved_changes {
+                return Ok((saved.graph, saved_changes));
             }
             (state.index.encode_graph(), state.graph_changes)
         };
@@ -250,11 +260,12 @@ impl Shard {
             let new = SegmentState::new(segment.clone(), live);
             self.state.write().segments.insert(segment.number, new);
             for (part, chunk) in origins.chunks(INSTALL_ROWS).enumerate() {
-                let mut state = self.state.write();
-                for (at, (row, origin)) in chunk.iter().enumerate() {
-                    let entry = (part * INSTALL_ROWS + at) as u32;
-                    state.move_record(*row, origin, Place::Stored(segment.clone(), entry));
-                }
+                self.state.write().whole("a checkpoint's installation", |state| {
+                    for (at, (row, origin)) in chunk.iter().enumerate() {
+                        let entry = (part * INSTALL_ROWS + at) as u32;
+                        state.move_record(*row, origin, Place::Stored(segment.clone(), entry));
+                    }
+                });
             }
         }
         let mut state = self.state.write();
@@ -272,8 +283,7 @@ impl Shard {
         wanted.extend(graph.map(|graph| graph_name(graph.number)));
         wanted.push(MANIFEST.into());
         for name in self.disk.list(&self.dir).unwrap_or_default() {
-            let ours =
-                name.starts_with("segment-") || name.starts_with("graph-") || name.starts_with(MANIFEST);
+            let ours = is_data(&name) || name.starts_with(MANIFEST);
             if ours && !wanted.contains(&name) {
                 let removed = self.disk.remove(&self.path(&name));
                 if matches!(&removed, Err(error) if error.failure == DiskFailure::PowerLost) {
@@ -282,6 +292,11 @@ impl Shard {
             }
         }
     }
+}
+
+/// Whether a file of this name is one that a manifest names.
+pub(crate) fn is_data(name: &str) -> bool {
+    name.starts_with("segment-") || name.starts_with("graph-")
 }
 
 fn segment_ref(segment: &Segment, live: RoaringBitmap) -> SegmentRef {

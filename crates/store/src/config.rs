@@ -18,8 +18,9 @@ pub struct ShardConfig {
     pub seed: u64,
     /// With fewer rows than this every search is an exact scan.
     pub flat_below: usize,
-    /// Most idempotency keys remembered; the oldest is forgotten first. Part of the logical state.
-    pub idempotency_keys: usize,
+    /// Bytes of remembered writes from which on new idempotency keys are refused until old ones expire. Decides
+    /// outcomes, so a shard made with another value is not opened.
+    pub idempotency_bytes: u64,
     /// What may differ between replicas.
     pub knobs: StoreKnobs,
 }
@@ -35,7 +36,7 @@ impl ShardConfig {
             ef_construction: index.ef_construction,
             seed: index.seed,
             flat_below: index.flat_below,
-            idempotency_keys: 100_000,
+            idempotency_bytes: 64 << 20,
             knobs: StoreKnobs::default(),
         }
     }

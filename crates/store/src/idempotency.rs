@@ -1,4 +1,8 @@
 //! The window of remembered writes: which key stood for which body, and what the first answer was.
+//!
+//! A key is remembered for [`WINDOW_MS`] of log time, whatever happens. What bounds the memory is that a window
+//! that has reached its limit in bytes takes no new key. Bytes are counted the same way on every replica, so
+//! that all of them refuse the same writes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -6,6 +10,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// How long a key is remembered, by log time.
 pub const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+/// What a remembered write counts besides twice its key and once its encoded outcome.
+pub const REMEMBERED_BYTES: u64 = 160;
 
 /// A remembered write.
 #[derive(Debug)]
@@ -27,6 +33,15 @@ impl Remembered {
         hash.update(&self.outcome);
         hash.digest128()
     }
+
+    /// The key is held by the queue's entry and by the map.
+    fn bytes(&self) -> u64 {
+        REMEMBERED_BYTES + 2 * self.key.len() as u64 + self.outcome.len() as u64
+    }
+
+    fn expired(&self, log_time_ms: u64) -> bool {
+        self.log_time_ms.saturating_add(WINDOW_MS) <= log_time_ms
+    }
 }
 
 /// Remembered writes, oldest first; log time never decreases along them.
@@ -36,25 +51,31 @@ pub(crate) struct Window {
     by_key: BTreeMap<Box<str>, Arc<Remembered>>,
     /// Sum of the hashes of all entries.
     sum: u128,
+    /// Sum of what the entries count.
+    bytes: u64,
 }
 
 impl Window {
-    /// Forgets what is older than the window at this log time, and the oldest beyond `most`.
-    pub fn expire(&mut self, log_time_ms: u64, most: usize) {
-        while let Some(oldest) = self.by_age.front() {
-            let old = oldest.log_time_ms.saturating_add(WINDOW_MS) <= log_time_ms;
-            if !old && self.by_age.len() <= most {
-                break;
-            }
+    /// Forgets what is older than the window at this log time.
+    pub fn expire(&mut self, log_time_ms: u64) {
+        while self.by_age.front().is_some_and(|oldest| oldest.expired(log_time_ms)) {
             if let Some(gone) = self.by_age.pop_front() {
                 self.by_key.remove(&gone.key);
                 self.sum = self.sum.wrapping_sub(gone.hash());
+                self.bytes = self.bytes.saturating_sub(gone.bytes());
             }
         }
     }
 
-    pub fn get(&self, key: &str) -> Option<&Remembered> {
-        self.by_key.get(key).map(Arc::as_ref)
+    /// What is remembered of a key at this log time.
+    pub fn get(&self, key: &str, log_time_ms: u64) -> Option<&Remembered> {
+        self.by_key.get(key).map(Arc::as_ref).filter(|entry| !entry.expired(log_time_ms))
+    }
+
+    /// Whether no further key is taken at this log time. The last one taken may exceed the limit by its own size.
+    pub fn full(&self, log_time_ms: u64, limit: u64) -> bool {
+        let expired = self.by_age.iter().take_while(|entry| entry.expired(log_time_ms));
+        self.bytes >= limit && self.bytes - expired.map(|entry| entry.bytes()).sum::<u64>() >= limit
     }
 
     /// Remembers a write whose key is not known.
@@ -64,6 +85,7 @@ impl Window {
 
     fn insert_shared(&mut self, entry: Arc<Remembered>) {
         self.sum = self.sum.wrapping_add(entry.hash());
+        self.bytes += entry.bytes();
         self.by_key.insert(entry.key.clone(), entry.clone());
         self.by_age.push_back(entry);
     }
@@ -74,6 +96,10 @@ impl Window {
 
     pub fn sum(&self) -> u128 {
         self.sum
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 }
 
@@ -94,16 +120,21 @@ mod tests {
     }
 
     #[test]
-    fn keys_expire_by_log_time_and_by_count() {
+    fn keys_expire_by_log_time_and_never_by_number() {
+        const ONE: u64 = REMEMBERED_BYTES + 2 * 2 + 1;
         let mut window = Window::default();
         for i in 0..10u64 {
             window.insert(remembered(&format!("k{i}"), i));
         }
-        window.expire(WINDOW_MS + 2, 100);
-        assert!(window.get("k2").is_none() && window.get("k3").is_some());
-        window.expire(WINDOW_MS + 2, 2);
-        assert_eq!(window.entries().map(|e| &*e.key).collect::<Vec<_>>(), ["k8", "k9"]);
-        window.expire(u64::MAX, 2);
-        assert_eq!((window.sum(), window.by_key.len()), (0, 0));
+        assert_eq!(window.bytes(), 10 * ONE);
+        assert!(window.full(0, 10 * ONE) && !window.full(0, 10 * ONE + 1));
+        // Before anything is removed the answers are those of the later time already.
+        assert!(!window.full(WINDOW_MS + 2, 10 * ONE) && window.full(WINDOW_MS + 2, 7 * ONE));
+        assert!(window.get("k2", WINDOW_MS + 2).is_none() && window.get("k2", WINDOW_MS + 1).is_some());
+        window.expire(WINDOW_MS + 2);
+        assert!(window.get("k2", 0).is_none() && window.get("k3", 0).is_some());
+        assert_eq!(window.bytes(), 7 * ONE);
+        window.expire(u64::MAX);
+        assert_eq!((window.sum(), window.bytes(), window.by_key.len()), (0, 0, 0));
     }
 }

@@ -1,5 +1,8 @@
 //! Background work on the index, in bounded pieces: planned under the read side of the lock, committed under
-//! the write side, so that no search and no write waits for a whole insertion.
+//! the write side.
+//!
+//! Searches go on while a piece is planned. A write waits until the plan is made, and reads that come after that
+//! write wait with it: at most for the planning of one row's insertion, or of one step of a sweep.
 
 use crate::shard::Shard;
 use vectron_index::{Scratch, SweepCursor};
@@ -38,7 +41,8 @@ impl Shard {
             progress.freed = self.sweep_once(&mut stepper);
         }
         let state = self.state.read();
-        progress.more = !state.sealed && (state.index.next_pending().is_some() || state.index.wants_sweep());
+        progress.more =
+            state.readable().is_ok() && (state.index.next_pending().is_some() || state.index.wants_sweep());
         progress
     }
 
@@ -46,15 +50,17 @@ impl Shard {
     fn insert_one(&self, scratch: &mut Scratch) -> bool {
         let planned = {
             let state = self.state.read();
-            if state.sealed {
+            if state.readable().is_err() {
                 return false;
             }
             state.index.next_pending().and_then(|row| state.index.plan_insert(row, scratch))
         };
         let Some(plan) = planned else { return false };
         let mut state = self.state.write();
-        state.index.commit_insert(plan);
-        state.graph_changes += 1;
+        state.whole("an insertion into the index", |state| {
+            state.index.commit_insert(plan);
+            state.graph_changes += 1;
+        });
         true
     }
 
@@ -64,15 +70,17 @@ impl Shard {
         let budget = self.config.knobs.sweep_step_rows as usize;
         let plan = {
             let state = self.state.read();
-            if state.sealed || !state.index.wants_sweep() {
+            if state.readable().is_err() || !state.index.wants_sweep() {
                 return 0;
             }
             state.index.plan_sweep(scratch, cursor, budget)
         };
         let mut state = self.state.write();
-        let done = state.index.commit_sweep(plan);
-        state.graph_changes += 1;
-        state.reclaim_rows();
-        done.freed
+        state.whole("a sweep of the index", |state| {
+            let done = state.index.commit_sweep(plan);
+            state.graph_changes += 1 + done.freed as u64;
+            state.reclaim_rows();
+            done.freed
+        })
     }
 }

@@ -47,7 +47,7 @@ pub use checkpoint::CheckpointError;
 pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, Operation, UpsertPoint};
 pub use config::{ShardConfig, estimate_bytes};
 pub use damage::{Damage, Refusal};
-pub use idempotency::WINDOW_MS;
+pub use idempotency::{REMEMBERED_BYTES, WINDOW_MS};
 pub use indexing::IndexProgress;
 pub use knobs::StoreKnobs;
 pub use open::OpenError;

@@ -1,11 +1,12 @@
 //! The manifest: the one file that says what a checkpoint consists of. Replaced atomically.
 //!
 //! `"VECMAN01"` · body · crc u32 of all before it. The body, little-endian: format u32 · dimension u32 ·
-//! metric u8 · applied index u64 · log time u64 · sealed u8 · next file number u64 · segments (number u64 ·
-//! length u64 · entries crc u32 · live entries as a serialised roaring bitmap) · graph u8 \[number u64 ·
-//! length u64 · crc u32\] · remembered writes (key · body hash u64 · log time u64 · outcome).
+//! metric u8 · idempotency bytes u64 · applied index u64 · log time u64 · sealed u8 · next file number u64 ·
+//! segments (number u64 · length u64 · entries crc u32 · live entries as a serialised roaring bitmap) · graph u8
+//! \[number u64 · length u64 · crc u32\] · remembered writes (key · body hash u64 · log time u64 · outcome).
 
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
+use crate::config::ShardConfig;
 use crate::idempotency::Remembered;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(crate) const MANIFEST: &str = "manifest";
 pub(crate) struct Manifest {
     pub dimension: u32,
     pub metric: u8,
+    /// The limit of remembered writes that the outcomes so far were decided with.
+    pub idempotency_bytes: u64,
     pub applied_index: u64,
     pub log_time_ms: u64,
     pub sealed: bool,
@@ -50,11 +53,28 @@ pub(crate) fn graph_name(number: u64) -> String {
 }
 
 impl Manifest {
+    /// The manifest of a shard of which nothing is stored yet.
+    pub fn without_files(config: &ShardConfig, next_file: u64) -> Manifest {
+        Manifest {
+            dimension: config.dimension as u32,
+            metric: config.metric_code(),
+            idempotency_bytes: config.idempotency_bytes,
+            applied_index: 0,
+            log_time_ms: 0,
+            sealed: false,
+            next_file,
+            segments: Vec::new(),
+            graph: None,
+            remembered: Vec::new(),
+        }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer(MAGIC.to_vec());
         w.u32(FORMAT);
         w.u32(self.dimension);
         w.u8(self.metric);
+        w.u64(self.idempotency_bytes);
         w.u64(self.applied_index);
         w.u64(self.log_time_ms);
         w.u8(u8::from(self.sealed));
@@ -103,6 +123,7 @@ impl Manifest {
         let manifest = Manifest {
             dimension: r.u32()?,
             metric: r.u8()?,
+            idempotency_bytes: r.u64()?,
             applied_index: r.u64()?,
             log_time_ms: r.u64()?,
             sealed: r.flag()?,
@@ -145,6 +166,7 @@ mod tests {
         Manifest {
             dimension: 3,
             metric: 1,
+            idempotency_bytes: 55,
             applied_index: 77,
             log_time_ms: 5,
             sealed: true,
@@ -159,7 +181,8 @@ mod tests {
     fn it_comes_back() {
         let read = Manifest::decode(&manifest().encode()).unwrap();
         assert_eq!((read.dimension, read.metric, read.applied_index, read.log_time_ms), (3, 1, 77, 5));
-        assert!(read.sealed && read.next_file == 9 && read.graph == manifest().graph);
+        assert!(read.sealed && read.next_file == 9 && read.idempotency_bytes == 55);
+        assert_eq!(read.graph, manifest().graph);
         assert_eq!(read.segments[0].live, manifest().segments[0].live);
         assert_eq!((&*read.remembered[0].key, read.remembered.len()), ("k", 1));
     }

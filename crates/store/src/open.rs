@@ -4,7 +4,7 @@
 //! adopted as it was; nothing is built anew. Whatever was applied after the checkpoint comes again from the
 //! log.
 
-use crate::checkpoint::Saved;
+use crate::checkpoint::{Saved, is_data};
 use crate::config::ShardConfig;
 use crate::damage::Damage;
 use crate::indexing::Stepper;
@@ -14,6 +14,7 @@ use crate::rows::{Place, Slot};
 use crate::segment::{Segment, segment_name};
 use crate::shard::Shard;
 use crate::state::{SegmentState, State};
+use crate::stats::CountedBytes;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub enum OpenError {
     /// A file that holds the truth is damaged: the replica must be made anew from its peers.
     #[error(transparent)]
     Corrupt(#[from] Damage),
-    /// The files were written for another dimension or metric.
+    /// The files were written for another dimension, metric or limit of remembered writes.
     #[error("{file} was written for another configuration: {detail}")]
     Mismatch {
         /// The manifest.
@@ -41,11 +42,12 @@ pub enum OpenError {
 }
 
 impl Shard {
-    /// Opens the shard in `dir`, which is made if need be. Without a manifest the shard is empty.
+    /// Opens the shard in `dir`, which is made if need be. Without any file the shard is empty.
     ///
     /// # Errors
-    /// A damaged file is named; nothing is removed or changed then. A damaged graph is no error: it is listed
-    /// in [`Shard::damage`], and the index is built again in the background.
+    /// A damaged file is named, and so is a manifest that is missing where data files are; nothing is removed or
+    /// changed then. A damaged graph is no error: it is listed in [`Shard::damage`], and the index is built again
+    /// in the background.
     pub fn open(disk: Arc<dyn Disk>, dir: &str, config: ShardConfig) -> Result<Shard, OpenError> {
         disk.create_dir(dir)?;
         let manifest = read_manifest(&*disk, &format!("{dir}/{MANIFEST}"), &config)?;
@@ -54,8 +56,7 @@ impl Shard {
         let mut damage = Vec::new();
         if let Some(manifest) = manifest {
             load(&mut state, &*disk, dir, &config, &manifest)?;
-            saved =
-                Saved { next_file: manifest.next_file, any: true, graph: manifest.graph, graph_changes: 0 };
+            saved = Saved { next_file: manifest.next_file, any: true, graph: manifest.graph };
             if let Some(graph) = manifest.graph
                 && let Some(bad) = adopt_graph(&mut state, &*disk, dir, graph)?
             {
@@ -68,6 +69,10 @@ impl Shard {
         }
         // Numbers of files that a lost attempt may have left behind are not used again.
         for name in disk.list(dir)? {
+            if !saved.any && is_data(&name) {
+                let detail = format!("is missing, but {name} is there");
+                return Err(Damage { file: format!("{dir}/{MANIFEST}"), detail }.into());
+            }
             let number = name.split_once('-').and_then(|(_, n)| u64::from_str_radix(n, 16).ok());
             saved.next_file = saved.next_file.max(number.map_or(0, |n| n.saturating_add(1)));
         }
@@ -77,6 +82,8 @@ impl Shard {
             config,
             durable: AtomicU64::new(state.applied_index),
             graph_bytes: AtomicU64::new(saved.graph.map_or(0, |graph| graph.len)),
+            saved_graph_changes: AtomicU64::new(0),
+            index_bytes: CountedBytes::default(),
             state: RwLock::new(state),
             applying: Mutex::new(()),
             stepping: Mutex::new(Stepper::default()),
@@ -84,8 +91,12 @@ impl Shard {
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),
         };
-        let graph = shard.saving.lock().graph;
-        shard.remove_unreferenced(graph);
+        let saved = shard.saving.lock();
+        // What may be needed to find out what happened is not removed.
+        if saved.any && shard.damage.lock().is_empty() {
+            shard.remove_unreferenced(saved.graph);
+        }
+        drop(saved);
         Ok(shard)
     }
 }
@@ -97,10 +108,10 @@ fn read_manifest(disk: &dyn Disk, file: &str, config: &ShardConfig) -> Result<Op
     };
     let manifest =
         Manifest::decode(&bytes).map_err(|error| Damage { file: file.into(), detail: error.to_string() })?;
-    let found = (manifest.dimension as usize, manifest.metric);
-    let expected = (config.dimension, config.metric_code());
+    let found = (manifest.dimension as usize, manifest.metric, manifest.idempotency_bytes);
+    let expected = (config.dimension, config.metric_code(), config.idempotency_bytes);
     if found != expected {
-        let detail = format!("dimension and metric are {found:?}, expected {expected:?}");
+        let detail = format!("dimension, metric and idempotency bytes are {found:?}, expected {expected:?}");
         return Err(OpenError::Mismatch { file: file.into(), detail });
     }
     Ok(Some(manifest))
@@ -156,12 +167,13 @@ fn load_segment(
         let vector = view.vector().map_err(|e| segment.damage(e))?;
         let bits = vector_bits(&vector);
         let hash = point_hash(view.id, view.version, view.payload, &bits);
-        if !state.index.put(at.row, vector_tag(&bits), &vector) {
+        let tag = vector_tag(&bits);
+        if !state.index.put(at.row, tag, &vector) {
             return Err(segment.damage("one row is live twice").into());
         }
         ids.push((view.id.into(), at.row));
         let place = Place::Stored(segment.clone(), entry);
-        state.rows.set(at.row, Some(Slot { version: view.version, hash, place }));
+        state.rows.set(at.row, Some(Slot { version: view.version, tag, hash, place }));
         state.points_sum = state.points_sum.wrapping_add(hash);
         state.next_row = state.next_row.max(at.row.saturating_add(1));
     }

@@ -1,7 +1,7 @@
 //! What became of a command, as bytes that are the same on every replica.
 //!
-//! Encoding, version 1: version u8 · kind u8 · its fields. The items of a write are stored as their number
-//! and the exceptions from "applied", which are few.
+//! Encoding, version 2: version u8 · kind u8 · its fields. The items of a write are stored as runs of equal
+//! ones: kind u8 · length u32 · the version there is, if that is why the item was refused.
 
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
 
@@ -25,6 +25,9 @@ pub enum Outcome {
     KeyReused,
     /// The shard is sealed; nothing was done.
     Sealed,
+    /// Too many idempotency keys are remembered to take another: nothing was done, and a retry may succeed when
+    /// old ones expire, or without a key.
+    WindowFull,
     /// The command makes no sense; nothing was done.
     Malformed(String),
     /// This replica's stored data is damaged and nothing was done here, not even the applied index moved.
@@ -57,16 +60,9 @@ impl Outcome {
                 w.u64(*version);
                 w.u64(*deleted);
                 w.u8(u8::from(*replayed));
-                w.len(items.len());
-                let others = items.iter().enumerate().filter(|(_, item)| **item != ItemOutcome::Applied);
-                w.len(others.clone().count());
-                for (at, item) in others {
-                    w.len(at);
-                    w.option(match item {
-                        ItemOutcome::VersionMismatch { current } => Some(*current),
-                        _ => None,
-                    });
-                }
+                let runs = || items.chunk_by(|a, b| a == b);
+                w.len(runs().count());
+                runs().for_each(|run| write_run(&mut w, run));
             }
             Outcome::KeyReused => w.u8(2),
             Outcome::Sealed => w.u8(3),
@@ -78,6 +74,7 @@ impl Outcome {
                 w.u8(5);
                 w.bytes(reason.as_bytes());
             }
+            Outcome::WindowFull => w.u8(6),
         }
         w.0
     }
@@ -94,6 +91,7 @@ impl Outcome {
             3 => Outcome::Sealed,
             4 => Outcome::Malformed(r.text()?.into()),
             5 => Outcome::Damaged(r.text()?.into()),
+            6 => Outcome::WindowFull,
             _ => return Err(DecodeError("unknown outcome")),
         };
         r.end()?;
@@ -105,15 +103,62 @@ fn written(r: &mut Reader<'_>) -> Decoded<Outcome> {
     /// More items than any batch has: keeps a damaged count from asking for memory.
     const ITEMS_MAX: usize = 1 << 24;
     let (version, deleted, replayed) = (r.u64()?, r.u64()?, r.flag()?);
-    let count = r.u32()? as usize;
+    let runs = r.list(5, read_run)?;
+    let count = runs.iter().fold(0usize, |count, (_, n)| count.saturating_add(*n));
     if count > ITEMS_MAX {
         return Err(DecodeError("too many items"));
     }
-    let others = r.list(5, |r| Ok((r.u32()? as usize, r.option()?)))?;
-    let mut items = vec![ItemOutcome::Applied; count];
-    for (at, current) in others {
-        let item = items.get_mut(at).ok_or(DecodeError("an item is out of range"))?;
-        *item = current.map_or(ItemOutcome::Missing, |current| ItemOutcome::VersionMismatch { current });
+    let mut items = Vec::with_capacity(count);
+    for (item, n) in runs {
+        items.extend(std::iter::repeat_n(item, n));
     }
     Ok(Outcome::Written { version, items, deleted, replayed })
+}
+
+/// Writes equal items.
+fn write_run(w: &mut Writer, run: &[ItemOutcome]) {
+    let Some(item) = run.first() else { return };
+    w.u8(match item {
+        ItemOutcome::Applied => 0,
+        ItemOutcome::Missing => 1,
+        ItemOutcome::VersionMismatch { .. } => 2,
+    });
+    w.len(run.len());
+    if let ItemOutcome::VersionMismatch { current } = item {
+        w.u64(*current);
+    }
+}
+
+fn read_run(r: &mut Reader<'_>) -> Decoded<(ItemOutcome, usize)> {
+    let (kind, n) = (r.u8()?, r.u32()? as usize);
+    let item = match kind {
+        0 => ItemOutcome::Applied,
+        1 => ItemOutcome::Missing,
+        2 => ItemOutcome::VersionMismatch { current: r.u64()? },
+        _ => return Err(DecodeError("unknown item outcome")),
+    };
+    Ok((item, n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_uniform_answer_is_a_few_bytes() {
+        let items = vec![ItemOutcome::Missing; 10_000];
+        let outcome = Outcome::Written { version: 7, items, deleted: 0, replayed: false };
+        let bytes = outcome.encode();
+        assert!(bytes.len() < 40, "{}", bytes.len());
+        assert_eq!(Outcome::decode(&bytes), Ok(outcome));
+    }
+
+    #[test]
+    fn a_forged_run_asks_for_no_memory() {
+        let items = vec![ItemOutcome::Applied];
+        let mut bytes = Outcome::Written { version: 7, items, deleted: 0, replayed: false }.encode();
+        let len = bytes.len();
+        bytes[len - 4..].fill(255);
+        assert_eq!(Outcome::decode(&bytes), Err(DecodeError("too many items")));
+    }
 }

@@ -1,11 +1,20 @@
 //! Reads by id and in id order.
 
 use crate::damage::{Damage, Refusal};
+use crate::filter::Matcher;
+use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
+use crate::state::State;
 use std::ops::Bound;
 use vectron_base::filter::Filter;
+use vectron_index::Row;
 use xxhash_rust::xxh3::Xxh3;
+
+/// Points taken at a time when a filter is tested on them: the first time, if more are not wanted,
+const BATCH_LEAST: usize = 64;
+/// and at most.
+const BATCH_MOST: usize = 2048;
 
 /// What of a point is wanted besides id and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +62,12 @@ pub struct ScrollPage {
     pub more: bool,
 }
 
-pub(crate) fn point(slot: &Slot, include: Include) -> Result<Point, Damage> {
-    let view = slot.view()?;
+fn point(slot: &Slot, include: Include) -> Result<Point, Damage> {
+    point_of(slot, &slot.view()?, include)
+}
+
+/// The point of a slot whose view was taken already.
+pub(crate) fn point_of(slot: &Slot, view: &View<'_>, include: Include) -> Result<Point, Damage> {
     let vector = include.vector.then(|| view.vector()).transpose().map_err(|e| slot.damage(e))?;
     Ok(Point {
         id: view.id.to_string(),
@@ -62,6 +75,33 @@ pub(crate) fn point(slot: &Slot, include: Include) -> Result<Point, Damage> {
         vector,
         payload: include.payload.then(|| view.payload.to_string()),
     })
+}
+
+/// The first `n` wanted points after an id.
+fn following(state: &State, after: Option<&str>, n: usize, wanted: impl Fn(&Row) -> bool) -> Vec<Slot> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let rows = state.ids.range::<str, _>((from, Bound::Unbounded)).map(|(_, row)| *row);
+    rows.filter(wanted).take(n).filter_map(|row| state.rows.get(row).cloned()).collect()
+}
+
+/// Adds the points that match; whether one more than `limit` was found.
+fn test(
+    slots: &[Slot],
+    matcher: &Matcher,
+    limit: usize,
+    include: Include,
+    points: &mut Vec<Point>,
+) -> Result<bool, Damage> {
+    for slot in slots {
+        let view = slot.view()?;
+        if matcher.matches(view.payload) {
+            if points.len() == limit {
+                return Ok(true);
+            }
+            points.push(point_of(slot, &view, include)?);
+        }
+    }
+    Ok(false)
 }
 
 impl Shard {
@@ -81,7 +121,8 @@ impl Shard {
         Ok(Read { value, applied_index })
     }
 
-    /// Up to `limit` points in bytewise id order, after the id `after`.
+    /// Up to `limit` points in bytewise id order, after the id `after`. A page may be shorter and say `more`: if
+    /// writes come in while a filter is tested, it ends with what was found before them. Such a page is not empty.
     pub fn scroll(
         &self,
         filter: Option<&Filter>,
@@ -89,19 +130,57 @@ impl Shard {
         limit: usize,
         include: Include,
     ) -> Result<Read<ScrollPage>, Refusal> {
+        if let Some(filter) = filter.filter(|filter| **filter != Filter::All)
+            && let Some(page) = self.scroll_in_batches(&Matcher::new(filter), after, limit, include)?
+        {
+            return Ok(page);
+        }
+        // No filter, or writes came in before anything was found: then all rows are evaluated at one index.
         let (mut slots, applied_index) = {
             let (state, matched) = self.matching(filter)?;
-            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let rows = state.ids.range::<str, _>((from, Bound::Unbounded)).map(|(_, row)| *row);
-            let wanted = rows.filter(|row| matched.as_ref().is_none_or(|matched| matched.contains(*row)));
-            let slots = wanted.take(limit.saturating_add(1)).filter_map(|row| state.rows.get(row).cloned());
-            (slots.collect::<Vec<_>>(), state.applied_index)
+            let wanted = |row: &Row| matched.as_ref().is_none_or(|matched| matched.contains(*row));
+            (following(&state, after, limit.saturating_add(1), wanted), state.applied_index)
         };
         let more = slots.len() > limit;
         slots.truncate(limit);
         let points = slots.iter().map(|slot| point(slot, include)).collect::<Result<_, Damage>>();
         let points = points.map_err(|damage| self.report(damage))?;
         Ok(Read { value: ScrollPage { points, more }, applied_index })
+    }
+
+    /// Takes points in id order and tests them without the lock, until the page is full or the state moved on;
+    /// `None` if it moved on before anything was found.
+    fn scroll_in_batches(
+        &self,
+        matcher: &Matcher,
+        after: Option<&str>,
+        limit: usize,
+        include: Include,
+    ) -> Result<Option<Read<ScrollPage>>, Refusal> {
+        let mut points = Vec::new();
+        let mut cursor = after.map(str::to_string);
+        let mut size = limit.saturating_add(1).clamp(BATCH_LEAST, BATCH_MOST);
+        let mut began = None;
+        loop {
+            let (slots, applied_index) = {
+                let state = self.readable()?;
+                let at = *began.get_or_insert(state.applied_index);
+                if at != state.applied_index {
+                    let page = ScrollPage { points, more: true };
+                    let found = !page.points.is_empty();
+                    return Ok(found.then_some(Read { value: page, applied_index: at }));
+                }
+                (following(&state, cursor.as_deref(), size, |_| true), at)
+            };
+            let tested = test(&slots, matcher, limit, include, &mut points);
+            let full = tested.map_err(|damage| self.report(damage))?;
+            if full || slots.len() < size {
+                return Ok(Some(Read { value: ScrollPage { points, more: full }, applied_index }));
+            }
+            let last = slots.last().map(|slot| slot.view().map(|view| view.id.to_string()));
+            cursor = last.transpose().map_err(|damage| self.report(damage))?;
+            size = size.saturating_mul(2).min(BATCH_MOST);
+        }
     }
 
     /// How many points the filter matches.

@@ -11,6 +11,21 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 /// Bytes of a record before its id.
 pub(crate) const FIXED_BYTES: usize = 28;
 
+/// A record with what is computed from it, so that none of that is done while readers wait.
+pub(crate) struct Prepared {
+    pub record: Record,
+    pub tag: u64,
+    pub hash: u128,
+}
+
+impl Prepared {
+    pub fn new(record: Record) -> Self {
+        let bits = vector_bits(&record.vector);
+        let hash = point_hash(&record.id, record.version, &record.payload, &bits);
+        Self { tag: vector_tag(&bits), hash, record }
+    }
+}
+
 /// A record that no checkpoint has written yet.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -119,14 +134,18 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether the vector has exactly these bits.
-    pub fn has_vector(&self, bits: &[u8]) -> bool {
+    /// Whether the vector has exactly the bits of this one.
+    pub fn has_vector(&self, wanted: &[f32]) -> bool {
         match self.vector {
             Vector::Memory(values) => {
-                values.len() * 4 == bits.len()
-                    && values.iter().zip(bits.chunks_exact(4)).all(|(v, b)| v.to_le_bytes() == b)
+                values.len() == wanted.len()
+                    && values.iter().zip(wanted).all(|(a, b)| a.to_bits() == b.to_bits())
             }
-            Vector::Stored { bytes, crc } => bytes == bits && crc32fast::hash(bits) == crc,
+            Vector::Stored { bytes, crc } => {
+                bytes.len() == wanted.len() * 4
+                    && floats(bytes).zip(wanted).all(|(a, b)| a.to_bits() == b.to_bits())
+                    && crc32fast::hash(bytes) == crc
+            }
         }
     }
 }
@@ -167,8 +186,8 @@ mod tests {
         let (row, view, len) = View::decode(&bytes, 3, crc).unwrap();
         assert_eq!((row, view.id, view.version, view.payload, len), (7, "ä", 9, "{\"x\":1}", bytes.len()));
         assert_eq!(vector_bits(&view.vector().unwrap()), vector_bits(&record.vector));
-        assert!(view.has_vector(&vector_bits(&record.vector)));
-        assert!(!view.has_vector(&vector_bits(&[1.5, 0.0, f32::MIN_POSITIVE])));
+        assert!(view.has_vector(&record.vector));
+        assert!(!view.has_vector(&[1.5, 0.0, f32::MIN_POSITIVE]));
         for bit in 0..bytes.len() * 8 {
             let mut broken = bytes.clone();
             broken[bit / 8] ^= 1 << (bit % 8);

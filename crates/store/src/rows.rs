@@ -34,6 +34,8 @@ impl Place {
 #[derive(Clone)]
 pub(crate) struct Slot {
     pub version: u64,
+    /// Names the vector's bits: another tag is another vector.
+    pub tag: u64,
     /// The point's part of the state digest.
     pub hash: u128,
     pub place: Place,
@@ -56,34 +58,85 @@ impl Slot {
     }
 }
 
-/// All rows.
+/// Rows that lie next to each other.
+#[derive(Clone)]
+struct Chunk {
+    slots: Vec<Option<Slot>>,
+    /// How many hold a record.
+    held: usize,
+}
+
+/// All rows. A chunk without any record takes no memory.
 #[derive(Clone, Default)]
 pub(crate) struct Rows {
-    chunks: Vec<Arc<Vec<Option<Slot>>>>,
+    chunks: Vec<Option<Arc<Chunk>>>,
+    /// Chunks that are there.
+    present: usize,
 }
 
 impl Rows {
     pub fn get(&self, row: Row) -> Option<&Slot> {
-        self.chunks.get(row as usize / CHUNK)?.get(row as usize % CHUNK)?.as_ref()
+        self.chunks.get(row as usize / CHUNK)?.as_ref()?.slots.get(row as usize % CHUNK)?.as_ref()
     }
 
     /// Puts a record into a row, or empties it; what was there.
     pub fn set(&mut self, row: Row, slot: Option<Slot>) -> Option<Slot> {
-        let at = row as usize / CHUNK;
-        while self.chunks.len() <= at {
-            self.chunks.push(Arc::new(vec![None; CHUNK]));
+        if slot.is_none() && self.get(row).is_none() {
+            return None;
         }
-        let chunk = Arc::make_mut(self.chunks.get_mut(at)?);
-        std::mem::replace(chunk.get_mut(row as usize % CHUNK)?, slot)
+        let at = row as usize / CHUNK;
+        if self.chunks.len() <= at {
+            self.chunks.resize_with(at + 1, || None);
+        }
+        let place = self.chunks.get_mut(at)?;
+        self.present += usize::from(place.is_none());
+        let chunk = place.get_or_insert_with(|| Arc::new(Chunk { slots: vec![None; CHUNK], held: 0 }));
+        let chunk = Arc::make_mut(chunk);
+        chunk.held += usize::from(slot.is_some());
+        let old = std::mem::replace(chunk.slots.get_mut(row as usize % CHUNK)?, slot);
+        chunk.held -= usize::from(old.is_some());
+        if chunk.held == 0 {
+            *place = None;
+            self.present -= 1;
+        }
+        old
     }
 
     /// Every row that holds a record, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (Row, &Slot)> {
-        let slots = self.chunks.iter().flat_map(|chunk| chunk.iter());
-        slots.enumerate().filter_map(|(row, slot)| Some((row as Row, slot.as_ref()?)))
+        let chunks = self.chunks.iter().enumerate().filter_map(|(at, chunk)| Some((at, chunk.as_ref()?)));
+        chunks.flat_map(|(at, chunk)| {
+            let slots = chunk.slots.iter().enumerate();
+            slots.filter_map(move |(i, slot)| Some(((at * CHUNK + i) as Row, slot.as_ref()?)))
+        })
     }
 
     pub fn bytes(&self) -> usize {
-        self.chunks.len() * CHUNK * size_of::<Option<Slot>>()
+        self.chunks.capacity() * size_of::<Option<Arc<Chunk>>>()
+            + self.present * CHUNK * size_of::<Option<Slot>>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_that_holds_nothing_is_given_back() {
+        let record = Record { id: "a".into(), version: 1, payload: "{}".into(), vector: Box::new([1.0]) };
+        let slot = Slot { version: 1, tag: 2, hash: 3, place: Place::Memory(Arc::new(record)) };
+        let mut rows = Rows::default();
+        (0..2000).for_each(|row| drop(rows.set(row, Some(slot.clone()))));
+        let full = rows.bytes();
+        let frozen = rows.clone();
+        (0..2000).filter(|row| *row != 700).for_each(|row| assert!(rows.set(row, None).is_some()));
+        assert!(rows.set(5, None).is_none() && rows.set(1 << 20, None).is_none());
+        assert_eq!(rows.iter().map(|(row, _)| row).collect::<Vec<_>>(), [700]);
+        assert!(rows.bytes() < full / 2);
+        assert_eq!(frozen.iter().count(), 2000);
+        rows.set(700, None);
+        assert!(rows.bytes() < full / 100);
+        rows.set(1, Some(slot));
+        assert!(rows.get(1).is_some() && rows.get(0).is_none());
     }
 }

@@ -1,11 +1,16 @@
 //! Nearest points.
 //!
-//! Filter → rows → index → scores. Rows are ordered by (score descending, id ascending); the index breaks ties
-//! by row, so more is fetched than asked for until the last score fetched is strictly below the last one
-//! wanted, or nothing is left. With that the best five are the first five of the best ten.
+//! Filter → rows → index → scores. Rows are ordered by (score descending, id ascending). The index breaks ties by
+//! row, so if the last hit it gives scores what the last one wanted does, one exact pass finds all that do.
+//!
+//! A shorter answer is the beginning of a longer one, exactly, as long as both are searched with the same effort.
+//! The effort is the requested one (or that of the recall target), but at least 32 for up to 16 results, 128 for
+//! up to 64, 512 for up to 256, and so on by fours. So with the default effort of 128 it holds for any two
+//! `top_k` up to 64; with 64 up to 16; with 320 up to 64; with 800 up to 256. Exact searches have no such limit.
 
 use crate::damage::{Damage, Refusal};
-use crate::read::{Include, point};
+use crate::read::{Include, point_of};
+use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
 use crate::state::State;
@@ -13,8 +18,10 @@ use roaring::RoaringBitmap;
 use vectron_base::filter::Filter;
 use vectron_index::{Hit, Scratch, SearchOutcome, SearchRequest};
 
-/// Hits fetched beyond `top_k`: enough that ordinary data needs no second round.
-const EXTRA: usize = 8;
+/// The effort that no search is below.
+const EFFORT_LEAST: usize = 32;
+/// From one class of least effort to the next.
+const EFFORT_STEP: usize = 4;
 
 /// A search over one shard.
 #[derive(Clone, Debug)]
@@ -29,7 +36,7 @@ pub struct SearchQuery {
     pub score_threshold: Option<f32>,
     /// Return the true best.
     pub exact: bool,
-    /// Effort; by default what [`ef_of_recall`] says.
+    /// Effort; by default what [`ef_of_recall`] says. Raised to 32, and to what `top_k` needs.
     pub ef: Option<usize>,
     /// The share of true neighbours to find; 1 means exact.
     pub recall_target: f32,
@@ -100,7 +107,7 @@ pub struct SearchTrace {
     pub tail_scanned: u64,
     /// Points looked at.
     pub visited: u64,
-    /// Times the index was asked: more than one when scores tie at the end of the results.
+    /// Times the index was asked: two when more scores tie at the end of the results than the effort covers.
     pub rounds: u32,
 }
 
@@ -158,7 +165,16 @@ impl Shard {
     }
 }
 
-/// Asks the index until the order of the first `top_k` is certain.
+/// The least effort for so many results: at least twice as many, of few fixed values.
+fn effort_class(top_k: usize) -> usize {
+    let mut class = EFFORT_LEAST;
+    while class / 2 < top_k && class < usize::MAX / EFFORT_STEP {
+        class *= EFFORT_STEP;
+    }
+    class
+}
+
+/// The hits that may be among the first `top_k`: all that score at least what the last of those does.
 fn nearest(
     state: &State,
     query: &SearchQuery,
@@ -168,10 +184,8 @@ fn nearest(
     let rows_live = state.index.live();
     let matching = allowed.map_or(rows_live, |allowed| allowed.len() as usize);
     let exact = query.exact || query.recall_target >= 1.0;
-    // Depends on top_k by powers of two only, so that nearby values of it see the same candidates.
-    let floor = query.top_k.min(rows_live).max(1).next_power_of_two() * 2;
     let ef = query.ef.unwrap_or_else(|| ef_of_recall(query.recall_target));
-    let ef = ef.min(rows_live).max(floor);
+    let ef = ef.min(rows_live).max(effort_class(query.top_k.min(matching)));
     let mut trace = SearchTrace {
         plan: "none",
         ef,
@@ -184,45 +198,56 @@ fn nearest(
         visited: 0,
         rounds: 0,
     };
-    let mut k = query.top_k.min(matching).saturating_add(EXTRA);
-    loop {
+    let mut ask = |k: usize, exact: bool| {
         let request = SearchRequest { k, ef, exact, allowed };
         let SearchOutcome { hits, plan, stats } = state.index.search(&query.vector, &request, scratch);
-        trace.plan = plan.as_str();
         trace.distances += stats.distances;
         trace.hops += stats.hops;
         trace.tail_scanned += stats.tail_scanned;
         trace.visited += stats.visited;
         trace.rounds += 1;
-        if query.top_k == 0 || settled(&hits, k, query) {
-            return (hits, trace);
+        if trace.rounds == 1 {
+            trace.plan = plan.as_str();
         }
-        k = k.saturating_mul(4);
-    }
-}
-
-/// Whether no further hit could belong among the first `top_k`.
-fn settled(hits: &[Hit], k: usize, query: &SearchQuery) -> bool {
-    let (Some(boundary), Some(last)) = (hits.get(query.top_k.wrapping_sub(1)), hits.last()) else {
-        return true;
+        hits
     };
-    let below_threshold = query.score_threshold.is_some_and(|least| boundary.score < least);
-    hits.len() < k || last.score < boundary.score || below_threshold
+    // As many as the effort, whatever top_k is: so another top_k sees the very same hits.
+    let mut hits = ask(ef, exact);
+    let least = query.score_threshold.unwrap_or(f32::NEG_INFINITY);
+    let Some(boundary) = query.top_k.checked_sub(1).map(|last| hits.get(last).map(|hit| hit.score)) else {
+        return (Vec::new(), trace);
+    };
+    let Some(boundary) = boundary else {
+        hits.retain(|hit| hit.score >= least);
+        return (hits, trace);
+    };
+    let cut =
+        hits.len() >= ef && hits.len() < matching && hits.last().is_some_and(|hit| hit.score >= boundary);
+    if cut && boundary >= least {
+        // Rows that score the same may have been left out. All of them are found; what is better stays.
+        let mut ties = ask(matching, true);
+        ties.retain(|hit| hit.score == boundary);
+        ties.extend(hits.iter().filter(|hit| hit.score == boundary));
+        ties.sort_unstable_by_key(|hit| hit.row);
+        ties.dedup_by_key(|hit| hit.row);
+        hits.retain(|hit| hit.score > boundary);
+        hits.extend(ties);
+    }
+    hits.retain(|hit| hit.score >= boundary.max(least));
+    (hits, trace)
 }
 
 /// Hits with their points, in the public order, cut to what was asked for.
 fn ranked(found: &[(f32, Slot)], query: &SearchQuery) -> Result<Vec<ScoredPoint>, Damage> {
     let mut ranked = Vec::with_capacity(found.len());
     for (score, slot) in found {
-        if query.score_threshold.is_none_or(|least| *score >= least) {
-            // Adding zero makes negative zero equal to zero.
-            ranked.push((*score + 0.0, slot.view()?.id, slot));
-        }
+        // Adding zero makes negative zero equal to zero.
+        ranked.push((*score + 0.0, slot.view()?, slot));
     }
-    ranked.sort_by(|(a, x, _), (b, y, _)| b.total_cmp(a).then_with(|| x.cmp(y)));
+    ranked.sort_by(|(a, x, _), (b, y, _)| b.total_cmp(a).then_with(|| x.id.cmp(y.id)));
     ranked.truncate(query.top_k);
-    let scored = |(score, _, slot): (f32, &str, &Slot)| {
-        let found = point(slot, query.include)?;
+    let scored = |(score, view, slot): (f32, View<'_>, &Slot)| {
+        let found = point_of(slot, &view, query.include)?;
         let crate::read::Point { id, version, vector, payload } = found;
         Ok(ScoredPoint { id, score, version, payload, vector })
     };

@@ -81,11 +81,20 @@ impl Segment {
         Damage { file: self.file.clone(), detail: detail.into() }
     }
 
+    /// Where the records end and the table begins.
+    fn table_at(&self) -> u64 {
+        self.bytes.len().saturating_sub(TAIL_BYTES + self.entries.len() * ENTRY_BYTES) as u64
+    }
+
+    /// Bytes of all records, live or not.
+    pub fn record_bytes(&self) -> u64 {
+        self.table_at().saturating_sub(HEADER_BYTES as u64)
+    }
+
     /// Bytes of an entry's record: up to the next record or the table.
     pub fn record_len(&self, entry: u32) -> u64 {
         let at = entry as usize;
-        let table = self.bytes.len().saturating_sub(TAIL_BYTES + self.entries.len() * ENTRY_BYTES) as u64;
-        let end = self.entries.get(at + 1).map_or(table, |next| next.offset);
+        let end = self.entries.get(at + 1).map_or(self.table_at(), |next| next.offset);
         self.entries.get(at).map_or(0, |e| end.saturating_sub(e.offset))
     }
 

@@ -9,6 +9,7 @@ use crate::config::ShardConfig;
 use crate::damage::{Damage, Refusal};
 use crate::indexing::Stepper;
 use crate::state::State;
+use crate::stats::CountedBytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,9 @@ pub struct Shard {
     pub(crate) durable: AtomicU64,
     /// Length of the graph file, for figures.
     pub(crate) graph_bytes: AtomicU64,
+    /// The state's count of graph changes that the graph file covers. Changed only with `saving` held.
+    pub(crate) saved_graph_changes: AtomicU64,
+    pub(crate) index_bytes: CountedBytes,
     pub(crate) scratches: Mutex<Vec<Scratch>>,
     pub(crate) damage: Mutex<Vec<Damage>>,
 }

@@ -3,7 +3,7 @@
 use crate::config::ShardConfig;
 use crate::damage::{Damage, Refusal};
 use crate::idempotency::Window;
-use crate::record::{Record, point_hash, vector_bits, vector_tag};
+use crate::record::Prepared;
 use crate::rows::{Place, Rows, Slot};
 use crate::segment::Segment;
 use roaring::RoaringBitmap;
@@ -56,7 +56,8 @@ pub(crate) struct State {
     /// Rows changed, latest last; `changes_before` many older ones were dropped.
     changes: VecDeque<Row>,
     changes_before: u64,
-    /// Graph changes so far: tells a checkpoint whether the graph file is stale.
+    /// Rows that entered or left the graph so far: tells a checkpoint whether the graph file is stale, and how
+    /// far.
     pub graph_changes: u64,
     /// Why this replica can go no further.
     pub failure: Option<Damage>,
@@ -94,6 +95,21 @@ impl State {
         }
     }
 
+    /// Changes the state. If `work` panics the state is half changed, and it stays refused: no read sees it and
+    /// no checkpoint makes it durable.
+    pub fn whole<T>(&mut self, what: &'static str, work: impl FnOnce(&mut State) -> T) -> T {
+        let unfinished = || Damage { file: String::new(), detail: format!("{what} did not finish") };
+        if self.failure.is_some() {
+            return work(self);
+        }
+        self.failure = Some(unfinished());
+        let result = work(self);
+        if self.failure == Some(unfinished()) {
+            self.failure = None;
+        }
+        result
+    }
+
     /// The version of a live point; 0 if there is none.
     pub fn version_of(&self, id: &str) -> u64 {
         self.ids.get(id).and_then(|row| self.rows.get(*row)).map_or(0, |slot| slot.version)
@@ -119,23 +135,22 @@ impl State {
     }
 
     /// Writes a point. A vector that stays the same keeps its row, and the index does not notice.
-    pub fn upsert(&mut self, record: Record) {
-        let bits = vector_bits(&record.vector);
-        let hash = point_hash(&record.id, record.version, &record.payload, &bits);
+    pub fn upsert(&mut self, prepared: Prepared) {
+        let Prepared { record, tag, hash } = prepared;
         let row = match self.ids.get(&*record.id).copied() {
-            Some(row) if self.holds_vector(row, &bits) => row,
+            Some(row) if self.holds_vector(row, tag, &record.vector) => row,
             old => {
                 if let Some(old) = old {
                     self.empty(old);
                     self.index_remove(old);
                 }
-                let Some(row) = self.place(vector_tag(&bits), &record.vector) else { return };
+                let Some(row) = self.place(tag, &record.vector) else { return };
                 row
             }
         };
         let len = record.encoded_len() as u64;
         self.ids.insert(record.id.clone(), row);
-        let slot = Slot { version: record.version, hash, place: Place::Memory(Arc::new(record)) };
+        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(Arc::new(record)) };
         self.empty(row);
         self.rows.set(row, Some(slot));
         self.points_sum = self.points_sum.wrapping_add(hash);
@@ -151,11 +166,12 @@ impl State {
         true
     }
 
-    /// Whether a row's stored vector has these bits. Where it cannot be read the answer is no, which costs a
-    /// new row and changes nothing that counts.
-    fn holds_vector(&self, row: Row, bits: &[u8]) -> bool {
-        let view = self.rows.get(row).and_then(|slot| slot.view().ok());
-        view.is_some_and(|view| view.has_vector(bits))
+    /// Whether a row's vector has the bits of this one. The record is read only if the tags agree, since that
+    /// may wait for the disk. Where it cannot be read the answer is no, which costs a new row and changes nothing
+    /// that counts.
+    fn holds_vector(&self, row: Row, tag: u64, vector: &[f32]) -> bool {
+        let slot = self.rows.get(row).filter(|slot| slot.tag == tag);
+        slot.and_then(|slot| slot.view().ok()).is_some_and(|view| view.has_vector(vector))
     }
 
     /// Gives a vector to the index; its row.

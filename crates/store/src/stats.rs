@@ -1,6 +1,37 @@
 //! Figures for operators.
 
 use crate::shard::Shard;
+use crate::state::State;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The graph is worth a checkpoint of its own when more than one in so many rows entered or left it since the
+/// last, and
+const GRAPH_DUE_SHARE: u64 = 20;
+/// at least so many did: fewer are quickly built again.
+const GRAPH_DUE_LEAST: u64 = 256;
+/// The index is measured again when more than one in so many rows changed.
+const MEASURE_SHARE: u64 = 32;
+
+/// The index's bytes when they were last added up, and the state's count of changes then. Adding up takes time
+/// in proportion to the rows, so it is done only when enough of them changed.
+#[derive(Default)]
+pub(crate) struct CountedBytes {
+    bytes: AtomicU64,
+    changes: AtomicU64,
+}
+
+impl CountedBytes {
+    fn of(&self, state: &State) -> u64 {
+        let now = state.change_count() + state.graph_changes + 1;
+        let changed = now.saturating_sub(self.changes.load(Ordering::Relaxed));
+        let never = self.changes.load(Ordering::Relaxed) == 0;
+        if never || changed > u64::from(state.next_row) / MEASURE_SHARE {
+            self.bytes.store(state.index.bytes().total() as u64, Ordering::Relaxed);
+            self.changes.store(now, Ordering::Relaxed);
+        }
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
 
 /// A shard's size and backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +47,11 @@ pub struct ShardStats {
     pub segments: u64,
     /// Bytes of the files that the last checkpoint consists of.
     pub disk_bytes: u64,
-    /// Bytes held in memory: index, row table, id map, unsaved records. An estimate.
+    /// Bytes held in memory: index, row table, id map, unsaved records, remembered writes. An estimate.
     pub memory_bytes: u64,
     /// Record bytes that wait for the next checkpoint.
     pub bytes_since_checkpoint: u64,
-    /// Whether those are enough for a checkpoint to be due.
+    /// Whether a checkpoint is due, see [`Shard::checkpoint_due`].
     pub checkpoint_due: bool,
     /// Last index applied.
     pub applied_index: u64,
@@ -29,6 +60,27 @@ pub struct ShardStats {
 }
 
 impl Shard {
+    /// Points that wait for the graph; zero in a shard too small for one. Cheap enough to ask before every write.
+    pub fn pending(&self) -> u64 {
+        pending(&self.state.read())
+    }
+
+    /// Whether a checkpoint is worth its cost: enough record bytes are unsaved, or no point waits for the graph
+    /// and enough of it was built since it was last saved. Cheap.
+    pub fn checkpoint_due(&self) -> bool {
+        self.due(&self.state.read())
+    }
+
+    fn due(&self, state: &State) -> bool {
+        if state.failure.is_some() {
+            return false;
+        }
+        let saved = self.saved_graph_changes.load(Ordering::Relaxed);
+        let least = GRAPH_DUE_LEAST.max(state.ids.len() as u64 / GRAPH_DUE_SHARE);
+        let built = state.graph_changes.saturating_sub(saved) >= least;
+        state.unsaved_bytes >= self.config.knobs.checkpoint_bytes || built && pending(state) == 0
+    }
+
     /// Figures of this moment.
     pub fn stats(&self) -> ShardStats {
         /// An id map entry with its key's allocation, without the key.
@@ -38,19 +90,24 @@ impl Shard {
         let segments: u64 = state.segments.values().map(|s| s.segment.len()).sum();
         ShardStats {
             points,
-            // Under the size at which a graph is worth it, nothing waits: the scan is the index.
-            pending: state.index.next_pending().map_or(0, |_| state.index.pending() as u64),
+            pending: pending(&state),
             tombstones: state.index.tombstones() as u64,
             segments: state.segments.len() as u64,
-            disk_bytes: segments + self.graph_bytes.load(std::sync::atomic::Ordering::Relaxed),
-            memory_bytes: state.index.bytes().total() as u64
+            disk_bytes: segments + self.graph_bytes.load(Ordering::Relaxed),
+            memory_bytes: self.index_bytes.of(&state)
                 + state.rows.bytes() as u64
                 + points * ID_BYTES
-                + state.unsaved_bytes,
+                + state.unsaved_bytes
+                + state.window.bytes(),
             bytes_since_checkpoint: state.unsaved_bytes,
-            checkpoint_due: state.unsaved_bytes >= self.config.knobs.checkpoint_bytes,
+            checkpoint_due: self.due(&state),
             applied_index: state.applied_index,
             durable_index: self.durable_index(),
         }
     }
+}
+
+/// Under the size at which a graph is worth it nothing waits: the scan is the index.
+fn pending(state: &State) -> u64 {
+    state.index.next_pending().map_or(0, |_| state.index.pending() as u64)
 }

@@ -107,8 +107,10 @@ async fn search(node: &Node, queries: &[Vec<f32>], shape: &Shape) -> Result<Run,
             let mut done = Vec::with_capacity(mine.len());
             for (index, query) in mine {
                 let begun = Instant::now();
-                let mut request =
-                    SearchRequest::new("bench", query).top_k(10).include_payload(shape.payload).exact(shape.exact);
+                let mut request = SearchRequest::new("bench", query)
+                    .top_k(10)
+                    .include_payload(shape.payload)
+                    .exact(shape.exact);
                 if let Some(ef) = shape.ef {
                     request = request.ef(ef);
                 }
@@ -174,7 +176,11 @@ async fn measure(binary: &Path, source: &Path) -> Result<(), Failure> {
     row("import to fully indexed, wall", rate(full_wall), "same run, until index_lag is 0");
     row("import to fully indexed, per CPU-s of the node", rate(full_cpu), "same run");
     let status = client.status("bench").await?;
-    row("memory per point, shard's estimate", format!("{} bytes", status.memory_bytes / points), "fully indexed");
+    row(
+        "memory per point, shard's estimate",
+        format!("{} bytes", status.memory_bytes / points),
+        "fully indexed",
+    );
     row("resident memory per point", format!("{} bytes", node.memory("VmRSS")? / points), "whole process");
     row("disk per point", format!("{} bytes", status.bytes / points), "segments and graph, without journal");
 
@@ -207,7 +213,11 @@ async fn measure(binary: &Path, source: &Path) -> Result<(), Failure> {
     let client = Client::connect(&node.url, None).await?;
     let first = client.search(SearchRequest::new("bench", queries[0].clone()).top_k(10)).await?;
     let right = first.results.first().map(|hit| hit.id.clone()) == truth.ids[0].first().cloned();
-    let value = format!("{:.0} ms, first answer {}", node.ready_after.as_secs_f64() * 1e3, if right { "right" } else { "WRONG" });
+    let value = format!(
+        "{:.0} ms, first answer {}",
+        node.ready_after.as_secs_f64() * 1e3,
+        if right { "right" } else { "WRONG" }
+    );
     row("restart after kill -9 to ready", value, "page cache warm");
     Ok(())
 }

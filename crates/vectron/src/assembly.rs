@@ -8,7 +8,7 @@ use vectron_base::disk::{Disk, DiskError, DiskFailure, replace_file};
 use vectron_base::ids::{GroupId, ReplicaId, WorkerId};
 use vectron_base::metric::{Registry, open_metrics_text, prometheus_text};
 use vectron_base::pool::Pool;
-use vectron_base::random::Random;
+use vectron_base::random::{Random, mix64};
 use vectron_consensus::{GroupConfig, Handle};
 use vectron_gateway::{AdminSources, Gateway, GatewayMetrics};
 use vectron_placement::catalog::SharedCatalog;
@@ -68,7 +68,7 @@ pub struct Capacity {
     pub memory_bytes: u64,
 }
 
-/// File that names this data directory: one line `vectron-node 1 <worker id>`.
+/// File that names this data directory: one line `vectron-node 1 <worker id> <checksum>`.
 const IDENTITY: &str = "identity";
 
 /// Raises placement driver, worker and gateway. `registry` comes with the consensus metrics in it, and
@@ -104,7 +104,6 @@ pub async fn assemble(
         store_knobs: settings.store.clone(),
         metrics: worker_metrics,
     })
-    .await
     .map_err(|error| AssemblyError::Worker(error.to_string()))?;
     let gateway = Gateway::new(vectron_gateway::Parts {
         placement: placement.clone(),
@@ -179,6 +178,9 @@ fn admin_sources(
                 "memory_bytes": shards.iter().map(|(_, s)| s.memory_bytes).sum::<u64>(),
                 "journal_bytes": journal.bytes,
                 "journal_segments": journal.segments,
+                // Groups that keep the journal over its limit; a set-aside shard may be one for long.
+                "journal_holders": journal.holders.iter().map(|group| group.0).collect::<Vec<_>>(),
+                "journal_damage": journal.damage,
             })
         }),
     }
@@ -188,7 +190,7 @@ impl Rooms {
     /// Writes last checkpoints, so that the next start is short. Requests must have ended before.
     pub async fn stop(&self) {
         self.worker.stop().await;
-        self.placement.checkpoint();
+        self.placement.checkpoint().await;
     }
 }
 
@@ -209,15 +211,40 @@ fn identity(disk: &dyn Disk, random: &dyn Random) -> Result<WorkerId, AssemblyEr
     match disk.read(IDENTITY) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
-            let number = text.trim_end().strip_prefix("vectron-node 1 ").and_then(|n| n.parse().ok());
-            number.map(WorkerId).ok_or(AssemblyError::Identity)
+            let number = text.strip_prefix("vectron-node 1 ").and_then(|rest| rest.split(' ').next());
+            let id = WorkerId(number.and_then(|n| n.parse().ok()).ok_or(AssemblyError::Identity)?);
+            // A flipped digit would be another valid number, and every shard on this disk a stranger's.
+            if text == identity_line(id) { Ok(id) } else { Err(AssemblyError::Identity) }
         }
         Err(error) if error.failure == DiskFailure::NotFound => {
             // Kept below 2^53, so that it survives JSON readers that know only doubles.
             let id = WorkerId((random.next_u64() >> 11).max(1));
-            replace_file(disk, IDENTITY, format!("vectron-node 1 {id}\n").as_bytes())?;
+            replace_file(disk, IDENTITY, identity_line(id).as_bytes())?;
             Ok(id)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+fn identity_line(id: WorkerId) -> String {
+    format!("vectron-node 1 {id} {:016x}\n", mix64(id.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vectron_base::disk::sim::SimDisk;
+    use vectron_base::random::SeededRandom;
+
+    #[test]
+    fn an_identity_stays_and_no_flipped_bit_makes_another() {
+        let (disk, random) = (SimDisk::new(1), SeededRandom::new(1));
+        let id = identity(&disk, &random).unwrap();
+        assert_eq!(identity(&disk, &random).unwrap(), id);
+        for bit in 0..disk.read(IDENTITY).unwrap().len() as u64 * 8 {
+            disk.flip_bit(IDENTITY, bit);
+            assert!(identity(&disk, &random).is_err(), "bit {bit}");
+            disk.flip_bit(IDENTITY, bit);
+        }
     }
 }

@@ -94,6 +94,7 @@ impl Node {
     /// Opens the data directory, raises the rooms and starts to serve. Must be called on the runtime.
     pub async fn start(options: NodeOptions, settings: Settings) -> Result<Node, StartError> {
         check_access(&options)?;
+        raise_descriptor_limit();
         let listener =
             TcpListener::bind(options.listen).await.map_err(|e| StartError::Listen(options.listen, e))?;
         let address = listener.local_addr()?;
@@ -175,6 +176,15 @@ fn start_pool(settings: &Settings) -> std::io::Result<RuntimePool> {
     let read = or(settings.node.read_threads, cores());
     let background = or(settings.node.background_threads, (cores() / 2).max(1));
     RuntimePool::start(read, background)
+}
+
+/// Connections and files share the process's descriptors: take as many as the system allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without the right it stays as it was; `doctor` says so when it is low.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn plan_memory(settings: &Settings) -> u64 {

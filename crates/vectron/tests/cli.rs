@@ -117,12 +117,41 @@ fn a_node_says_it_is_ready_in_one_line_and_stops_cleanly_on_sigterm() {
     node.run(6, "collections list");
 }
 
+/// Whether it is stopped while it starts or after, the exit code says the same.
+#[test]
+fn a_signal_while_starting_is_not_lost() {
+    for (signal, pause, exits) in [
+        (Signal::TERM, 0, &[Some(0), None][..]),
+        (Signal::TERM, 20, &[Some(0), None]),
+        (Signal::INT, 20, &[Some(130), Some(0), None]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut up = program();
+        up.args(["up", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path());
+        // With an empty variable, which is as good as none.
+        let mut child =
+            up.env("VECTRON_OPEN", "").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(pause));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let start = Instant::now();
+        let exit = loop {
+            if let Some(exit) = child.try_wait().unwrap() {
+                break exit.code();
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "it does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        // None: the signal came before the program could take it.
+        assert!(exits.contains(&exit), "{signal:?} after {pause} ms: {exit:?}");
+    }
+}
+
 #[test]
 fn collections_and_points_from_first_to_last() {
     let node = Node::start();
     node.run(0, "collections create docs --dimension 3 --distance cosine");
     node.run(0, "collections create docs --dimension 3 --distance cosine");
-    node.run(5, "collections create docs --dimension 4");
+    node.run(5, "collections create docs --dimension 4 --distance cosine");
     assert_eq!(node.json("collections list")["collections"][0]["name"], "docs");
     assert_eq!(node.json("collections describe docs")["dimension"], 3);
     let file = node.file(
@@ -143,6 +172,8 @@ fn collections_and_points_from_first_to_last() {
     assert!(node.run(0, "explain docs --like a").contains("shard "));
     assert!(node.json("explain docs --like a")["explain"]["shards"][0]["plan"].is_string());
     assert_eq!(node.json("status docs")["points"], 2);
+    assert_eq!(node.json("status")["collections"][0]["points"], 2);
+    assert_eq!(node.json("search docs --like a --k 10000 --consistency eventual")["results"][0]["id"], "7");
     node.run(1, "search docs --vector [1]");
     node.run(2, "search docs --vector nonsense");
     node.run(3, "search nothing --vector [1]");
@@ -154,9 +185,37 @@ fn collections_and_points_from_first_to_last() {
 }
 
 #[test]
+fn an_upsert_under_a_condition_overwrites_nothing_else() {
+    let node = Node::start();
+    node.run(0, "collections create docs --dimension 2 --distance dot");
+    let line = |name: &str, text: &str| {
+        format!("points upsert docs {}", node.file(name, &format!("{text}\n")).display())
+    };
+    node.run(0, &line("new", r#"{"id":"a","vector":[1,0],"n":1,"if_version":0}"#));
+    let got = node.json("points get docs a");
+    assert_eq!(got["points"][0]["payload"], serde_json::json!({"n": 1}));
+    let version = got["points"][0]["version"].as_u64().unwrap();
+    node.run(5, &line("again", r#"{"id":"a","vector":[0,1],"if_version":0}"#));
+    assert_eq!(node.json("points get docs a")["points"][0]["version"], version);
+    let text = format!(r#"{{"id":"a","vector":[0,1],"payload":{{"n":2}},"if_version":{version}}}"#);
+    node.run(0, &line("next", &text));
+    for transport in ["grpc", "rest"] {
+        let file = node.file("late.jsonl", &format!("{text}\n"));
+        let refused = node.folder.path().join(transport);
+        let (file, kept) = (file.display(), refused.display());
+        node.run(1, &format!("import docs {file} --transport {transport} --errors-to {kept}"));
+        let kept: Value = serde_json::from_str(&std::fs::read_to_string(&refused).unwrap()).unwrap();
+        assert_eq!(kept["code"], "version_mismatch");
+    }
+    let flat = node.file("flat.jsonl", "{\"id\":\"a\",\"vector\":[0,1],\"if_version\":9}\n");
+    node.run(1, &format!("import docs {}", flat.display()));
+    assert_eq!(node.json("points get docs a")["points"][0]["payload"]["n"], 2);
+}
+
+#[test]
 fn points_come_from_stdin_and_bad_lines_are_a_partial_success() {
     let node = Node::start();
-    node.run(0, "collections create docs --dimension 2");
+    node.run(0, "collections create docs --dimension 2 --distance cosine");
     let mut child = node
         .command("points upsert docs - -o json")
         .stdin(Stdio::piped())
@@ -178,12 +237,12 @@ fn the_sample_goes_in_over_both_transports_and_comes_out_and_in_again() {
     let node = Node::start();
     for transport in ["grpc", "rest"] {
         let summary = node.json(&format!(
-            "import {transport} {} --payload {} --id-field name --create --transport {transport}",
+            "import {transport} {} --payload {} --id-field name --create --distance cosine --transport {transport}",
             sample("vectors.f16.npy"),
             sample("payload.jsonl.gz")
         ));
-        assert_eq!(summary["upserted"], 4000, "{transport}");
-        assert_eq!(node.count(transport), 4000);
+        assert_eq!(summary["upserted"], 4800, "{transport}");
+        assert_eq!(node.count(transport), 4800);
     }
     let search = |collection: &str| {
         let query = sample("queries.f32.npy");
@@ -195,7 +254,10 @@ fn the_sample_goes_in_over_both_transports_and_comes_out_and_in_again() {
     assert_eq!(ids(&search("grpc")), ids(&search("rest")));
     let file = node.folder.path().join("out.jsonl.gz");
     node.run(0, &format!("export grpc --to {}", file.display()));
-    assert_eq!(node.json(&format!("import again {} --create", file.display()))["upserted"], 4000);
+    assert_eq!(
+        node.json(&format!("import again {} --create --distance cosine", file.display()))["upserted"],
+        4800
+    );
     assert_eq!(ids(&search("grpc")), ids(&search("again")));
     let games = node.run(0, r#"export grpc --filter {"section":"games"} --vector-format list"#);
     let first: Value = serde_json::from_str(games.lines().next().unwrap()).unwrap();
@@ -206,7 +268,7 @@ fn the_sample_goes_in_over_both_transports_and_comes_out_and_in_again() {
 #[test]
 fn refused_rows_are_named_kept_and_end_in_exit_code_7() {
     let node = Node::start();
-    node.run(0, "collections create docs --dimension 2");
+    node.run(0, "collections create docs --dimension 2 --distance cosine");
     let file = node.file(
         "bad.jsonl",
         "{\"id\":\"a\",\"vector\":[1,0]}\n{\"id\":\"a42\",\"vector\":[1,0,0]}\n{\"id\":\"z\",\"vector\":[0,0]}\n",
@@ -231,7 +293,7 @@ fn refused_rows_are_named_kept_and_end_in_exit_code_7() {
 fn an_interrupted_import_goes_on_where_it_stopped() {
     const ROWS: u64 = 40_000;
     let node = Node::start();
-    node.run(0, "collections create docs --dimension 2");
+    node.run(0, "collections create docs --dimension 2 --distance cosine");
     let text: String = (0..ROWS).map(|row| format!("{{\"id\":{row},\"vector\":[1,{row}]}}\n")).collect();
     let file = node.file("many.jsonl", &text);
     let notes = node.folder.path().join("many.jsonl.docs.vectron-resume");
@@ -267,7 +329,7 @@ fn a_key_is_asked_for_and_comes_from_flag_or_environment() {
     node.run(4, "collections list");
     node.run(4, "collections list --key wrong-key-wrong-key");
     node.run(0, "collections list --key 0123456789abcdef0123");
-    let mut command = node.command("collections create docs --dimension 2");
+    let mut command = node.command("collections create docs --dimension 2 --distance cosine");
     command.env("VECTRON_API_KEY", "0123456789abcdef0123");
     checked(0, "key in the environment", command.output().unwrap());
     let file = node.file("a.jsonl", "{\"id\":\"a\",\"vector\":[1,0]}\n");
@@ -294,6 +356,10 @@ fn up_refuses_what_cannot_be_right_before_it_touches_anything() {
         (&["--listen", "0.0.0.0:0", "--open"], &[]),
         (&["--listen", "0.0.0.0:0"], &[("VECTRON_ADMIN_KEY", "short")]),
         (&["--listen", "0.0.0.0:0"], &[("VECTRON_OPEN", "true")]),
+        (&["--listen", "127.0.0.1:0"], &[("VECTRON_ADMIN_KEY", "")]),
+        (&["--listen", "127.0.0.1:0"], &[("VECTRON_ADMIN_KEY_FILE", "")]),
+        // Empty is unset, so this is refused for the lack of a key, not for a malformed flag.
+        (&["--listen", "0.0.0.0:0"], &[("VECTRON_OPEN", "")]),
         (&["--listen", "nonsense"], &[]),
         (&["--admin-key-file", "/nonexistent"], &[]),
     ] {
@@ -313,6 +379,7 @@ fn the_demo_passes_its_own_measure_and_leaves_nothing_behind() {
         .unwrap();
     let answer: Value = serde_json::from_str(&checked(0, "demo", output)).unwrap();
     assert_eq!(answer["passed"], true);
+    assert!(answer["plans"].as_array().unwrap().contains(&"graph".into()), "{answer}");
     assert!(answer["recall_at_10"].as_f64().unwrap() >= 0.9, "{answer}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -329,12 +396,19 @@ fn commands_without_a_server_work_without_one() {
     let mut wrong = program();
     wrong.args(["config", "validate"]).env("VECTRON_NODE_LOG_LEVEL", "loud");
     checked(8, "config validate", wrong.output().unwrap());
+    wrong.args(["-o", "json"]);
+    let said: Value = serde_json::from_str(&checked(8, "config validate", wrong.output().unwrap())).unwrap();
+    assert_eq!((&said["valid"], said["errors"].as_array().unwrap().len()), (&false.into(), 1));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display();
     run(0, &format!("doctor --data-dir {path} --listen 127.0.0.1:0"));
+    let checks = run(0, &format!("doctor --data-dir {path} --listen 127.0.0.1:0 -o json"));
+    assert_eq!(serde_json::from_str::<Value>(&checks).unwrap()["passed"], true);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     run(8, &format!("doctor --data-dir {path} --listen {address}"));
+    let checks = run(8, &format!("doctor --data-dir {path} --listen {address} -o json"));
+    assert_eq!(serde_json::from_str::<Value>(&checks).unwrap()["passed"], false);
     run(0, "--help");
     run(2, "");
     run(6, "collections list --url http://127.0.0.1:1");

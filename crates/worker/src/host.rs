@@ -6,16 +6,16 @@ use crate::tend;
 use crate::{WorkerEvent, WorkerKnobs, WorkerMetrics};
 use futures::future::select;
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
-use vectron_base::clock::{Clock, Tick};
-use vectron_base::disk::{Disk, DiskError};
+use vectron_base::clock::Clock;
+use vectron_base::disk::{Disk, DiskError, DiskFailure};
 use vectron_base::ids::{ShardId, WorkerId};
 use vectron_base::pool::{Lane, Pool, compute, within};
-use vectron_consensus::{GroupConfig, Handle};
+use vectron_consensus::{GroupConfig, GroupError, Handle};
 use vectron_store as store;
 use vectron_wire::placement::{
     CatalogView, Collection, CollectionState, Distance, Placement, Registration, ShardPhase, ShardReport,
@@ -55,6 +55,39 @@ pub enum HostError {
 /// How long a deletion waits for its entry in the log.
 const SEAL_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a deletion waits for the note that the group is gone; it is tried again.
+const REMOVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a shard did not open.
+struct OpenFailure {
+    why: String,
+    /// Trying again cannot help.
+    lasting: bool,
+}
+
+impl OpenFailure {
+    fn lasting(why: impl ToString) -> Self {
+        Self { why: why.to_string(), lasting: true }
+    }
+    fn passing(why: impl ToString) -> Self {
+        Self { why: why.to_string(), lasting: false }
+    }
+}
+
+fn of_store(error: store::OpenError) -> OpenFailure {
+    match error {
+        store::OpenError::Disk(_) => OpenFailure::passing(error),
+        _ => OpenFailure::lasting(error),
+    }
+}
+
+fn of_group(error: GroupError) -> OpenFailure {
+    match error {
+        GroupError::DiskFull | GroupError::JournalFailed | GroupError::Closed => OpenFailure::passing(error),
+        _ => OpenFailure::lasting(error),
+    }
+}
+
 /// What the host knows of a shard that it has been assigned.
 #[derive(Clone)]
 pub(crate) enum Slot {
@@ -68,7 +101,6 @@ pub(crate) enum Slot {
 pub struct Host {
     parts: Parts,
     slots: RwLock<BTreeMap<ShardId, Slot>>,
-    started: Tick,
     stopping: AtomicBool,
     /// The catalog has been seen and followed at least once.
     followed: AtomicBool,
@@ -78,10 +110,10 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens every shard that is on the disk, then follows the catalog in the background.
-    pub async fn start(parts: Parts) -> Result<Arc<Self>, HostError> {
+    /// In the background, opens every shard that is on the disk and then follows the catalog. Meanwhile the
+    /// shards that are not open yet are unavailable.
+    pub fn start(parts: Parts) -> Result<Arc<Self>, HostError> {
         let host = Arc::new(Self {
-            started: parts.clock.now(),
             parts,
             slots: RwLock::default(),
             stopping: AtomicBool::new(false),
@@ -89,13 +121,11 @@ impl Host {
             report_now: Notify::new(),
             memory_bytes: AtomicU64::new(0),
         });
-        for shard in meta::present(host.disk())? {
-            match ShardMeta::load(host.disk(), shard) {
-                Ok(meta) => host.open(meta).await,
-                Err(error) => host.fail(shard, error.to_string()),
-            }
-        }
-        host.spawn_loop("worker assignments", |host| async move { host.follow().await });
+        let present = meta::present(host.disk())?;
+        host.spawn_loop("worker assignments", |host| async move {
+            host.open_present(present).await;
+            host.follow().await;
+        });
         host.spawn_loop("worker reports", |host| async move { host.report_loop().await });
         host.spawn_loop("worker journal", |host| async move { tend::journal_loop(&host).await });
         Ok(host)
@@ -148,17 +178,18 @@ impl Host {
                     .pool
                     .spawn("shard tending", Box::pin(async move { tend::run(&host, &hosted).await }));
             }
-            Err(why) => self.fail(shard, why),
+            Err(failure) => self.fail(shard, failure),
         }
     }
 
     /// Opens the store and joins the shard's group.
-    async fn open_shard(&self, meta: ShardMeta) -> Result<Arc<Hosted>, String> {
+    async fn open_shard(&self, meta: ShardMeta) -> Result<Arc<Hosted>, OpenFailure> {
         let (disk, config) = (self.parts.disk.clone(), self.shard_config(&meta));
         let directory = meta::data_directory(meta.shard.shard);
         let opened =
             compute(&self.parts.pool, Lane::Read, move || store::Shard::open(disk, &directory, config)).await;
-        let shard = opened.ok_or("the worker is stopping")?.map_err(|error| error.to_string())?;
+        let shard =
+            opened.ok_or_else(|| OpenFailure::passing("the worker is stopping"))?.map_err(of_store)?;
         let hosted = Arc::new(Hosted::new(meta, Arc::new(shard)));
         let config = GroupConfig {
             group: hosted.group(),
@@ -166,7 +197,7 @@ impl Host {
             voters: hosted.meta.shard.replicas.iter().map(|r| r.replica).collect(),
         };
         let machine = Box::new(ShardMachine(hosted.shard.clone()));
-        self.parts.consensus.open_group(config, machine).await.map_err(|error| error.to_string())?;
+        self.parts.consensus.open_group(config, machine).await.map_err(of_group)?;
         Ok(hosted)
     }
 
@@ -181,9 +212,12 @@ impl Host {
         config
     }
 
-    fn fail(&self, shard: ShardId, why: String) {
-        self.parts.metrics.events.note(&WorkerEvent::ShardFailed(shard, why.clone()));
-        self.slots.write().insert(shard, Slot::Failed(why.into()));
+    /// Sets a shard aside for good, or leaves it to the next look at the catalog when the reason may pass.
+    fn fail(&self, shard: ShardId, failure: OpenFailure) {
+        self.parts.metrics.events.note(&WorkerEvent::ShardFailed(shard, failure.why.clone()));
+        if failure.lasting {
+            self.slots.write().insert(shard, Slot::Failed(failure.why.into()));
+        }
     }
 
     async fn follow(self: Arc<Self>) {
@@ -219,7 +253,22 @@ impl Host {
                 }
             }
         }
+        let listed: BTreeSet<ShardId> =
+            view.collections.iter().flat_map(|c| &c.shards).map(|shard| shard.shard).collect();
+        self.slots.write().retain(|shard, slot| !matches!(slot, Slot::Removed) || listed.contains(shard));
         self.report().await;
+    }
+
+    async fn open_present(self: &Arc<Self>, shards: Vec<ShardId>) {
+        for shard in shards {
+            if self.stopping() {
+                return;
+            }
+            match ShardMeta::load(self.disk(), shard) {
+                Ok(meta) => self.open(meta).await,
+                Err(error) => self.fail(shard, OpenFailure::lasting(error)),
+            }
+        }
     }
 
     async fn take_up(self: &Arc<Self>, meta: ShardMeta) {
@@ -228,11 +277,12 @@ impl Host {
         }
         match meta.save(self.disk()) {
             Ok(()) => self.open(meta).await,
-            Err(error) => self.fail(meta.shard.shard, error.to_string()),
+            Err(error) => self.fail(meta.shard.shard, OpenFailure::passing(error)),
         }
     }
 
-    /// Seals at once, says so, then removes the group and the data.
+    /// Seals at once, says so, then removes the data and the group. A crash between the steps is fine: the
+    /// catalog goes on saying that the collection is being deleted, and this runs again.
     async fn give_up(self: &Arc<Self>, collection: &Collection, shard: ShardId) {
         match self.hosted(shard) {
             Some(Slot::Removed) => return,
@@ -244,12 +294,21 @@ impl Host {
             _ => {}
         }
         self.report().await;
-        let removed = self.parts.consensus.remove_group(shard.group()).await.is_ok()
-            && self.parts.disk.remove_dir(&meta::directory(shard)).is_ok()
-            && self.parts.disk.sync_dir("shards").is_ok();
-        if removed {
+        // The data first: on a full disk it is what makes room for the note that the group is gone.
+        let erased =
+            self.parts.disk.remove_dir(&meta::directory(shard)).is_ok() && self.sync_shards().is_ok();
+        let removing = self.parts.consensus.remove_group(shard.group());
+        if erased && within(&self.parts.pool, REMOVE_PATIENCE, removing).await.is_some_and(|r| r.is_ok()) {
             self.slots.write().insert(shard, Slot::Removed);
             self.parts.metrics.events.note(&WorkerEvent::ShardRemoved(shard));
+        }
+    }
+
+    /// Makes removals of shard directories durable; where no shard ever was there is nothing to do.
+    fn sync_shards(&self) -> Result<(), DiskError> {
+        match self.parts.disk.sync_dir("shards") {
+            Err(error) if error.failure == DiskFailure::NotFound => Ok(()),
+            other => other,
         }
     }
 
@@ -277,12 +336,33 @@ impl Host {
     pub(crate) async fn report(&self) {
         let slots: Vec<(ShardId, Slot)> =
             self.slots.read().iter().map(|(shard, slot)| (*shard, slot.clone())).collect();
-        let shards = slots.iter().filter_map(|(shard, slot)| shard_report(*shard, slot)).collect();
+        let shards = slots.iter().filter_map(|(shard, slot)| self.shard_report(*shard, slot)).collect();
         let disk_free_bytes = self.parts.disk.space().map_or(0, |space| space.free);
         self.measure(disk_free_bytes);
         let report = WorkerReport { worker: self.parts.registration.worker, disk_free_bytes, shards };
         // A lost report is followed by the next one.
         let _ = self.parts.placement.report(report).await;
+    }
+
+    /// What to report of a shard; nothing until it has proved that it can commit.
+    fn shard_report(&self, shard: ShardId, slot: &Slot) -> Option<ShardReport> {
+        let empty = |phase| ShardReport { shard, phase, points: 0, disk_bytes: 0, index_lag: 0 };
+        match slot {
+            Slot::Removed => Some(empty(ShardPhase::Removed)),
+            Slot::Failed(_) => Some(empty(ShardPhase::Failed)),
+            Slot::Serving(hosted) if hosted.sealed() => Some(empty(ShardPhase::Sealed)),
+            Slot::Serving(hosted) if self.quarantined(hosted).is_some() => Some(empty(ShardPhase::Failed)),
+            Slot::Serving(hosted) => hosted.proof().map(|_| {
+                let stats = hosted.shard.stats();
+                ShardReport {
+                    shard,
+                    phase: ShardPhase::Ready,
+                    points: stats.points,
+                    disk_bytes: stats.disk_bytes,
+                    index_lag: stats.pending,
+                }
+            }),
+        }
     }
 
     /// Sets the gauges, and corrects the memory that admission counts with.
@@ -309,12 +389,16 @@ impl Host {
     /// Whether every shard found at the start and every shard assigned since can serve. Shards that are set
     /// aside do not count: the others serve without them.
     pub fn ready(&self) -> bool {
-        let aside = |hosted: &Hosted| {
-            let status = self.parts.consensus.status(hosted.group());
-            status.is_some_and(|status| status.quarantined.is_some())
-        };
         self.followed.load(Ordering::SeqCst)
-            && self.serving().iter().all(|h| h.sealed() || h.proof().is_some() || aside(h))
+            && self
+                .serving()
+                .iter()
+                .all(|h| h.sealed() || h.proof().is_some() || self.quarantined(h).is_some())
+    }
+
+    /// Why the shard's group serves nothing, if so.
+    pub(crate) fn quarantined(&self, hosted: &Hosted) -> Option<String> {
+        self.parts.consensus.status(hosted.group())?.quarantined
     }
 
     /// Waits until [`Host::ready`], at most this long; whether it is.
@@ -372,29 +456,5 @@ impl Host {
 
     pub(crate) fn metrics(&self) -> &WorkerMetrics {
         &self.parts.metrics
-    }
-
-    pub(crate) fn started(&self) -> Tick {
-        self.started
-    }
-}
-
-/// What to report of a shard; nothing until it has proved that it can commit.
-fn shard_report(shard: ShardId, slot: &Slot) -> Option<ShardReport> {
-    let empty = |phase| ShardReport { shard, phase, points: 0, disk_bytes: 0, index_lag: 0 };
-    match slot {
-        Slot::Removed => Some(empty(ShardPhase::Removed)),
-        Slot::Failed(_) => Some(empty(ShardPhase::Failed)),
-        Slot::Serving(hosted) if hosted.sealed() => Some(empty(ShardPhase::Sealed)),
-        Slot::Serving(hosted) => hosted.proof().map(|_| {
-            let stats = hosted.shard.stats();
-            ShardReport {
-                shard,
-                phase: ShardPhase::Ready,
-                points: stats.points,
-                disk_bytes: stats.disk_bytes,
-                index_lag: stats.pending,
-            }
-        }),
     }
 }

@@ -88,6 +88,10 @@ impl Machine for ShardMachine {
     fn durable_index(&self) -> u64 {
         self.0.durable_index()
     }
+    fn skip(&mut self, index: u64) {
+        self.0.advance(index);
+    }
+
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
         let reply = self.0.apply(index, command);
         // Damaged local data is no replicated result: this replica must not go on as if it had applied the

@@ -101,3 +101,46 @@ pub fn present(disk: &dyn Disk) -> Result<Vec<ShardId>, DiskError> {
     shards.sort();
     Ok(shards)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vectron_base::disk::sim::SimDisk;
+    use vectron_base::ids::WorkerId;
+    use vectron_wire::placement::{Distance, ReadPolicy, Replica};
+
+    fn meta(shard: u64) -> ShardMeta {
+        let spec = CollectionSpec {
+            name: "docs".into(),
+            dimension: 3,
+            distance: Distance::Cosine,
+            shards: 1,
+            replication_factor: 1,
+            read_policy: ReadPolicy::Bounded { max_staleness_ms: 7 },
+        };
+        let replicas = vec![Replica { replica: ReplicaId(5), worker: WorkerId(9) }];
+        let shard = Shard { shard: ShardId(shard), first: 0, last: u64::MAX, epoch: 1, replicas };
+        ShardMeta { spec, incarnation: Incarnation(2), shard, replica: ReplicaId(5) }
+    }
+
+    #[test]
+    fn a_meta_file_comes_back_and_every_flipped_bit_is_noticed() {
+        let disk = SimDisk::new(1);
+        meta(3).save(&disk).unwrap();
+        assert_eq!(ShardMeta::load(&disk, ShardId(3)), Ok(meta(3)));
+        for bit in 0..disk.read(&path(ShardId(3))).unwrap().len() as u64 * 8 {
+            disk.flip_bit(&path(ShardId(3)), bit);
+            let read = ShardMeta::load(&disk, ShardId(3));
+            assert!(read.is_err() || read == Ok(meta(3)), "bit {bit}: {read:?}");
+            disk.flip_bit(&path(ShardId(3)), bit);
+        }
+    }
+
+    #[test]
+    fn a_directory_whose_creation_was_cut_short_is_no_shard() {
+        let disk = SimDisk::new(1);
+        meta(3).save(&disk).unwrap();
+        disk.create_dir(&data_directory(ShardId(4))).unwrap();
+        assert_eq!(present(&disk), Ok(vec![ShardId(3)]));
+    }
+}

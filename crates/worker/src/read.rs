@@ -16,9 +16,8 @@ use vectron_wire::worker::{
 
 /// How fresh the state is that a read may look at now.
 pub struct Admitted {
-    /// Everything acknowledged before this moment is applied; `None` for an eventual read of a replica that
-    /// has not proved anything yet.
-    proof: Option<Tick>,
+    /// Everything acknowledged before this moment is applied.
+    proof: Tick,
     strict: bool,
     /// How long the read waited for it.
     waited: Duration,
@@ -34,13 +33,13 @@ pub async fn admit(
     let begun = host.clock().now();
     let limit = Duration::from_millis(timeout_ms);
     let proof = match level {
-        ReadLevel::Linearizable => Some(barrier(host, hosted, limit).await?),
-        ReadLevel::Eventual => hosted.proof(),
+        ReadLevel::Linearizable => barrier(host, hosted, limit).await?,
+        ReadLevel::Eventual => known_proof(hosted)?,
         ReadLevel::Bounded(max_ms) => {
             let fresh = hosted.proof().filter(|at| begun.since(*at) <= Duration::from_millis(max_ms));
             match fresh {
-                Some(at) => Some(at),
-                None => Some(bounded_barrier(host, hosted, limit, max_ms).await?),
+                Some(at) => at,
+                None => bounded_barrier(host, hosted, limit, max_ms).await?,
             }
         }
         ReadLevel::Session(index) => {
@@ -49,7 +48,7 @@ pub async fn admit(
                 .await
                 .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
                 .map_err(|error| of_propose(hosted.id(), &error))?;
-            hosted.proof()
+            known_proof(hosted)?
         }
     };
     let waited = host.clock().now().since(begun);
@@ -67,6 +66,16 @@ async fn barrier(host: &Host, hosted: &Hosted, limit: Duration) -> Result<Tick, 
     Ok(begun)
 }
 
+/// The last proof. A replica that has proved nothing yet is still replaying its log: how old its state is
+/// nobody can say, so it does not answer.
+fn known_proof(hosted: &Hosted) -> Result<Tick, Fault> {
+    let replaying = || {
+        let detail = format!("shard {} is replaying its log", hosted.id());
+        Fault::new(Code::Unavailable, detail).retry_after(100)
+    };
+    hosted.proof().ok_or_else(replaying)
+}
+
 /// A bound that cannot be met is refused with the lag that there is.
 async fn bounded_barrier(host: &Host, hosted: &Hosted, limit: Duration, max_ms: u64) -> Result<Tick, Fault> {
     barrier(host, hosted, limit).await.map_err(|fault| {
@@ -82,10 +91,9 @@ async fn bounded_barrier(host: &Host, hosted: &Hosted, limit: Duration, max_ms: 
 }
 
 impl Admitted {
-    /// What a read that saw `applied_index` delivered. A replica that has proved nothing since it was opened
-    /// reports the time since then.
+    /// What a read that saw `applied_index` delivered.
     fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
-        let age = host.clock().now().since(self.proof.unwrap_or(host.started()));
+        let age = host.clock().now().since(self.proof);
         let staleness_ms = if self.strict { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) };
         Delivered { applied_index, staleness_ms }
     }
@@ -107,6 +115,22 @@ fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     }
 }
 
+/// Looks at the shard in the read lane: a look may be long, or wait behind a long one, and must not hold up the
+/// threads that move requests.
+async fn in_lane<T: Send + 'static>(
+    host: &Host,
+    hosted: &Hosted,
+    timeout_ms: u64,
+    look: impl FnOnce(&store::Shard) -> T + Send + 'static,
+) -> Result<T, Fault> {
+    let shard = hosted.shard.clone();
+    let job = compute(host.pool(), Lane::Read, move || look(&shard));
+    within(host.pool(), Duration::from_millis(timeout_ms), job)
+        .await
+        .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
+        .ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))
+}
+
 /// Points by id.
 pub async fn get(
     host: &Host,
@@ -114,7 +138,8 @@ pub async fn get(
     request: ShardGet,
 ) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
-    let read = hosted.shard.get(&request.ids, include(request.include)).map_err(|r| refused(hosted, &r))?;
+    let look = move |shard: &store::Shard| shard.get(&request.ids, include(request.include));
+    let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
     let value = read.value.into_iter().map(|point| point.map(record)).collect();
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }
@@ -127,7 +152,7 @@ pub async fn search(
 ) -> Result<ShardRead<ShardHits>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
     let queued = host.clock().now();
-    let (clock, shard) = (host.clock().clone(), hosted.shard.clone());
+    let clock = host.clock().clone();
     let query = store::SearchQuery {
         vector: request.vector.to_vec(),
         top_k: request.top_k,
@@ -138,8 +163,7 @@ pub async fn search(
         recall_target: request.recall_target,
         include: include(request.include),
     };
-    let limit = Duration::from_millis(request.timeout_ms);
-    let job = compute(host.pool(), Lane::Read, move || {
+    let look = move |shard: &store::Shard| {
         let started = clock.now();
         let (mut at, mut stages) = (started, vec![stage("queue", started.since(queued))]);
         let result = shard.search_in_stages(&query, &mut |name| {
@@ -148,11 +172,8 @@ pub async fn search(
             at = now;
         });
         (result, stages, at.since(started))
-    });
-    let (result, stages, took) = within(host.pool(), limit, job)
-        .await
-        .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
-        .ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?;
+    };
+    let (result, stages, took) = in_lane(host, hosted, request.timeout_ms, look).await?;
     let result = result.map_err(|refusal| refused(hosted, &refusal))?;
     host.metrics().search.observe(took.as_secs_f64());
     let trace = trace(&result.explain, admitted.waited, stages);
@@ -189,20 +210,11 @@ pub async fn scroll(
     request: ShardScroll,
 ) -> Result<ShardRead<ShardPage>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
-    let shard = hosted.shard.clone();
-    let job = compute(host.pool(), Lane::Read, move || {
-        shard.scroll(
-            request.filter.as_deref(),
-            request.after.as_deref(),
-            request.limit,
-            include(request.include),
-        )
-    });
-    let read = within(host.pool(), Duration::from_millis(request.timeout_ms), job)
-        .await
-        .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
-        .ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?
-        .map_err(|r| refused(hosted, &r))?;
+    let look = move |shard: &store::Shard| {
+        let (filter, after) = (request.filter.as_deref(), request.after.as_deref());
+        shard.scroll(filter, after, request.limit, include(request.include))
+    };
+    let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
     let points = read.value.points.into_iter().map(record).collect();
     let value = ShardPage { points, more: read.value.more };
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
@@ -211,12 +223,7 @@ pub async fn scroll(
 /// An exact count.
 pub async fn count(host: &Host, hosted: &Hosted, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
-    let shard = hosted.shard.clone();
-    let job = compute(host.pool(), Lane::Read, move || shard.count(request.filter.as_deref()));
-    let read = within(host.pool(), Duration::from_millis(request.timeout_ms), job)
-        .await
-        .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
-        .ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?
-        .map_err(|r| refused(hosted, &r))?;
+    let look = move |shard: &store::Shard| shard.count(request.filter.as_deref());
+    let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
     Ok(ShardRead { value: read.value, delivered: admitted.delivered(host, read.applied_index) })
 }

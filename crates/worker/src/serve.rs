@@ -63,9 +63,14 @@ impl Worker for Host {
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
+        if let Some(Slot::Failed(why)) = self.hosted(target.shard) {
+            return Ok(ShardStatus { damage: vec![why.to_string()], ..ShardStatus::default() });
+        }
         let hosted = self.serve(&target)?;
         let stats = hosted.shard.stats();
         let group = self.consensus().status(hosted.group());
+        let mut damage = hosted.shard.damage();
+        damage.extend(self.quarantined(&hosted));
         Ok(ShardStatus {
             points: stats.points,
             index_lag: stats.pending,
@@ -75,7 +80,7 @@ impl Worker for Host {
             applied_index: hosted.shard.applied_index(),
             durable_index: hosted.shard.durable_index(),
             leads: group.is_some_and(|g| g.role == Role::Leader),
-            damage: hosted.shard.damage(),
+            damage,
         })
     }
 }

@@ -19,7 +19,7 @@ pub async fn run(host: &Arc<Host>, hosted: &Arc<Hosted>) {
     first_proof(host, hosted).await;
     while !host.stopping() && !hosted.sealed() {
         let more = index_step(host, hosted).await;
-        if hosted.shard.stats().checkpoint_due {
+        if hosted.shard.checkpoint_due() {
             checkpoint(host, hosted).await;
         }
         if !more {
@@ -52,7 +52,7 @@ async fn index_step(host: &Arc<Host>, hosted: &Arc<Hosted>) -> bool {
 
 /// Writes one checkpoint and lets the journal go that it covers.
 pub async fn checkpoint(host: &Host, hosted: &Arc<Hosted>) {
-    if hosted.sealed() || hosted.shard.durable_index() == hosted.shard.applied_index() {
+    if hosted.sealed() {
         return;
     }
     let shard = hosted.shard.clone();

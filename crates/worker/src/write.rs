@@ -45,7 +45,7 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
 
 /// Refuses growth that disk, memory or graph cannot keep up with, before anything is proposed.
 fn admit(host: &Host, hosted: &Hosted, points: &[UpsertPoint]) -> Result<(), Fault> {
-    let waiting = hosted.shard.stats().pending;
+    let waiting = hosted.shard.pending();
     if waiting >= host.knobs().tail_points_max {
         let detail = format!("{waiting} points of shard {} wait to be indexed; retry later", hosted.id());
         return Err(Fault::new(Code::Overloaded, detail).retry_after(500));
@@ -108,6 +108,11 @@ fn answer(reply: &[u8]) -> Result<ShardWritten, Fault> {
             "idempotency_key",
             "was used before with another body; choose a new key for a new write",
         )),
+        Ok(store::Outcome::WindowFull) => {
+            let detail = "the shard remembers as many idempotency keys of the last 24 hours as it may; retry \
+                          later, or without a key";
+            Err(Fault::on_field(Code::Overloaded, "idempotency_key", detail).retry_after(60_000))
+        }
         Ok(store::Outcome::Sealed) => Err(gone()),
         Ok(store::Outcome::Damaged(what)) => {
             Err(Fault::new(Code::Unavailable, format!("the shard met damaged data and stopped: {what}")))

@@ -8,6 +8,7 @@ pub fn conformance(disk: &dyn Disk) {
     disk.create_dir("a/b").unwrap();
     disk.create_dir("a/b").unwrap();
     assert_eq!(disk.list("nowhere").unwrap(), Vec::<String>::new());
+    assert_eq!(disk.sync_dir("nowhere").unwrap_err().failure, DiskFailure::NotFound);
     assert_eq!(disk.read("a/none").unwrap_err().failure, DiskFailure::NotFound);
 
     let mut file = disk.create("a/b/log").unwrap();

@@ -71,7 +71,13 @@ impl DiskFile for RealFile {
 impl Disk for RealDisk {
     fn create_dir(&self, path: &str) -> DiskResult<()> {
         fs::create_dir_all(self.full(path)).map_err(|e| failed("create_dir", path, &e))?;
-        self.sync_full("create_dir", parent(path))
+        // Any of the parents may be new, and a name is durable only with its directory.
+        let mut at = path;
+        while !at.is_empty() {
+            at = parent(at);
+            self.sync_full("create_dir", at)?;
+        }
+        Ok(())
     }
 
     fn list(&self, path: &str) -> DiskResult<Vec<String>> {
@@ -90,7 +96,12 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &str) -> DiskResult<Box<dyn DiskFile>> {
-        let file = File::create(self.full(path)).map_err(|e| failed("create", path, &e))?;
+        // A new file, never an old one cut short: pages of an old one whose sync failed must not come back.
+        match fs::remove_file(self.full(path)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("create", path, &e)),
+            _ => {}
+        }
+        let file = File::create_new(self.full(path)).map_err(|e| failed("create", path, &e))?;
         Ok(Box::new(RealFile { file, path: path.to_string(), len: 0 }))
     }
 

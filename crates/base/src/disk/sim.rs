@@ -301,7 +301,7 @@ impl Disk for SimDisk {
     fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
         let mut state = self.change("rename", from)?;
         let inode = state.inode("rename", from)?;
-        // One journalled step: a crash leaves both names as before or both as after.
+        // Stricter than a journalling file system: a crash may leave both names, never none.
         if parent(from) == parent(to) {
             state.note(NameChange::Link(to.to_string(), inode));
             apply_change(&mut state.names, &NameChange::Unlink(from.to_string()));
@@ -334,6 +334,9 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &str) -> DiskResult<()> {
         let mut state = self.change("sync_dir", path)?;
+        if !path.is_empty() && !state.directories.contains(path) {
+            return Err(error("sync_dir", path, DiskFailure::NotFound));
+        }
         for change in state.pending.remove(path).unwrap_or_default() {
             apply_change(&mut state.durable_names, &change);
         }

@@ -21,30 +21,24 @@ pub(super) struct Opening {
 }
 
 impl Driver {
-    /// Opens the groups that wait for it; whether there were any. Records of a group's former life that are
-    /// not written yet are waited for, as its log is read from the files.
+    /// Opens the groups that wait for it; whether there were any.
     pub(super) fn open_waiting(&mut self) -> bool {
-        let mut opened = false;
-        for opening in std::mem::take(&mut self.opening) {
-            if self.batch.touches(opening.config.group) && !self.stalled {
-                self.opening.push(opening);
-            } else {
-                let Opening { config, machine, done } = opening;
-                self.open_group(config, machine, done);
-            }
-            opened = true;
+        let waiting = std::mem::take(&mut self.opening);
+        let any = !waiting.is_empty();
+        for Opening { config, machine, done } in waiting {
+            self.open_group(config, machine, done);
         }
-        opened
+        any
     }
 
     fn open_group(&mut self, config: GroupConfig, machine: Box<dyn Machine>, done: GroupReply) {
         let (id, replica) = (config.group, config.replica);
         match self.prepare(config, &*machine) {
-            Ok((core, state, fresh, bytes)) => {
+            Ok((core, state, fresh)) => {
                 if fresh {
                     self.batch.push(Record::State(id, state.clone()));
                 }
-                let group = Group::new(id, core, machine, state, bytes.into_iter(), self.seed, done);
+                let group = Group::new(id, core, machine, state, self.seed, done);
                 self.hosted.insert(id, Hosted::Live(Box::new(group)));
                 self.guarded(id, Group::wake);
             }
@@ -58,13 +52,12 @@ impl Driver {
         }
     }
 
-    /// A core for a group, its state, whether the group is new, and the lengths of its entries.
-    #[allow(clippy::type_complexity, reason = "used once, by the only caller")]
+    /// A core for a group, its state, and whether the group is new.
     fn prepare(
         &mut self,
         config: GroupConfig,
         machine: &dyn Machine,
-    ) -> Result<(Core, State, bool, Vec<(u64, u64)>), GroupError> {
+    ) -> Result<(Core, State, bool), GroupError> {
         if config.replica.0 == 0 || config.voters.iter().any(|voter| voter.0 == 0) {
             return Err(GroupError::Invalid("replica ids start at 1"));
         }
@@ -105,7 +98,6 @@ impl Driver {
             let reason = format!("the machine's state covers {durable} but the log ends at {last}");
             return Err(GroupError::Quarantined(reason));
         }
-        let bytes = entries.iter().map(|(index, entry)| (*index, u64::from(entry.len))).collect();
         let core_config = CoreConfig {
             group: config.group,
             replica: config.replica,
@@ -118,14 +110,14 @@ impl Driver {
             seed: self.seed,
         };
         match catch_unwind(AssertUnwindSafe(|| Core::open(core_config))) {
-            Ok(Ok(core)) => Ok((core, state, fresh, bytes)),
+            Ok(Ok(core)) => Ok((core, state, fresh)),
             Ok(Err(reason)) => Err(GroupError::Quarantined(reason)),
             Err(_) => Err(GroupError::Quarantined("its log could not be resumed".into())),
         }
     }
 
     /// Stops hosting a group.
-    pub(super) fn close(&mut self, id: GroupId) {
+    fn close(&mut self, id: GroupId) {
         if let Some(Hosted::Live(mut group)) = self.hosted.remove(&id) {
             group.give_up(&ProposeError::Closed, GroupError::Closed);
         }
@@ -164,7 +156,6 @@ impl Driver {
             checkpointed: 0,
             leader: None,
             quarantined: Some(reason.clone()),
-            log_bytes: 0,
         };
         self.board.groups.write().insert(id, status);
         self.hosted.insert(id, Hosted::Quarantined(reason));
@@ -182,6 +173,7 @@ impl Driver {
         }
         for hosted in self.hosted.values_mut() {
             if let Hosted::Live(group) = hosted {
+                group.abandon();
                 group.give_up(&ProposeError::JournalFailed, GroupError::JournalFailed);
             }
         }

@@ -3,7 +3,8 @@
 //! A turn has fixed steps. Commands and ticks are stepped into the groups; what the cores want persisted is
 //! gathered into one batch; the batch is appended and synced; then committed entries are applied and callers
 //! answered. When the disk has no space the batch waits and is written again at the next turn; meanwhile
-//! nothing new is accepted, reads go on, and no caller is told anything that is not so.
+//! nothing new is accepted, reads go on, and no caller is told anything that is not so. When the journal has
+//! failed, the groups are not touched any more, and nothing about them leaves this process.
 
 mod admission;
 mod hosting;
@@ -151,10 +152,12 @@ impl Driver {
         self.room = None;
         let (mut worked, stopping) = self.take_commands();
         self.tick();
-        self.gather();
-        // A leader's messages need not wait for its own sync; all others were held back.
-        self.send();
-        worked |= self.write();
+        if self.journal.failed().is_none() {
+            self.gather();
+            // A leader's messages need not wait for its own sync; all others were held back.
+            self.send();
+            worked |= self.write();
+        }
         worked |= self.open_waiting();
         if worked {
             self.journal.drop_covered();
@@ -197,6 +200,7 @@ impl Driver {
     /// Takes in what is queued now; whether there was anything, and whether it ended with a stop.
     fn take_commands(&mut self) -> (bool, bool) {
         let mut worked = false;
+        let failed = self.journal.failed().is_some();
         loop {
             let command = match self.early.take() {
                 Some(command) => command,
@@ -211,10 +215,6 @@ impl Driver {
                 Command::Open { config, machine, done } => {
                     self.opening.push(Opening { config, machine, done });
                 }
-                Command::Close { group, done } => {
-                    self.close(group);
-                    let _ = done.send(());
-                }
                 Command::Remove { group, done } => self.remove(group, done),
                 Command::Propose { group, command, reserved, reply } => {
                     self.propose(group, command, reserved, reply);
@@ -223,6 +223,8 @@ impl Driver {
                 Command::Applied { group, index, reply } => {
                     self.with(group, reply, |group, reply| group.await_applied(index, reply));
                 }
+                // What these would change could never become durable.
+                Command::Checkpointed { .. } | Command::Deliver(_) if failed => {}
                 Command::Checkpointed { group, index } => self.checkpointed(group, index),
                 Command::Deliver(message) => {
                     self.guarded(message.group(), |group| group.step(message));
@@ -312,7 +314,8 @@ impl Driver {
             }
             Err(WriteError::Full) => {
                 if !self.stalled {
-                    self.metrics.events.note(&ConsensusEvent::DiskFull);
+                    let reason = self.journal.obstacle().to_string();
+                    self.metrics.events.note(&ConsensusEvent::DiskFull { reason });
                 }
                 self.stalled = true;
                 self.settle(false)
@@ -362,6 +365,9 @@ impl Driver {
     }
 
     fn publish_journal(&mut self) {
+        let holders = self.journal.holders();
+        let live = |id: &GroupId| matches!(self.hosted.get(id), Some(Hosted::Live(_)));
+        *self.board.laggards.write() = holders.iter().copied().filter(live).collect();
         let status = JournalStatus {
             bytes: self.journal.bytes(),
             segments: self.journal.segments(),
@@ -370,13 +376,13 @@ impl Driver {
             damage: self.journal.damage().to_vec(),
             dropped: self.journal.dropped().map(str::to_string),
             quarantined: self.journal.quarantined().clone(),
+            holders,
         };
         self.metrics.journal_bytes.set(i64::try_from(status.bytes).unwrap_or(i64::MAX));
         self.metrics.journal_segments.set(status.segments as i64);
         let quarantined = self.hosted.values().filter(|h| matches!(h, Hosted::Quarantined(_))).count();
         self.metrics.quarantined_groups.set(quarantined as i64);
         *self.board.journal.write() = status;
-        *self.board.laggards.write() = self.journal.laggards();
     }
 }
 

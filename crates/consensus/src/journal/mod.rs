@@ -3,13 +3,15 @@
 //! A batch is one frame, one append and one sync. After a sync, the next frame states how far the segment is
 //! synced; when the driver falls idle, an empty frame does. A new segment begins with everything that groups
 //! must remember besides entries, so that older segments can go as soon as checkpoints cover their entries.
-//! An append or sync error stops the journal for good; want of space does not, as the partial frame is cut off
-//! and the same batch can be written again.
+//! An append or sync error stops the journal for good. Want of space does not, as the partial frame is cut off
+//! and the same batch can be written again; nor does a segment that could not be begun, say for want of file
+//! descriptors, as nothing was built on it yet and the next write begins another.
 
 mod fold;
 mod format;
 mod reclaim;
 mod recover;
+mod roll;
 mod scan;
 mod state;
 
@@ -21,7 +23,7 @@ use crate::batch::{Batch, Record};
 use crate::error::OpenError;
 use crate::event::ConsensusEvent;
 use crate::metrics::ConsensusMetrics;
-use format::{FILE_HEADER, SegmentName, file_header, write_frame};
+use format::{SegmentName, write_frame};
 use recover::{Recovered, Segment, recover};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -38,7 +40,7 @@ const BUFFER_KEPT_BYTES: usize = 8 << 20;
 /// Why a batch is not durable.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum WriteError {
-    /// No space; nothing of it is left in the file and it may be written again.
+    /// No space, or no new segment could be begun; nothing of it counts and it may be written again.
     Full,
     /// The journal takes nothing from now on.
     Failed,
@@ -97,8 +99,10 @@ pub(crate) struct Journal {
     recovered: BTreeMap<GroupId, Folded>,
     buffer: Vec<u8>,
     failed: Option<String>,
-    /// Removing a segment failed: a later one must not go before it.
-    keeps_segments: bool,
+    /// A segment that could not be begun; its file may be there.
+    aborted: Option<SegmentName>,
+    /// What the last write that must wait ran into.
+    obstacle: String,
 }
 
 impl Journal {
@@ -159,7 +163,8 @@ impl Journal {
             recovered: fold.groups,
             buffer: Vec::new(),
             failed: None,
-            keeps_segments: false,
+            aborted: None,
+            obstacle: String::new(),
         }
     }
 
@@ -260,7 +265,10 @@ impl Journal {
                 self.sequence += 1;
                 Ok(())
             }
-            Err(error) if error.failure == DiskFailure::Full => self.cut(),
+            Err(error) if error.failure == DiskFailure::Full => {
+                self.obstacle = error.to_string();
+                self.cut()
+            }
             Err(error) => Err(self.fail(error.to_string())),
         }
     }
@@ -296,65 +304,6 @@ impl Journal {
         }
     }
 
-    /// Begins a segment with what all groups must remember. The one before it is synced up to its mark; what
-    /// follows there is superseded, and what of that shall stay is given as `tail`.
-    fn roll(&mut self, tail: &Batch) -> Result<(), WriteError> {
-        let (end, sequence) =
-            self.active.as_ref().map_or((self.end, self.sequence), |active| (active.synced, active.next));
-        self.sequence = sequence;
-        let previous = self.segments.back().map_or(0, |segment| segment.name.number);
-        let name = SegmentName { number: previous + 1, nonce: self.config.random.next_u64() };
-        let mut head = Batch::default();
-        head.push(Record::Head { previous, end });
-        for (group, state) in &self.states {
-            head.push(Record::State(*group, state.clone()));
-        }
-        for group in &self.tombstones {
-            head.push(Record::Tombstone(*group));
-        }
-        let mut segment = Segment::new(name, 0);
-        for record in tail.records() {
-            if let Record::Entry(group, entry) = record {
-                segment.hold(*group, entry.index());
-                head.push(record.clone());
-            }
-        }
-        let mut bytes = file_header().to_vec();
-        write_frame(&mut bytes, &head, name, FILE_HEADER as u64, self.sequence, 0);
-        let file = self.create(name, &bytes)?;
-        let len = bytes.len() as u64;
-        segment.bytes = len;
-        self.segments.push_back(segment);
-        self.active = Some(Active { file, len, synced: 0, next: self.sequence, marked: false });
-        self.sequence += 1;
-        self.sync()?;
-        self.config.disk.sync_dir(DIR).map_err(|error| self.fail(error.to_string()))
-    }
-
-    fn create(&mut self, name: SegmentName, bytes: &[u8]) -> Result<Box<dyn DiskFile>, WriteError> {
-        let path = format!("{DIR}/{}", name.file());
-        let disk = self.config.disk.clone();
-        let begun = disk.create(&path).and_then(|mut file| {
-            file.append(bytes)?;
-            Ok(file)
-        });
-        match begun {
-            Ok(file) => Ok(file),
-            Err(error) if error.failure == DiskFailure::Full => {
-                // A half-made last segment would make the one before it look finished.
-                let gone = match disk.exists(&path) {
-                    Ok(true) => disk.remove(&path).and_then(|()| disk.sync_dir(DIR)),
-                    other => other.map(|_| ()),
-                };
-                Err(match gone {
-                    Ok(()) => WriteError::Full,
-                    Err(error) => self.fail(error.to_string()),
-                })
-            }
-            Err(error) => Err(self.fail(error.to_string())),
-        }
-    }
-
     fn fail(&mut self, reason: String) -> WriteError {
         self.config.metrics.events.note(&ConsensusEvent::JournalFailed { reason: reason.clone() });
         self.failed.get_or_insert(reason);
@@ -374,6 +323,11 @@ impl Journal {
     /// Why the journal takes nothing more, if so.
     pub(crate) fn failed(&self) -> Option<&str> {
         self.failed.as_deref()
+    }
+
+    /// What the last write that must wait ran into.
+    pub(crate) fn obstacle(&self) -> &str {
+        &self.obstacle
     }
 
     /// Damage found when the journal was opened.

@@ -100,14 +100,14 @@ fn segments_go_in_order_when_all_groups_have_checkpointed() {
     let disk = SimDisk::new(3);
     let mut journal = filled(&disk);
     let segments = journal.segments();
-    assert_eq!(journal.laggards(), [GroupId(1), GroupId(2)]);
+    assert_eq!(journal.holders(), [GroupId(1), GroupId(2)]);
     journal.write(&batch([Record::State(GroupId(1), state(8))])).unwrap();
     journal.drop_covered();
-    assert_eq!(journal.laggards(), [GroupId(2)]);
+    assert_eq!(journal.holders(), [GroupId(2)]);
     assert!(journal.segments() >= segments, "the other group still needs them all");
     journal.write(&batch([Record::State(GroupId(2), state(5))])).unwrap();
     journal.drop_covered();
-    assert!(journal.segments() < segments && journal.laggards().is_empty());
+    assert!(journal.segments() < segments && journal.holders().is_empty());
     journal.mark().unwrap();
     let mut journal = open(&disk);
     assert_eq!(indexes(&mut journal, 1), Vec::<u64>::new());
@@ -156,7 +156,7 @@ fn a_segment_whose_creation_was_cut_short_is_removed() {
         journal.mark().unwrap();
         let kept = files(&disk).len();
         // The roll's sync is the operation at which the power goes.
-        let faults = Faults { power_loss_at_operation: Some(disk.operations() + 3), ..Faults::default() };
+        let faults = Faults { power_loss_at_operation: Some(disk.operations() + 4), ..Faults::default() };
         journal.config.segment_bytes = 0;
         disk.set_faults(faults);
         assert_eq!(journal.write(&batch([entry(1, 9)])), Err(WriteError::Failed));

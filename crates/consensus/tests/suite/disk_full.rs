@@ -1,8 +1,9 @@
-//! A full disk refuses, keeps what it has, and recovers without a restart.
+//! A full disk, or one that makes no files, refuses, keeps what it has, and recovers without a restart.
 
+use crate::flawed::{Flaw, Flawed};
 use crate::world::{Task, World, knobs};
-use vectron_base::disk::Disk;
-use vectron_base::disk::sim::SimDisk;
+use std::sync::Arc;
+use vectron_base::disk::sim::{Faults, SimDisk};
 use vectron_base::ids::GroupId;
 use vectron_consensus::{ConsensusKnobs, ProposeError};
 
@@ -44,66 +45,13 @@ fn proposals_are_refused_before_the_disk_is_full_and_accepted_when_it_is_not() {
     assert_eq!(world.commands(1), accepted);
 }
 
-/// A disk that claims space which it does not have.
-struct Boaster(SimDisk);
-
-impl Disk for Boaster {
-    fn space(&self) -> vectron_base::disk::DiskResult<vectron_base::disk::Space> {
-        Ok(vectron_base::disk::Space { free: u64::MAX, total: u64::MAX })
-    }
-    fn create_dir(&self, path: &str) -> vectron_base::disk::DiskResult<()> {
-        self.0.create_dir(path)
-    }
-    fn list(&self, path: &str) -> vectron_base::disk::DiskResult<Vec<String>> {
-        self.0.list(path)
-    }
-    fn create(&self, path: &str) -> vectron_base::disk::DiskResult<Box<dyn vectron_base::disk::DiskFile>> {
-        self.0.create(path)
-    }
-    fn open_at(
-        &self,
-        path: &str,
-        len: u64,
-    ) -> vectron_base::disk::DiskResult<Box<dyn vectron_base::disk::DiskFile>> {
-        self.0.open_at(path, len)
-    }
-    fn read(&self, path: &str) -> vectron_base::disk::DiskResult<Vec<u8>> {
-        self.0.read(path)
-    }
-    fn map(
-        &self,
-        path: &str,
-    ) -> vectron_base::disk::DiskResult<std::sync::Arc<dyn vectron_base::disk::FileBytes>> {
-        self.0.map(path)
-    }
-    fn exists(&self, path: &str) -> vectron_base::disk::DiskResult<bool> {
-        self.0.exists(path)
-    }
-    fn rename(&self, from: &str, to: &str) -> vectron_base::disk::DiskResult<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, path: &str) -> vectron_base::disk::DiskResult<()> {
-        self.0.remove(path)
-    }
-    fn remove_dir(&self, path: &str) -> vectron_base::disk::DiskResult<()> {
-        self.0.remove_dir(path)
-    }
-    fn sync_dir(&self, path: &str) -> vectron_base::disk::DiskResult<()> {
-        self.0.sync_dir(path)
-    }
-}
-
 #[test]
 fn a_batch_that_does_not_fit_waits_and_is_written_when_it_does() {
     for spare in [0, 3, 40, 200, 900, 2_500] {
         let disk = SimDisk::new(spare + 7);
-        let mut world = World::new(1);
-        let clock = world.clock.clone();
-        let random = std::sync::Arc::new(vectron_base::random::SeededRandom::new(1));
-        let boaster = std::sync::Arc::new(Boaster(disk.clone()));
-        let (driver, handle) =
-            vectron_consensus::Driver::open(boaster, clock, random, knobs(), Default::default()).unwrap();
-        (world.driver, world.handle, world.disk) = (driver, handle, disk.clone());
+        let flawed = Flawed::over(&disk);
+        flawed.set(Flaw::Boasts);
+        let mut world = World::start_over(Arc::new(flawed), &disk, knobs()).unwrap();
         world.open(1).unwrap();
         world.open(2).unwrap();
         world.propose(1, &[b'a'; 3_000]).unwrap();
@@ -138,4 +86,64 @@ fn a_batch_that_does_not_fit_waits_and_is_written_when_it_does() {
         assert_eq!(world.commands(1), [vec![b'a'; 3_000], vec![b'b'; 2_600]]);
         assert_eq!(world.commands(2), [b"other group".to_vec(), b"more".to_vec()]);
     }
+}
+
+/// Out of file descriptors, say: a segment that cannot be begun is waited for, whatever step of it fails.
+#[test]
+fn a_segment_that_cannot_be_begun_is_waited_for() {
+    for (seed, flaw) in (1..).zip([Flaw::NoCreate, Flaw::NoSyncDir, Flaw::NoAppendToNew, Flaw::NoSyncDir]) {
+        let disk = SimDisk::new(seed);
+        let flawed = Flawed::over(&disk);
+        let mut world = World::start_over(Arc::new(flawed.clone()), &disk, knobs()).unwrap();
+        world.open(1).unwrap();
+        // The segment is full: what comes next begins another.
+        world.propose(1, &[b'a'; 5_000]).unwrap();
+        world.settle();
+        let before = world.segments().len();
+        flawed.set(flaw);
+        let mut pending = vec![world.propose_task(1, b"waits")];
+        let mut done = vec![None];
+        for _ in 0..20 {
+            crate::world::poll(&mut pending, &mut done);
+            world.clock.advance(std::time::Duration::from_millis(100));
+            world.driver.turn();
+        }
+        assert_eq!(done, [None], "{flaw:?}: neither applied nor refused");
+        let journal = world.handle.journal();
+        assert!(journal.full && journal.failed.is_none(), "{flaw:?}: {journal:?}");
+        assert_eq!(world.propose(1, b"late"), Err(ProposeError::DiskFull));
+        assert!(world.barrier(1).is_ok(), "reads go on");
+        assert!(world.segments().len() <= before + 1, "{flaw:?}: attempts do not pile up");
+
+        if seed == 4 {
+            // What an attempt left behind harms no restart.
+            let mut world = world.power_cycle();
+            assert_eq!(world.handle.journal().damage, Vec::<String>::new());
+            world.open(1).unwrap();
+            world.barrier(1).unwrap();
+            assert_eq!(world.commands(1), [vec![b'a'; 5_000]]);
+            continue;
+        }
+        flawed.set(Flaw::None);
+        world.wait_all(&mut pending).pop().unwrap().unwrap();
+        world.propose(1, b"more").unwrap();
+        assert!(!world.handle.journal().full);
+        assert_eq!(world.segments().len(), before + 1);
+        let mut world = world.power_cycle();
+        assert_eq!(world.handle.journal().damage, Vec::<String>::new());
+        world.open(1).unwrap();
+        world.barrier(1).unwrap();
+        assert_eq!(world.commands(1), [vec![b'a'; 5_000], b"waits".to_vec(), b"more".to_vec()]);
+    }
+}
+
+/// A new segment's first sync is a sync like any other: after it failed, nothing is trusted.
+#[test]
+fn a_new_segment_whose_sync_fails_stops_the_journal() {
+    let mut world = World::new(9);
+    world.open(1).unwrap();
+    world.propose(1, &[b'a'; 5_000]).unwrap();
+    world.disk.set_faults(Faults { fail_sync: Some(world.disk.syncs() + 1), ..Faults::default() });
+    assert_eq!(world.propose(1, b"doubtful"), Err(ProposeError::Unknown));
+    assert!(world.handle.journal().failed.is_some());
 }

@@ -1,4 +1,4 @@
-//! Opening, closing, removing, checkpoints, limits and read points.
+//! Opening, removing, checkpoints, limits and read points.
 
 use crate::world::{Task, World, config, knobs};
 use futures::FutureExt;
@@ -76,22 +76,6 @@ fn a_removed_group_never_comes_back_and_its_space_does() {
 }
 
 #[test]
-fn a_closed_group_resumes_in_the_same_process() {
-    let mut world = World::new(5);
-    world.open(1).unwrap();
-    for number in 0..30u8 {
-        world.propose(1, &[number; 300]).unwrap();
-    }
-    world.close(1);
-    assert_eq!(world.propose(1, b"x"), Err(ProposeError::Closed));
-    assert_eq!(world.barrier(1), Err(ProposeError::Closed));
-    world.open(1).unwrap();
-    world.propose(1, b"end").unwrap();
-    assert_eq!(world.commands(1).len(), 31);
-    assert_eq!(world.open(1), Err(GroupError::AlreadyOpen));
-}
-
-#[test]
 fn wrong_configurations_are_refused() {
     let mut world = World::new(6);
     let mut attempt = |config: GroupConfig| {
@@ -106,12 +90,15 @@ fn wrong_configurations_are_refused() {
     ));
     assert!(matches!(attempt(GroupConfig { voters: vec![], ..base.clone() }), Err(GroupError::Invalid(_))));
     attempt(base.clone()).unwrap();
-    world.close(1);
+    assert_eq!(attempt(base.clone()), Err(GroupError::AlreadyOpen));
+    let mut world = world.restart();
     let other = GroupConfig { replica: ReplicaId(2), voters: vec![ReplicaId(2)], ..base };
     let machine = world.machine(1).unwrap();
     let handle = world.handle.clone();
     let answer = world.wait(async move { handle.open_group(other, machine).await });
     assert_eq!(answer, Err(GroupError::OtherReplica { stored: ReplicaId(1) }));
+    // Its log was read for the refused opening, and is read again for this one.
+    world.open(1).unwrap();
 }
 
 #[test]
@@ -129,7 +116,6 @@ fn checkpoints_let_the_log_go_and_laggards_are_named() {
     }
     assert_eq!(world.handle.laggards(), [GroupId(2), GroupId(3)]);
     assert!(world.handle.journal().bytes > 20_000);
-    assert_eq!(world.handle.status(GroupId(1)).unwrap().log_bytes, 0);
     world.checkpoint(2).unwrap();
     assert_eq!(world.handle.laggards(), [GroupId(3)]);
     world.checkpoint(3).unwrap();
@@ -169,12 +155,13 @@ fn a_machine_that_does_not_fit_its_log_is_quarantined() {
     world.open(2).unwrap();
     world.propose(1, b"a").unwrap();
     world.checkpoint(1).unwrap();
-    world.close(1);
     // The checkpoint is gone, the log before it too.
     vectron_base::disk::Disk::remove(&world.disk, "machine-1").unwrap();
+    let mut world = world.restart();
     let Err(GroupError::Quarantined(reason)) = world.open(1) else { panic!() };
     assert!(reason.contains("starts at 3"), "{reason}");
     // A checkpoint without a log: the journal was lost.
+    world.open(2).unwrap();
     world.checkpoint(2).unwrap();
     let disk = SimDisk::new(9);
     vectron_base::disk::replace_file(

@@ -1,9 +1,12 @@
 //! The logs under power loss, decay, full disks, failing syncs and poison.
 
+mod cluster;
 mod crash;
 mod damage;
 mod disk_full;
+mod flawed;
 mod groups;
+mod journal;
 mod lessons;
 mod process;
 mod replicas;

@@ -17,6 +17,7 @@ impl Machine for Counter {
         self.0 += 1;
         self.0.to_le_bytes().to_vec()
     }
+    fn skip(&mut self, _: u64) {}
 }
 
 #[test]

@@ -1,198 +1,11 @@
-//! Three voters that exchange messages in memory: elections, replication, a leader's death, read points.
+//! Three voters: elections, replication, a leader's death, read points.
 
+use crate::cluster::{Cluster, GROUP, Proposed, Read, advance};
 use crate::world::{Log, Task, poll};
-use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
-use vectron_base::clock::ManualClock;
-use vectron_base::disk::sim::{Faults, SimDisk};
-use vectron_base::ids::{GroupId, ReplicaId};
-use vectron_base::random::{Random, SeededRandom};
+use vectron_base::disk::sim::Faults;
+use vectron_base::ids::ReplicaId;
+use vectron_base::random::Random;
 use vectron_consensus::*;
-
-const GROUP: GroupId = GroupId(1);
-
-type Proposed = Result<Applied, ProposeError>;
-type Read = Result<u64, ProposeError>;
-
-#[derive(Clone, Default)]
-struct Wire(Arc<Mutex<VecDeque<Message>>>);
-
-impl Outbox for Wire {
-    fn send(&mut self, message: Message) {
-        self.0.lock().push_back(message);
-    }
-}
-
-struct Keeper(Arc<Mutex<Log>>);
-
-impl Machine for Keeper {
-    fn durable_index(&self) -> u64 {
-        0
-    }
-    fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
-        self.0.lock().push((index, command.to_vec()));
-        command.to_vec()
-    }
-}
-
-struct Node {
-    disk: SimDisk,
-    clock: Arc<ManualClock>,
-    running: Option<(Driver, Handle)>,
-    log: Arc<Mutex<Log>>,
-}
-
-struct Cluster {
-    nodes: Vec<Node>,
-    wire: Wire,
-    random: SeededRandom,
-    losing: bool,
-    /// The leader of each term, over all time.
-    leaders: BTreeMap<u64, u64>,
-}
-
-impl Cluster {
-    fn new(seed: u64, losing: bool) -> Self {
-        let node = |n: u64| Node {
-            disk: SimDisk::new(seed * 10 + n),
-            clock: Arc::default(),
-            running: None,
-            log: Arc::default(),
-        };
-        let mut cluster = Self {
-            nodes: (1..=3).map(node).collect(),
-            wire: Wire::default(),
-            random: SeededRandom::new(seed),
-            losing,
-            leaders: BTreeMap::new(),
-        };
-        (0..3).for_each(|n| cluster.start(n));
-        cluster
-    }
-
-    fn start(&mut self, n: usize) {
-        let wire = self.wire.clone();
-        let node = &mut self.nodes[n];
-        let random = Arc::new(SeededRandom::new(n as u64 + 1));
-        let knobs = ConsensusKnobs { journal_segment_bytes: 8_192, ..Default::default() };
-        let disk = Arc::new(node.disk.clone());
-        let (mut driver, handle) =
-            Driver::open(disk, node.clock.clone(), random, knobs, Default::default()).unwrap();
-        driver = driver.with_outbox(Box::new(wire));
-        node.log = Arc::default();
-        let config = GroupConfig {
-            group: GROUP,
-            replica: ReplicaId(n as u64 + 1),
-            voters: (1..=3).map(ReplicaId).collect(),
-        };
-        let (opening, machine) = (handle.clone(), Box::new(Keeper(node.log.clone())));
-        let mut task: Vec<Task<_>> = vec![Box::pin(async move { opening.open_group(config, machine).await })];
-        let mut done = vec![None];
-        while done[0].is_none() {
-            poll(&mut task, &mut done);
-            driver.turn();
-        }
-        assert_eq!(done[0], Some(Ok(())));
-        node.running = Some((driver, handle));
-    }
-
-    fn kill(&mut self, n: usize) {
-        self.nodes[n].disk.lose_power();
-        self.nodes[n].running = None;
-        self.nodes[n].disk.restart();
-    }
-
-    /// Lets 50 ms pass everywhere and carries the messages.
-    fn step(&mut self) {
-        for node in &mut self.nodes {
-            node.clock.advance(Duration::from_millis(50));
-            if let Some((driver, _)) = &mut node.running {
-                while driver.turn().worked {}
-            }
-        }
-        let messages: Vec<Message> = self.wire.0.lock().drain(..).collect();
-        for message in messages {
-            if self.losing && self.random.below(10) == 0 {
-                continue;
-            }
-            // What travels is bytes.
-            let message = Message::decode(&message.encode()).unwrap();
-            if let Some((_, handle)) = &self.nodes[message.to().0 as usize - 1].running {
-                handle.deliver(message);
-            }
-        }
-        for node in &self.nodes {
-            let status = node.running.as_ref().and_then(|(_, handle)| handle.status(GROUP));
-            if let Some(status) = status.filter(|status| status.role == Role::Leader) {
-                let leader = *self.leaders.entry(status.term).or_insert(status.replica.0);
-                assert_eq!(leader, status.replica.0, "two leaders in term {}", status.term);
-            }
-        }
-    }
-
-    fn leader(&mut self) -> usize {
-        for _ in 0..400 {
-            self.step();
-            let statuses: Vec<_> =
-                self.nodes.iter().map(|n| n.running.as_ref().and_then(|(_, h)| h.status(GROUP))).collect();
-            let leads = |s: &GroupStatus| s.role == Role::Leader && s.applied > 0;
-            let found = (0..3).filter(|n| statuses[*n].as_ref().is_some_and(leads));
-            if let Some(n) = found.max_by_key(|n| statuses[*n].as_ref().map(|s| s.term)) {
-                return n;
-            }
-        }
-        panic!("no leader");
-    }
-
-    /// Steps until the task ends, at most for a while.
-    fn wait<T>(&mut self, task: Task<T>) -> Option<T> {
-        let (mut tasks, mut done) = (vec![task], vec![None]);
-        for _ in 0..300 {
-            poll(&mut tasks, &mut done);
-            if done[0].is_some() {
-                break;
-            }
-            self.step();
-        }
-        done.pop().flatten()
-    }
-
-    fn handle(&self, n: usize) -> Handle {
-        self.nodes[n].running.as_ref().unwrap().1.clone()
-    }
-
-    fn propose(&mut self, n: usize, command: Vec<u8>) -> Option<Result<Applied, ProposeError>> {
-        let handle = self.handle(n);
-        self.wait(Box::pin(async move { handle.propose(GROUP, command).await }))
-    }
-
-    /// All replicas end with one log that holds everything acknowledged, once.
-    fn agree(&mut self, acknowledged: &Log, context: &str) {
-        let leader = self.leader();
-        let end = self.propose(leader, b"end".to_vec()).unwrap().unwrap().index;
-        for n in 0..3 {
-            let handle = self.handle(n);
-            self.wait(Box::pin(async move { handle.applied(GROUP, end).await })).unwrap().unwrap();
-            assert!(self.barrier(n).unwrap().unwrap() >= end, "followers give read points too");
-        }
-        let logs: Vec<Log> = self.nodes.iter().map(|node| node.log.lock().clone()).collect();
-        assert!(logs[0] == logs[1] && logs[1] == logs[2], "{context}: logs differ");
-        for entry in acknowledged {
-            assert!(logs[0].contains(entry), "{context}: lost {entry:?}");
-        }
-        let mut commands: Vec<_> = logs[0].iter().map(|(_, command)| command.clone()).collect();
-        commands.sort();
-        commands.dedup();
-        assert_eq!(commands.len(), logs[0].len(), "{context}: twice");
-    }
-
-    fn barrier(&mut self, n: usize) -> Option<Result<u64, ProposeError>> {
-        let handle = self.handle(n);
-        self.wait(Box::pin(async move { handle.barrier(GROUP).await }))
-    }
-}
 
 fn kill_leaders(seed: u64, losing: bool) {
     let mut cluster = Cluster::new(seed, losing);
@@ -289,19 +102,6 @@ fn lose_power_everywhere(seed: u64) {
     cluster.agree(&acknowledged, &context);
 }
 
-/// Polls every task once; those that are done go to `finish`.
-fn advance<K, T>(tasks: &mut Vec<(K, Task<T>)>, mut finish: impl FnMut(K, T)) {
-    for (key, task) in std::mem::take(tasks) {
-        let (mut one, mut done) = ([task], [None]);
-        poll(&mut one, &mut done);
-        let ([task], [answer]) = (one, done);
-        match answer {
-            Some(answer) => finish(key, answer),
-            None => tasks.push((key, task)),
-        }
-    }
-}
-
 #[test]
 fn power_loss_amid_turns_of_any_replica_loses_nothing_acknowledged() {
     (31..=42).for_each(lose_power_everywhere);
@@ -339,4 +139,88 @@ fn a_minority_gives_no_read_points() {
     assert!(matches!(read, None | Some(Err(ProposeError::NotLeader { .. }))), "{read:?}");
     let write = cluster.propose(leader, b"y".to_vec());
     assert!(!matches!(write, Some(Ok(_))), "{write:?}");
+}
+
+/// Proposals of a first life as leader are cut off by another leader; in a second life, at the same indexes,
+/// what is applied is answered so.
+#[test]
+fn proposals_cut_off_by_another_leader_hide_no_later_answers() {
+    for seed in 51..=56 {
+        let mut cluster = Cluster::new(seed, false);
+        let first = cluster.leader();
+        cluster.isolated = Some(first);
+        let handle = cluster.handle(first);
+        let propose = |command: String| -> Task<Proposed> {
+            let handle = handle.clone();
+            Box::pin(async move { handle.propose(GROUP, command.into_bytes()).await })
+        };
+        let mut cut: Vec<(u64, Task<Proposed>)> = (0..40).map(|n| (n, propose(format!("cut-{n}")))).collect();
+        advance(&mut cut, |_, answer| panic!("seed {seed}: {answer:?} without a majority"));
+        let mut leader = first;
+        while leader == first {
+            leader = cluster.leader();
+        }
+        for _ in 0..40 {
+            if leader == first {
+                break;
+            }
+            // All catch up with this leader, then it is cut off and another is elected.
+            cluster.isolated = None;
+            (0..40).for_each(|_| cluster.step());
+            leader = cluster.leader();
+            if leader != first {
+                cluster.isolated = Some(leader);
+                (0..80).for_each(|_| cluster.step());
+                leader = cluster.leader();
+            }
+        }
+        assert_eq!(leader, first, "seed {seed}: the first leader leads again");
+        let before: Log = cluster.nodes[first].log.lock().clone();
+        assert!(before.is_empty(), "seed {seed}: {before:?}");
+        let mut again: Vec<(u64, Task<Proposed>)> =
+            (0..60).map(|n| (n, propose(format!("again-{n}")))).collect();
+        let mut unknown = 0;
+        for _ in 0..40 {
+            cluster.step();
+            advance(&mut again, |n, answer| assert!(answer.is_ok(), "seed {seed}: {n} {answer:?}"));
+            advance(&mut cut, |n, answer| match answer {
+                Err(ProposeError::Unknown) => unknown += 1,
+                Err(ProposeError::NotLeader { .. }) => {}
+                other => panic!("seed {seed}: {n} {other:?}"),
+            });
+        }
+        assert!(again.is_empty() && cut.is_empty() && unknown > 0, "seed {seed}: everybody is answered");
+        cluster.isolated = None;
+        cluster.agree(&Log::new(), &format!("seed {seed}"));
+        assert_eq!(cluster.nodes[first].log.lock().len(), 61, "seed {seed}");
+    }
+}
+
+/// What a failed sync did not make durable is not promised to the leader later either.
+#[test]
+fn a_follower_whose_sync_failed_says_nothing_more() {
+    for seed in 61..=64 {
+        let mut cluster = Cluster::new(seed, false);
+        let leader = cluster.leader();
+        cluster.propose(leader, b"safe".to_vec()).unwrap().unwrap();
+        (0..20).for_each(|_| cluster.step());
+        let (follower, third) = ((leader + 1) % 3, (leader + 2) % 3);
+        cluster.kill(third);
+        let disk = &cluster.nodes[follower].disk;
+        disk.set_faults(Faults { fail_sync: Some(disk.syncs() + 1), ..Faults::default() });
+        let handle = cluster.handle(leader);
+        let mut task: Vec<((), Task<Proposed>)> =
+            vec![((), Box::pin(async move { handle.propose(GROUP, b"doubtful".to_vec()).await }))];
+        advance(&mut task, |(), _| ());
+        while cluster.handle(follower).journal().failed.is_none() {
+            cluster.step();
+        }
+        let sent = cluster.sent[follower];
+        // Heartbeats keep coming, and an append is sent again.
+        for _ in 0..100 {
+            cluster.step();
+            advance(&mut task, |(), answer| assert!(answer.is_err(), "seed {seed}: on one disk only"));
+        }
+        assert_eq!(cluster.sent[follower], sent, "seed {seed}");
+    }
 }

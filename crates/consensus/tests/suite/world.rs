@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use vectron_base::clock::ManualClock;
@@ -17,9 +18,11 @@ use vectron_consensus::*;
 pub type Log = Vec<(u64, Vec<u8>)>;
 pub type Task<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// Keeps every command with its index; panics on the command `poison`.
+/// Keeps every command with its index, and insists on being told of every index once and in order; panics on
+/// the command `poison`.
 pub struct Recorder {
     durable: u64,
+    applied: Arc<AtomicU64>,
     log: Arc<Mutex<Log>>,
 }
 
@@ -30,10 +33,13 @@ impl Machine for Recorder {
 
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
         assert_ne!(command, b"poison");
-        let mut log = self.log.lock();
-        assert!(log.last().is_none_or(|(last, _)| *last < index), "entry {index} again");
-        log.push((index, command.to_vec()));
+        self.skip(index);
+        self.log.lock().push((index, command.to_vec()));
         command.to_vec()
+    }
+
+    fn skip(&mut self, index: u64) {
+        assert_eq!(self.applied.swap(index, Ordering::Relaxed) + 1, index);
     }
 }
 
@@ -42,7 +48,9 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     pub driver: Driver,
     pub handle: Handle,
+    pub knobs: ConsensusKnobs,
     pub logs: BTreeMap<u64, Arc<Mutex<Log>>>,
+    pub applied: BTreeMap<u64, Arc<AtomicU64>>,
 }
 
 pub fn knobs() -> ConsensusKnobs {
@@ -51,11 +59,21 @@ pub fn knobs() -> ConsensusKnobs {
 
 impl World {
     pub fn start(disk: &SimDisk, knobs: ConsensusKnobs) -> Result<World, OpenError> {
+        World::start_over(Arc::new(disk.clone()), disk, knobs)
+    }
+
+    /// As [`World::start`], with something between the driver and its disk.
+    pub fn start_over(
+        seam: Arc<dyn Disk>,
+        disk: &SimDisk,
+        knobs: ConsensusKnobs,
+    ) -> Result<World, OpenError> {
         let clock = Arc::new(ManualClock::default());
         let random = Arc::new(SeededRandom::new(disk.operations()));
         let metrics = ConsensusMetrics::default();
-        let (driver, handle) = Driver::open(Arc::new(disk.clone()), clock.clone(), random, knobs, metrics)?;
-        Ok(World { disk: disk.clone(), clock, driver, handle, logs: BTreeMap::new() })
+        let (driver, handle) = Driver::open(seam, clock.clone(), random, knobs.clone(), metrics)?;
+        let (logs, applied) = Default::default();
+        Ok(World { disk: disk.clone(), clock, driver, handle, knobs, logs, applied })
     }
 
     pub fn new(seed: u64) -> World {
@@ -73,7 +91,7 @@ impl World {
         if self.disk.power_lost() {
             self.disk.restart();
         }
-        World::start(&self.disk, knobs()).unwrap()
+        World::start(&self.disk, self.knobs).unwrap()
     }
 
     /// Turns until `task` is done.
@@ -111,8 +129,10 @@ impl World {
             (durable, log) = decode(&bytes);
         }
         let log = Arc::new(Mutex::new(log));
+        let applied = Arc::new(AtomicU64::new(durable));
         self.logs.insert(group, log.clone());
-        Ok(Box::new(Recorder { durable, log }))
+        self.applied.insert(group, applied.clone());
+        Ok(Box::new(Recorder { durable, applied, log }))
     }
 
     pub fn open(&mut self, group: u64) -> Result<(), GroupError> {
@@ -141,19 +161,24 @@ impl World {
         self.wait(async move { handle.remove_group(GroupId(group)).await })
     }
 
-    pub fn close(&mut self, group: u64) {
-        let handle = self.handle.clone();
-        self.wait(async move { handle.close_group(GroupId(group)).await })
-    }
-
-    /// Writes the machine's state and reports it.
+    /// Writes the machine's state and reports it. It covers what the machine was told of and nothing else.
     pub fn checkpoint(&mut self, group: u64) -> DiskResult<()> {
-        let Some(status) = self.handle.status(GroupId(group)) else { return Ok(()) };
-        let bytes = encode(status.applied, &self.log(group));
+        if self.handle.status(GroupId(group)).is_none() {
+            return Ok(());
+        }
+        let applied = self.applied[&group].load(Ordering::Relaxed);
+        let bytes = encode(applied, &self.log(group));
         replace_file(&self.disk, &checkpoint_path(group), &bytes)?;
-        self.handle.checkpointed(GroupId(group), status.applied);
+        self.handle.checkpointed(GroupId(group), applied);
         self.settle();
         Ok(())
+    }
+
+    /// Does what an owner does: checkpoints the groups that the driver asks it to.
+    pub fn tend(&mut self) {
+        for group in self.handle.laggards() {
+            self.checkpoint(group.0).unwrap();
+        }
     }
 
     pub fn log(&self, group: u64) -> Log {

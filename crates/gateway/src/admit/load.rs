@@ -1,5 +1,6 @@
-//! How much at once: requests in work, and bytes of bodies held for them.
+//! How much at once: requests in work, and bytes of bodies and answers held for them.
 
+use super::answer;
 use crate::gateway::Gateway;
 use crate::http::Problem;
 use crate::knobs::GatewayKnobs;
@@ -48,7 +49,7 @@ fn overloaded(detail: String) -> Fault {
     Fault::new(Code::Overloaded, detail).retry_after(PAUSE_MS)
 }
 
-/// One request's place; dropping it gives back what it held.
+/// One request's place, until its answer is sent; dropping it gives back what it held.
 pub struct Admitted {
     load: Arc<Load>,
     bytes: AtomicU64,
@@ -59,19 +60,24 @@ impl Admitted {
     pub fn hold(&self, bytes: usize) -> Result<(), Fault> {
         let bytes = bytes as u64;
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.load.metrics.holds(bytes as i64);
         let held = self.load.held_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes;
         if held <= self.load.most_bytes {
             return Ok(());
         }
         self.load.metrics.rejected(Rejection::HeldBytes);
-        Err(overloaded("the bodies of the requests in work fill the memory set aside for them".into()))
+        Err(overloaded(
+            "the bodies and answers of the requests in work fill the memory set aside for them".into(),
+        ))
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.load.requests.fetch_sub(1, Ordering::SeqCst);
-        self.load.held_bytes.fetch_sub(*self.bytes.get_mut(), Ordering::SeqCst);
+        let bytes = *self.bytes.get_mut();
+        self.load.held_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        self.load.metrics.holds(-(bytes as i64));
     }
 }
 
@@ -89,8 +95,10 @@ pub async fn admit(State(gateway): State<Arc<Gateway>>, mut request: Request, ne
         Ok(place) => {
             request.extensions_mut().insert(place.clone());
             let response = next.run(request).await;
-            drop(place);
-            response
+            match answer::hold(&gateway, place, response) {
+                Ok(response) => response,
+                Err(fault) => Problem(fault).into_response(),
+            }
         }
         Err(fault) => Problem(fault).into_response(),
     }

@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
-use serde::ser::{Error as _, Serializer};
+use serde::de::{self, Deserializer, Error as _, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::ser::{Error, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -18,26 +18,29 @@ pub struct PointId(pub String);
 
 impl<'de> Deserialize<'de> for PointId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Id;
-        impl Visitor<'_> for Id {
-            type Value = PointId;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a 64-bit integer")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<PointId, E> {
-                Ok(PointId(text.to_owned()))
-            }
-            fn visit_string<E: de::Error>(self, text: String) -> Result<PointId, E> {
-                Ok(PointId(text))
-            }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<PointId, E> {
-                Ok(PointId(number.to_string()))
-            }
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<PointId, E> {
-                Ok(PointId(number.to_string()))
-            }
+        // As text, so that whole numbers of any size keep every digit.
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        if let Some(inner) = text.strip_prefix('"') {
+            let plain = inner.strip_suffix('"').filter(|inner| !inner.contains('\\'));
+            let id = match plain {
+                Some(plain) => plain.to_owned(),
+                None => serde_json::from_str(text)
+                    .map_err(|_| D::Error::custom("is not valid text: a \\u escape is half a character"))?,
+            };
+            return Ok(PointId(id));
         }
-        deserializer.deserialize_any(Id)
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(PointId(if digits == "0" { "0" } else { text }.to_owned()));
+        }
+        let got = de::Unexpected::Other(match digits.as_bytes().first() {
+            Some(b'0'..=b'9') => "a number that is not whole",
+            Some(b'[') => "a list",
+            Some(b'{') => "an object",
+            Some(b'n') => "null",
+            _ => "a boolean",
+        });
+        Err(D::Error::invalid_type(got, &"a string or an integer"))
     }
 }
 
@@ -101,7 +104,7 @@ impl<'de> Deserialize<'de> for JsonText {
 impl Serialize for JsonText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // Only text that is one JSON value may stand verbatim in an answer.
-        let raw: &RawValue = serde_json::from_str(&self.text).map_err(S::Error::custom)?;
+        let raw: &RawValue = serde_json::from_str(&self.text).map_err(<S::Error as Error>::custom)?;
         raw.serialize(serializer)
     }
 }

@@ -6,12 +6,13 @@ use crate::api::{self, JsonText};
 use crate::cursor::{Cursor, filter_hash};
 use crate::fanout::{Reading, gather};
 use crate::gateway::Gateway;
-use crate::merge::next_page;
+use crate::merge::{cut_page, next_page};
 use crate::metrics::Call;
 use crate::route::shard_of;
 use crate::translate::{
     ReadPlan, check_ids, check_point_id, cursor_or_start, include, page_limit, parse_filter,
 };
+use crate::weight::fitting;
 use std::sync::Arc;
 use vectron_base::filter::Filter;
 use vectron_base::{Code, Fault};
@@ -53,6 +54,7 @@ impl Gateway {
             let found =
                 self.points_of(Call::BatchGet, &request.collection, &ids, what, asked, request.timeout_ms);
             let Found { points, meta } = found.await?;
+            fitting(points.iter().flatten(), self.knobs().max_answer_bytes, "ask for fewer ids")?;
             let mut answer = api::BatchGetResponse { points: Vec::new(), missing: Vec::new(), meta };
             for (id, point) in ids.into_iter().zip(points) {
                 match point {
@@ -184,9 +186,10 @@ impl Gateway {
         let gathered = gather(answered.await, false)?;
         let meta = gathered.meta(reading, degraded(filter));
         let pages = gathered.answers.into_iter().map(|(_, _, page)| page).collect();
-        let Some((points, more)) = next_page(pages, limit) else {
+        let Some((mut points, more)) = next_page(pages, limit) else {
             return Err(Fault::internal("a shard has more points but gave none"));
         };
+        let more = cut_page(&mut points, self.knobs().max_answer_bytes) || more;
         let next = points.last().filter(|_| more).map(|last| Cursor {
             incarnation: collection.incarnation,
             filter_hash: filter_hash(filter.map(|f| &**f)),

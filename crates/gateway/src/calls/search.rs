@@ -8,6 +8,7 @@ use crate::gateway::Gateway;
 use crate::merge::best_hits;
 use crate::metrics::Call;
 use crate::translate::{SearchPlan, search_plan};
+use crate::weight::fitting;
 use vectron_base::Fault;
 use vectron_wire::placement::Shard;
 use vectron_wire::worker::{Hit, SearchTrace, ShardHits};
@@ -49,6 +50,8 @@ impl Gateway {
         let mut meta = gathered.meta(&reading, degraded(plan.filter.as_ref()));
         let (lists, traces) = apart(gathered);
         let hits = best_hits(lists, plan.top_k);
+        let points = hits.iter().map(|hit| &hit.point);
+        fitting(points, self.knobs().max_answer_bytes, "ask for a smaller top_k")?;
         watch.lap("merge");
         let results = hits.into_iter().map(scored).collect();
         watch.lap("encode");

@@ -5,8 +5,9 @@ use crate::api::{self, ItemFailure};
 use crate::fanout::{Effect, ShardCall};
 use crate::gateway::Gateway;
 use crate::metrics::Call;
+use crate::route::shard_of;
 use crate::session::Session;
-use crate::translate::{ShardPart, body_hash, delete_plan, idempotency_key, upsert_parts};
+use crate::translate::{ItemAt, ShardPart, body_hash, delete_plan, idempotency_key, on_item, upsert_parts};
 use futures::future::join_all;
 use vectron_base::ids::ShardId;
 use vectron_base::{Code, Fault, Outcome};
@@ -17,6 +18,8 @@ use vectron_wire::worker::{IdempotencyKey, ItemOutcome, ShardWrite, ShardWritten
 struct PartResult {
     shard: ShardId,
     ids: Vec<String>,
+    /// It had nothing to write and only left the idempotency key.
+    only_key: bool,
     result: Result<ShardWritten, Fault>,
 }
 
@@ -27,9 +30,10 @@ impl Gateway {
             let deadline = self.deadline(request.timeout_ms)?;
             let key = idempotency_key(request.idempotency_key)?;
             let collection = self.collection(&request.collection, &deadline).await?;
+            let alone = request.points.len() == 1;
             let parts = upsert_parts(request.points, &collection, self.knobs())?;
             let results = self.write(Call::Upsert, &collection, parts, key, &deadline).await;
-            match upserted(&collection, results) {
+            match results.and_then(|results| upserted(&collection, results, alone)) {
                 Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
                 answer => answer,
             }
@@ -45,7 +49,7 @@ impl Gateway {
             let collection = self.collection(&request.collection, &deadline).await?;
             let parts = delete_plan(&mut request, &collection, self.knobs())?;
             let results = self.write(Call::Delete, &collection, parts, key, &deadline).await;
-            match deleted(&collection, results) {
+            match results.and_then(|results| deleted(&collection, results)) {
                 Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
                 answer => answer,
             }
@@ -76,15 +80,64 @@ impl Gateway {
         parts: Vec<ShardPart>,
         key: Option<String>,
         deadline: &Deadline,
+    ) -> Result<Vec<PartResult>, Fault> {
+        let Some(key) = key else {
+            return Ok(self.write_parts(call, collection, parts, None, deadline).await);
+        };
+        self.write_keyed(call, collection, parts, key, deadline).await
+    }
+
+    /// A write with an idempotency key, one shard first. Each shard remembers the keys that it saw, so a key
+    /// that comes back with another body, and with it for other shards, would be news to those. So every key
+    /// has one home, the shard that would own it as an id, and every write with the key goes there first: with
+    /// its own part of the write, or with an empty one that only leaves the key. Only when the home has
+    /// accepted or repeated it the others are asked, and a refusal there is one of the whole before any of it
+    /// is applied. In a collection of one shard the home's part is the whole write.
+    async fn write_keyed(
+        &self,
+        call: Call,
+        collection: &Collection,
+        mut parts: Vec<ShardPart>,
+        key: String,
+        deadline: &Deadline,
+    ) -> Result<Vec<PartResult>, Fault> {
+        let shard = shard_of(collection, &key)?;
+        let idempotency = IdempotencyKey { key, body_hash: body_hash(&parts) };
+        let first = match parts.iter().position(|part| part.shard == shard) {
+            Some(at) => parts.remove(at),
+            // Deletes pass where upserts are refused for want of space, and so must their keys.
+            None if call == Call::Delete => {
+                ShardPart { shard, ids: Vec::new(), operation: WriteOperation::DeleteIds(Vec::new()) }
+            }
+            None => ShardPart { shard, ids: Vec::new(), operation: WriteOperation::Upsert(Vec::new()) },
+        };
+        let mut results = self.write_parts(call, collection, vec![first], Some(&idempotency), deadline).await;
+        if let Some(fault) = results.iter().find_map(|home| home.result.as_ref().err()) {
+            return Err(fault.clone());
+        }
+        results.extend(self.write_parts(call, collection, parts, Some(&idempotency), deadline).await);
+        match reused(&results) {
+            // A home may forget a key a little before another shard does, or not know it after a split.
+            Some(fault) => Err(fault),
+            None => Ok(results),
+        }
+    }
+
+    async fn write_parts(
+        &self,
+        call: Call,
+        collection: &Collection,
+        parts: Vec<ShardPart>,
+        idempotency: Option<&IdempotencyKey>,
+        deadline: &Deadline,
     ) -> Vec<PartResult> {
         self.metrics().asked(call, parts.len());
-        let idempotency = key.map(|key| IdempotencyKey { key, body_hash: body_hash(&parts) });
-        let idempotency = idempotency.as_ref();
         join_all(parts.into_iter().map(|part| async move {
+            let only_key = part.is_empty();
             let ShardPart { shard, ids, operation } = part;
             let shard = &collection.shards[shard];
             let result = self.write_part(collection, shard, operation, idempotency, deadline).await;
-            PartResult { shard: shard.shard, ids, result }
+            PartResult { shard: shard.shard, ids, only_key, result }
         }))
         .await
     }
@@ -131,6 +184,18 @@ fn whole_fault(results: &[PartResult]) -> Option<Fault> {
     Some(fault.clone())
 }
 
+/// The fault of a key that some shard knows with another body.
+fn reused(results: &[PartResult]) -> Option<Fault> {
+    let faults = || results.iter().filter_map(|part| part.result.as_ref().err());
+    let fault = faults().find(|fault| fault.code == Code::IdempotencyKeyReused)?.clone();
+    let untouched = results.iter().all(|part| match &part.result {
+        Ok(_) => part.only_key,
+        Err(fault) => fault.outcome == Outcome::NotApplied,
+    });
+    // Where other parts are written, neither of the certain outcomes is true of the whole.
+    Some(if untouched { fault } else { fault.with_outcome(Outcome::Unknown) })
+}
+
 fn session_of(collection: &Collection, results: &[PartResult]) -> String {
     let mut session = Session::new(collection.incarnation);
     for part in results {
@@ -146,8 +211,13 @@ fn replayed(results: &[PartResult]) -> bool {
         && results.iter().all(|part| part.result.as_ref().is_ok_and(|written| written.replayed))
 }
 
-fn upserted(collection: &Collection, results: Vec<PartResult>) -> Result<api::UpsertResponse, Fault> {
-    if results.iter().all(|part| part.result.is_err())
+/// `alone` when the request has one point: what became of it is then what became of the request.
+fn upserted(
+    collection: &Collection,
+    results: Vec<PartResult>,
+    alone: bool,
+) -> Result<api::UpsertResponse, Fault> {
+    if results.iter().all(|part| part.only_key || part.result.is_err())
         && let Some(fault) = whole_fault(&results)
     {
         return Err(fault);
@@ -163,6 +233,9 @@ fn upserted(collection: &Collection, results: Vec<PartResult>) -> Result<api::Up
             Ok(written) => {
                 for (id, item) in part.ids.into_iter().zip(&written.items) {
                     match item {
+                        ItemOutcome::VersionMismatch(found) if alone => {
+                            return Err(mismatch_fault(&id, *found));
+                        }
                         ItemOutcome::VersionMismatch(found) => answer.failed.push(mismatch(id, *found)),
                         ItemOutcome::Applied | ItemOutcome::Missing => answer.upserted += 1,
                     }
@@ -174,11 +247,22 @@ fn upserted(collection: &Collection, results: Vec<PartResult>) -> Result<api::Up
     Ok(answer)
 }
 
-fn mismatch(id: String, found: u64) -> ItemFailure {
-    let detail = match found {
+fn did_not_hold(found: u64) -> String {
+    match found {
         0 => "if_version did not hold: the point does not exist".to_string(),
         found => format!("if_version did not hold: the point has version {found}"),
-    };
+    }
+}
+
+fn mismatch_fault(id: &str, found: u64) -> Fault {
+    let at = ItemAt { list: "points", index: 0, id };
+    let mut fault = on_item(Code::VersionMismatch, &at, ".if_version", did_not_hold(found));
+    fault.current_version = Some(found);
+    fault
+}
+
+fn mismatch(id: String, found: u64) -> ItemFailure {
+    let detail = did_not_hold(found);
     ItemFailure { id, code: Code::VersionMismatch.as_str().into(), detail, current_version: Some(found) }
 }
 
@@ -192,14 +276,15 @@ fn of_fault(id: String, fault: &Fault) -> ItemFailure {
 
 fn deleted(collection: &Collection, results: Vec<PartResult>) -> Result<api::DeleteResponse, Fault> {
     if let Some(fault) = whole_fault(&results) {
-        let done = results.iter().filter(|part| part.result.is_ok()).count();
+        let asked = || results.iter().filter(|part| !part.only_key);
+        let done = asked().filter(|part| part.result.is_ok()).count();
         if done == 0 {
             return Err(fault);
         }
         // Some points are deleted and some are not: neither of the certain outcomes is true of the whole.
         let detail = format!(
             "{done} of {} shards deleted their part; the first fault of the others: {}",
-            results.len(),
+            asked().count(),
             fault.detail
         );
         return Err(Fault { detail, ..fault }.with_outcome(Outcome::Unknown));

@@ -27,14 +27,19 @@ pub fn routes(gateway: Arc<Gateway>) -> Router<Arc<Gateway>> {
     let service = VectronServiceServer::new(service::Service { gateway: gateway.clone() })
         .max_decoding_message_size(limit);
     let health = HealthServer::new(health::Readiness { gateway: gateway.clone() });
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let mut router = Router::new();
     router = add(router, SERVICE_NAME, service);
     router = add(router, "grpc.health.v1.Health", health);
     // The descriptors are ours and valid, which a test holds; without reflection everything else still works.
-    if let Ok(reflection) = reflection.build_v1() {
+    // Some tools know the older protocol only.
+    if let (Ok(reflection), Ok(older)) = (reflection().build_v1(), reflection().build_v1alpha()) {
         router = add(router, "grpc.reflection.v1.ServerReflection", reflection);
+        router = add(router, "grpc.reflection.v1alpha.ServerReflection", older);
     }
     router.layer(from_fn_with_state(gateway, edge::pace_body))
 }

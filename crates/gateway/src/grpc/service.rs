@@ -1,8 +1,10 @@
 //! The gRPC service: each method is one call of the gateway.
 
 use super::convert as c;
+use crate::admit::ReadBytes;
 use crate::gateway::Gateway;
 use crate::http::{RequestId, brief};
+use crate::weight::Weighed;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use vectron_base::Fault;
@@ -18,34 +20,54 @@ pub struct Service {
 /// What comes beside a message.
 struct Beside {
     request_id: Option<RequestId>,
-    timeout_ms: Option<u64>,
+    /// The transport's deadline, less what the answer needs to arrive before it.
+    deadline_ms: Option<u64>,
+    default_ms: u64,
 }
 
 impl Service {
     fn open<T>(&self, request: Request<T>) -> (T, Beside) {
-        let limit = self.gateway.knobs().max_timeout_ms;
         let timeout =
             request.metadata().get("grpc-timeout").and_then(|value| timeout_ms(value.to_str().ok()?));
+        let knobs = self.gateway.knobs();
         let beside = Beside {
             request_id: request.extensions().get::<RequestId>().cloned(),
-            timeout_ms: timeout.map(|ms| ms.clamp(1, limit)),
+            deadline_ms: timeout.map(before_deadline),
+            default_ms: knobs.default_timeout_ms.min(knobs.max_timeout_ms),
         };
         (request.into_inner(), beside)
     }
 }
 
+/// A client that reaches its own deadline makes up an error of its own. So that it hears ours, with what
+/// became of a write and the request's id, the call ends a little earlier.
+fn before_deadline(ms: u64) -> u64 {
+    const MOST_MS: u64 = 100;
+    ms.saturating_sub((ms / 10).clamp(2, MOST_MS)).max(1)
+}
+
 impl Beside {
-    /// The smaller of the message's timeout and the transport's deadline.
+    /// The message's timeout, else the default, but no later than the transport's deadline.
     fn timeout(&self, asked: Option<u64>) -> Option<u64> {
-        match (asked, self.timeout_ms) {
-            (Some(asked), Some(deadline)) => Some(asked.min(deadline)),
-            (asked, deadline) => asked.or(deadline),
-        }
+        let Some(deadline) = self.deadline_ms else { return asked };
+        Some(asked.unwrap_or(self.default_ms).min(deadline))
     }
 
     fn close<A, B>(&self, answer: Result<A, Fault>, convert: fn(A) -> B) -> Result<Response<B>, Status> {
         let id = self.request_id.as_ref().map(|id| &*id.0);
         answer.map(|answer| Response::new(convert(answer))).map_err(|fault| to_status(&brief(fault), id))
+    }
+
+    /// The same, saying about how much the answer weighs.
+    fn close_read<A: Weighed, B>(
+        &self,
+        answer: Result<A, Fault>,
+        convert: fn(A) -> B,
+    ) -> Result<Response<B>, Status> {
+        let weight = answer.as_ref().map_or(0, Weighed::weight);
+        let mut response = self.close(answer, convert)?;
+        response.extensions_mut().insert(ReadBytes(weight));
+        Ok(response)
     }
 }
 
@@ -120,7 +142,7 @@ impl VectronService for Service {
     async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
         let (mut asked, beside) = self.open(request);
         asked.timeout_ms = beside.timeout(asked.timeout_ms);
-        beside.close(self.gateway.get(c::get(asked)).await, c::got)
+        beside.close_read(self.gateway.get(c::get(asked)).await, c::got)
     }
 
     async fn batch_get(
@@ -129,7 +151,7 @@ impl VectronService for Service {
     ) -> Result<Response<pb::BatchGetResponse>, Status> {
         let (mut asked, beside) = self.open(request);
         asked.timeout_ms = beside.timeout(asked.timeout_ms);
-        beside.close(self.gateway.batch_get(c::batch_get(asked)).await, c::batch_got)
+        beside.close_read(self.gateway.batch_get(c::batch_get(asked)).await, c::batch_got)
     }
 
     async fn delete(
@@ -147,7 +169,7 @@ impl VectronService for Service {
     ) -> Result<Response<pb::SearchResponse>, Status> {
         let (mut asked, beside) = self.open(request);
         asked.timeout_ms = beside.timeout(asked.timeout_ms);
-        beside.close(self.gateway.search(c::search(asked)).await, c::searched)
+        beside.close_read(self.gateway.search(c::search(asked)).await, c::searched)
     }
 
     async fn scroll(
@@ -156,7 +178,7 @@ impl VectronService for Service {
     ) -> Result<Response<pb::ScrollResponse>, Status> {
         let (mut asked, beside) = self.open(request);
         asked.timeout_ms = beside.timeout(asked.timeout_ms);
-        beside.close(self.gateway.scroll(c::scroll(asked)).await, c::scrolled)
+        beside.close_read(self.gateway.scroll(c::scroll(asked)).await, c::scrolled)
     }
 
     async fn count(&self, request: Request<pb::CountRequest>) -> Result<Response<pb::CountResponse>, Status> {
@@ -168,7 +190,7 @@ impl VectronService for Service {
 
 #[cfg(test)]
 mod tests {
-    use super::timeout_ms;
+    use super::{Beside, before_deadline, timeout_ms};
 
     #[test]
     fn transport_deadlines() {
@@ -177,6 +199,14 @@ mod tests {
         {
             assert_eq!(timeout_ms(text), Some(ms), "{text}");
         }
+        for (deadline, kept) in [(0, 1), (1, 1), (50, 45), (1_000, 900), (60_000, 59_900)] {
+            assert_eq!(before_deadline(deadline), kept);
+        }
+        let with = |deadline_ms| Beside { request_id: None, deadline_ms, default_ms: 10_000 };
+        assert_eq!((with(None).timeout(None), with(None).timeout(Some(7))), (None, Some(7)));
+        let far = with(Some(59_900));
+        assert_eq!((far.timeout(None), far.timeout(Some(20_000))), (Some(10_000), Some(20_000)));
+        assert_eq!((with(Some(45)).timeout(None), with(Some(45)).timeout(Some(7))), (Some(45), Some(7)));
         for bad in ["", "S", "5", "5x", "-1S", "1é"] {
             assert_eq!(timeout_ms(bad), None, "{bad}");
         }

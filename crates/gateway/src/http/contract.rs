@@ -43,45 +43,51 @@ pub fn openapi() -> OpenApi {
     components.security_schemes.insert("bearer".into(), SecurityScheme::Http(bearer).into());
     api.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
     for (path, item) in &mut api.paths.paths {
-        let codes = codes_of(path);
-        for operation in operations(item) {
-            codes.iter().for_each(|code| add_problem(operation, *code));
+        for (method, operation) in operations(item) {
+            codes_of(method, path).iter().for_each(|code| add_problem(operation, *code));
         }
     }
     api
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let all = [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)];
+    all.into_iter().filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
 }
 
-/// The codes that the calls at a path answer with.
-fn codes_of(path: &str) -> Vec<Code> {
-    let every = |code: &Code| !matches!(code, Code::Forbidden | Code::RateLimited | Code::UnsafeOperation);
-    let writes = |code: &Code| {
-        matches!(
-            code,
-            Code::IdempotencyKeyReused | Code::DiskFull | Code::VersionMismatch | Code::AlreadyExists
-        )
+/// The codes that one operation answers with, in the order of the contract.
+fn codes_of(method: &str, path: &str) -> Vec<Code> {
+    const POINTS: &str = "/v1/collections/{collection}/points";
+    let everywhere = [Code::Unauthenticated, Code::Forbidden, Code::Overloaded, Code::Internal];
+    let listing = [Code::Unavailable, Code::DeadlineExceeded];
+    let named = [Code::InvalidArgument, Code::NotFound, Code::Unavailable, Code::DeadlineExceeded];
+    let own: &[&[Code]] = match (method, path) {
+        (_, "/healthz") => return Vec::new(),
+        (_, "/readyz") => return vec![Code::Unavailable],
+        ("get", "/v1/collections") => &[&listing],
+        ("post", "/v1/collections") => {
+            &[&listing, &[Code::InvalidArgument, Code::AlreadyExists, Code::DiskFull, Code::TooLarge]]
+        }
+        ("post", POINTS) => {
+            let own = [Code::VersionMismatch, Code::IdempotencyKeyReused, Code::DiskFull, Code::TooLarge];
+            return in_order(&[&everywhere, &named, &own]);
+        }
+        ("post", path) if path.ends_with("/points/delete") => {
+            &[&named, &[Code::IdempotencyKeyReused, Code::DiskFull, Code::TooLarge]]
+        }
+        ("delete", path) if path.starts_with(POINTS) => {
+            &[&named, &[Code::IdempotencyKeyReused, Code::DiskFull]]
+        }
+        ("get", path) if path.starts_with(POINTS) => &[&named, &[Code::StalenessUnmet]],
+        ("post", path) if path.starts_with(POINTS) => &[&named, &[Code::StalenessUnmet, Code::TooLarge]],
+        (_, path) if path.starts_with("/v1/collections/") => &[&named],
+        _ => &[],
     };
-    match path {
-        "/healthz" => Vec::new(),
-        "/readyz" => vec![Code::Unavailable],
-        path if path.starts_with("/v1/collections") => {
-            Code::ALL.into_iter().filter(|c| every(c) && (!writes(c) || is_write(path, *c))).collect()
-        }
-        _ => vec![Code::Unauthenticated, Code::Overloaded, Code::Internal],
-    }
+    in_order(&[&[&everywhere[..]], own].concat())
 }
 
-fn is_write(path: &str, code: Code) -> bool {
-    match code {
-        Code::AlreadyExists => path == "/v1/collections",
-        Code::IdempotencyKeyReused | Code::DiskFull => {
-            path.ends_with("/points") || path.ends_with("/delete") || path.ends_with("/{id}")
-        }
-        _ => false,
-    }
+fn in_order(lists: &[&[Code]]) -> Vec<Code> {
+    Code::ALL.into_iter().filter(|code| lists.iter().any(|list| list.contains(code))).collect()
 }
 
 /// Adds a problem under its status; several codes may share one.

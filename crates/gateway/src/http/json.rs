@@ -2,9 +2,11 @@
 //! when that fails it is decoded again to find out where.
 
 use super::edge::Problem;
-use crate::admit::Admitted;
+use super::strict::ByName;
+use crate::admit::{Admitted, ReadBytes};
 use crate::gateway::Gateway;
 use crate::knobs::{millis, size};
+use crate::weight::Weighed;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -29,6 +31,18 @@ impl<T: Serialize> IntoResponse for Json<T> {
         let mut response = Response::new(Body::from(bytes));
         *response.status_mut() = self.0;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+/// The answer to a read, which says about how much it weighs.
+pub struct Read<T>(pub T);
+
+impl<T: Serialize + Weighed> IntoResponse for Read<T> {
+    fn into_response(self) -> Response {
+        let weight = self.0.weight();
+        let mut response = Json(StatusCode::OK, self.0).into_response();
+        response.extensions_mut().insert(ReadBytes(weight));
         response
     }
 }
@@ -124,7 +138,9 @@ async fn discard(mut body: Body, limit: usize) {
 
 /// The value of a text, or what is wrong with it and where.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error))
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = T::deserialize(ByName(&mut deserializer));
+    value.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| explain::<T>(bytes, &error))
 }
 
 fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Fault {
@@ -136,7 +152,7 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Faul
         return Fault::new(Code::InvalidArgument, detail);
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+    match serde_path_to_error::deserialize::<_, T>(ByName(&mut deserializer)) {
         Err(found) => {
             let path = found.path().to_string();
             wrong_field(if path == "." { "" } else { &path }, &found.inner().to_string())
@@ -146,13 +162,16 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Faul
 }
 
 /// A decoding error as a fault on a field, in words that do not come from the decoder.
-pub fn wrong_field(path: &str, message: &str) -> Fault {
+fn wrong_field(path: &str, message: &str) -> Fault {
     let (message, place) = match message.rfind(" at line ") {
         Some(at) => (&message[..at], format!(" (line {})", message[at + 9..].replace(" column", ", column"))),
         None => (message, String::new()),
     };
     if let Some(rest) = message.strip_prefix("unknown field ") {
-        return unknown_field(path, rest, &place);
+        // `topk`, expected one of `vector`, `top_k` …
+        let mut names = rest.split('`').skip(1).step_by(2);
+        let field = names.next().unwrap_or_default();
+        return unknown_field(path, field, &names.collect::<Vec<_>>(), &place);
     }
     let named = |prefix: &str| Some(message.strip_prefix(prefix)?.trim_matches('`').to_string());
     if let Some(field) = named("missing field ") {
@@ -176,11 +195,8 @@ pub fn wrong_field(path: &str, message: &str) -> Fault {
     Fault::invalid(subject, format!("{reason}{place}"))
 }
 
-/// `topk`, expected one of `vector`, `top_k` …
-fn unknown_field(path: &str, rest: &str, place: &str) -> Fault {
-    let mut names = rest.split('`').skip(1).step_by(2);
-    let field = names.next().unwrap_or_default();
-    let known: Vec<&str> = names.collect();
+/// A name that is not known, with the nearest one that is.
+pub fn unknown_field(path: &str, field: &str, known: &[&str], place: &str) -> Fault {
     let near = known
         .iter()
         .map(|name| (strsim::jaro_winkler(field, name), *name))
@@ -218,6 +234,13 @@ mod tests {
             ("{\"points\": [}", "", "line 1 column 13"),
             ("{\"points\": []} x", "", "trailing characters at line 1"),
             ("[]", "body", "expected an object"),
+            (r#"[[], null, null]"#, "body", "got sequence, expected an object"),
+            (
+                r#"{"points": [["a", [1], null, null, null]]}"#,
+                "points[0]",
+                "got sequence, expected an object",
+            ),
+            (r#"{"points": [{"id": "a"}, 7]}"#, "points[1]", "expected an object"),
             ("{}", "points", "is missing"),
             (r#"{"points": [], "points": []}"#, "points", "twice"),
             (r#"{"points": 7}"#, "points", "expected a list"),
@@ -230,9 +253,10 @@ mod tests {
                 "points[1].vector[1]",
                 "expected a number",
             ),
-            (r#"{"points": [{"id": 1.5}]}"#, "points[0].id", "a string or a 64-bit integer"),
-            (r#"{"points": [{"id": true}]}"#, "points[0].id", "a string or a 64-bit integer"),
-            (r#"{"points": [{"id": 18446744073709551616}]}"#, "points[0].id", "64-bit integer"),
+            (r#"{"points": [{"id": 1.5}]}"#, "points[0].id", "a string or an integer"),
+            (r#"{"points": [{"id": true}]}"#, "points[0].id", "a string or an integer"),
+            (r#"{"points": [{"id": 1e3}]}"#, "points[0].id", "a string or an integer"),
+            (r#"{"points": [{"id": [1]}]}"#, "points[0].id", "got a list"),
             (r#"{"points": [{"id": "a", "vector_b64": "!"}]}"#, "points[0].vector_b64", "base64"),
             (r#"{"points": [{"id": "a", "if_version": -1}]}"#, "points[0].if_version", "0 or more"),
             (r#"{"points": [{"vector": [1]}]}"#, "points[0].id", "is missing"),
@@ -257,6 +281,30 @@ mod tests {
         let fault = level(r#"{"level":"bounded","max_stalenes_ms":5}"#).expect_err("unknown");
         assert_eq!(fault.errors[0].field, "consistency.max_stalenes_ms");
         assert!(level("7").expect_err("number").detail.contains("a consistency level by name"));
+    }
+
+    #[test]
+    fn parameters_are_an_object() {
+        let fault = decode::<SearchRequest>(br#"{"vector":[1],"params":[0.9, 64, true]}"#).expect_err("list");
+        assert_eq!(fault.errors[0].field, "params");
+        assert!(fault.detail.contains("expected an object"), "{}", fault.detail);
+    }
+
+    #[test]
+    fn whole_numbers_of_any_size_are_ids() {
+        for (text, id) in [
+            ("0", "0"),
+            ("-0", "0"),
+            ("-7", "-7"),
+            ("18446744073709551616", "18446744073709551616"),
+            ("-123456789012345678901234567890", "-123456789012345678901234567890"),
+            (r#""a\u0062\n""#, "ab\n"),
+            (r#""""#, ""),
+        ] {
+            let request =
+                decode::<crate::api::BatchGetRequest>(format!(r#"{{"ids":[ {text} ]}}"#).as_bytes());
+            assert_eq!(request.expect("decodes").ids[0].0, id, "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod edge;
 mod json;
 mod path;
 mod points;
+mod query;
+mod strict;
 mod system;
 
 pub use contract::openapi;

@@ -1,16 +1,15 @@
 //! Routes of points.
 
-use super::json::{Json, body_of, wrong_field};
+use super::json::{Json, Read, body_of};
 use super::path::{collection_in, id_in};
+use super::query::{DeleteParameters, GetParameters};
 use super::{Problem, Shared};
 use crate::api;
 use crate::gateway::Gateway;
 use crate::metrics::Call;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use http::StatusCode;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use utoipa::IntoParams;
 use vectron_base::Fault;
 
 /// The collection of the path and the body, counted when refused.
@@ -27,61 +26,6 @@ async fn asked<T: DeserializeOwned + Send + 'static>(
     decoded.inspect_err(|fault| gateway.metrics().count(call, Some(fault.code)))
 }
 
-/// The parameters of a path without a body.
-fn query_of<T: DeserializeOwned>(request: &Request) -> Result<T, Fault> {
-    Query::try_from_uri(request.uri()).map(|Query(query)| query).map_err(|rejection| {
-        let text = rejection.body_text();
-        let message = text.split_once(": ").map_or(text.as_str(), |(_, message)| message);
-        match message.split_once(": ") {
-            Some((field, reason)) if !field.contains(' ') => wrong_field(field, reason),
-            _ => wrong_field("query", message),
-        }
-    })
-}
-
-/// How to read one point.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct GetParameters {
-    /// Default true.
-    include_payload: Option<bool>,
-    /// Default false.
-    include_vector: Option<bool>,
-    /// linearizable, eventual, bounded or session. Default: the collection's read policy.
-    consistency: Option<String>,
-    /// Belongs to bounded.
-    max_staleness_ms: Option<u64>,
-    /// Belongs to session.
-    token: Option<String>,
-    /// Default: the server's.
-    timeout_ms: Option<u64>,
-}
-
-impl GetParameters {
-    fn consistency(&mut self) -> Result<Option<api::Consistency>, Fault> {
-        let (max_staleness_ms, token) = (self.max_staleness_ms, self.token.take());
-        match self.consistency.take() {
-            Some(level) => Ok(Some(api::Consistency { level, max_staleness_ms, token })),
-            None if max_staleness_ms.is_some() || token.is_some() => {
-                Err(Fault::invalid("consistency", "is missing; name the level that the parameters belong to"))
-            }
-            None => Ok(None),
-        }
-    }
-}
-
-/// How to delete one point.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct DeleteParameters {
-    /// A retry with the same key applies exactly once (window 24 h).
-    idempotency_key: Option<String>,
-    /// Default: the server's.
-    timeout_ms: Option<u64>,
-}
-
 /// Read one point.
 ///
 /// The id is percent-encoded: `a/b` is `a%2Fb`.
@@ -89,9 +33,9 @@ pub struct DeleteParameters {
     params(("collection" = String, Path, description = "Its name."),
         ("id" = String, Path, description = "The point's id, percent-encoded."), GetParameters),
     responses((status = 200, description = "The point.", body = api::GetResponse)))]
-pub async fn get(State(gateway): State<Shared>, request: Request) -> Result<Json<api::GetResponse>, Problem> {
+pub async fn get(State(gateway): State<Shared>, request: Request) -> Result<Read<api::GetResponse>, Problem> {
     let path = request.uri().path();
-    let mut query: GetParameters = query_of(&request)?;
+    let mut query = GetParameters::of(&request)?;
     let asked = api::GetRequest {
         collection: collection_in(path)?,
         id: id_in(path)?,
@@ -100,7 +44,7 @@ pub async fn get(State(gateway): State<Shared>, request: Request) -> Result<Json
         consistency: query.consistency()?,
         timeout_ms: query.timeout_ms,
     };
-    Ok(Json(StatusCode::OK, gateway.get(asked).await?))
+    Ok(Read(gateway.get(asked).await?))
 }
 
 /// Delete one point.
@@ -115,7 +59,7 @@ pub async fn delete_point(
     request: Request,
 ) -> Result<Json<api::DeleteResponse>, Problem> {
     let path = request.uri().path();
-    let query: DeleteParameters = query_of(&request)?;
+    let query = DeleteParameters::of(&request)?;
     let asked = api::DeleteRequest {
         collection: collection_in(path)?,
         ids: Some(vec![api::PointId(id_in(path)?)]),
@@ -151,10 +95,10 @@ pub async fn upsert(
 pub async fn batch_get(
     State(gateway): State<Shared>,
     request: Request,
-) -> Result<Json<api::BatchGetResponse>, Problem> {
+) -> Result<Read<api::BatchGetResponse>, Problem> {
     let (name, mut asked): (_, api::BatchGetRequest) = asked(&gateway, Call::BatchGet, request).await?;
     asked.collection = name;
-    Ok(Json(StatusCode::OK, gateway.batch_get(asked).await?))
+    Ok(Read(gateway.batch_get(asked).await?))
 }
 
 /// Delete points by ids or by filter.
@@ -184,10 +128,10 @@ pub async fn delete(
 pub async fn search(
     State(gateway): State<Shared>,
     request: Request,
-) -> Result<Json<api::SearchResponse>, Problem> {
+) -> Result<Read<api::SearchResponse>, Problem> {
     let (name, mut asked): (_, api::SearchRequest) = asked(&gateway, Call::Search, request).await?;
     asked.collection = name;
-    Ok(Json(StatusCode::OK, gateway.search(asked).await?))
+    Ok(Read(gateway.search(asked).await?))
 }
 
 /// Page through points in id order.
@@ -198,10 +142,10 @@ pub async fn search(
 pub async fn scroll(
     State(gateway): State<Shared>,
     request: Request,
-) -> Result<Json<api::ScrollResponse>, Problem> {
+) -> Result<Read<api::ScrollResponse>, Problem> {
     let (name, mut asked): (_, api::ScrollRequest) = asked(&gateway, Call::Scroll, request).await?;
     asked.collection = name;
-    Ok(Json(StatusCode::OK, gateway.scroll(asked).await?))
+    Ok(Read(gateway.scroll(asked).await?))
 }
 
 /// Count points, exactly.

@@ -22,15 +22,16 @@ impl Wanted<'_> {
     }
 }
 
-/// The vector in either spelling.
+/// The vector in either spelling. The packed one is named only when its packing is at fault: what the numbers
+/// are is a matter of the vector, and a library may have packed it unasked.
 pub fn checked_vector(
     numbers: Option<Vec<f32>>,
     packed: Option<PackedVector>,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<f32>, Fault> {
-    let (member, vector) = match (numbers, packed) {
-        (Some(numbers), None) => ("vector", numbers),
-        (None, Some(packed)) => (packed.field, unpack(&packed, wanted)?),
+    let vector = match (numbers, packed) {
+        (Some(numbers), None) => numbers,
+        (None, Some(packed)) => unpack(&packed, wanted)?,
         (Some(_), Some(packed)) => {
             let reason = format!("is given together with {}; give one of them", packed.field);
             return Err(wanted.refuse("vector", reason));
@@ -40,7 +41,7 @@ pub fn checked_vector(
             return Err(wanted.refuse("vector", reason));
         }
     };
-    check(member, &vector, wanted)?;
+    check(&vector, wanted)?;
     Ok(vector)
 }
 
@@ -54,7 +55,7 @@ fn unpack(packed: &PackedVector, wanted: &Wanted<'_>) -> Result<Vec<f32>, Fault>
     Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
 }
 
-fn check(member: &str, vector: &[f32], wanted: &Wanted<'_>) -> Result<(), Fault> {
+fn check(vector: &[f32], wanted: &Wanted<'_>) -> Result<(), Fault> {
     let spec = wanted.spec;
     let expected = spec.dimension as usize;
     if vector.len() != expected {
@@ -63,17 +64,17 @@ fn check(member: &str, vector: &[f32], wanted: &Wanted<'_>) -> Result<(), Fault>
             1 => "has 1 number".to_string(),
             n => format!("has {n} numbers"),
         };
-        return Err(wanted.refuse(member, format!("{has}, collection '{}' expects {expected}", spec.name)));
+        return Err(wanted.refuse("vector", format!("{has}, collection '{}' expects {expected}", spec.name)));
     }
     if let Some(at) = vector.iter().position(|number| !number.is_finite()) {
         let reason = format!(
             "number {at} is not a finite 32-bit float (largest magnitude 3.4e38; NaN and infinity are refused)"
         );
-        return Err(wanted.refuse(member, reason));
+        return Err(wanted.refuse("vector", reason));
     }
     if spec.distance == Distance::Cosine && vector.iter().all(|number| *number == 0.0) {
         let reason = format!("is all zeros, which has no direction; collection '{}' uses cosine", spec.name);
-        return Err(wanted.refuse(member, reason));
+        return Err(wanted.refuse("vector", reason));
     }
     Ok(())
 }
@@ -117,7 +118,7 @@ mod tests {
         assert!(refused(None, None).contains("is missing"));
         assert!(refused(Some(vec![1.0, 2.0]), Some(two.clone())).contains("together with vector_b64"));
         assert!(refused(None, Some(two[..7].to_vec())).contains("holds 7 bytes"));
-        assert!(refused(None, Some(two[..4].to_vec())).contains("vector_b64 has 1 number"));
+        assert!(refused(None, Some(two[..4].to_vec())).contains("'a42': vector has 1 number"));
         assert_eq!(refused(None, Some(two)), "[1.0, 2.0]");
     }
 }

@@ -23,6 +23,17 @@ pub struct ShardPart {
     pub operation: WriteOperation,
 }
 
+impl ShardPart {
+    /// Whether it changes no point.
+    pub fn is_empty(&self) -> bool {
+        match &self.operation {
+            WriteOperation::Upsert(points) => points.is_empty(),
+            WriteOperation::DeleteIds(ids) => ids.is_empty(),
+            WriteOperation::DeleteFilter(_) => false,
+        }
+    }
+}
+
 const LIST: &str = "points";
 
 /// The points, each checked, by shard.

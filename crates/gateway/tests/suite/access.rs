@@ -88,11 +88,53 @@ async fn only_the_right_key_opens() {
         let reply = client.send(request.body(Body::empty()).expect("request")).await;
         assert_eq!(reply.status, status, "{header}");
         assert!(!reply.text.contains("s3cret"));
+        if status == 401 {
+            let detail = reply.problem(401, "unauthenticated")["detail"].to_string();
+            for words in ["--admin-key-file", "VECTRON_ADMIN_KEY", "Authorization: Bearer <key>"] {
+                assert!(detail.contains(words), "{detail}");
+            }
+        }
     }
     let twice = Request::get("/v1/collections")
         .header("authorization", "Bearer x")
         .header("authorization", "Bearer s3cret-key");
     assert_eq!(client.send(twice.body(Body::empty()).expect("request")).await.status, 401);
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_are_refused_without_a_key() {
+    let open = Client::new().with_docs("dot", 1).await;
+    let ask = |client: &Client, method: &str, path: &str, origin: Option<&str>, key: bool| {
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost:8080");
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        if key {
+            request = request.header("authorization", format!("Bearer {KEY}"));
+        }
+        let router = client.router.clone();
+        let request = request.body(Body::empty()).expect("request");
+        async move { tower::ServiceExt::oneshot(router, request).await.expect("infallible").status().as_u16() }
+    };
+    let evil = Some("https://evil.example");
+    let grpc = "/vectron.v1.VectronService/Count";
+    for (method, path) in [
+        ("GET", "/v1/collections"),
+        ("POST", "/v1/collections"),
+        ("DELETE", "/v1/collections/docs"),
+        ("GET", "/metrics"),
+        ("POST", grpc),
+    ] {
+        assert_eq!(ask(&open, method, path, evil, false).await, 403, "{method} {path}");
+        assert_eq!(ask(&open, method, path, Some("null"), false).await, 403, "{method} {path}");
+    }
+    assert_eq!(open.fetch("/v1/collections/docs").await.status, 200);
+    for origin in [None, Some("http://localhost:8080")] {
+        assert_eq!(ask(&open, "GET", "/v1/collections", origin, false).await, 200);
+    }
+    assert_eq!(ask(&open, "GET", "/docs/", evil, false).await, 200);
+    // A key is not sent by a browser on its own.
+    assert_eq!(ask(&guarded(), "GET", "/v1/collections", evil, true).await, 200);
 }
 
 /// Lesson 36: a wildcard CORS header with credentials. There is no CORS header at all.
@@ -101,6 +143,7 @@ async fn l36_no_cors_header_is_sent() {
     let client = Client::new();
     let request = Request::get("/v1/collections").header("origin", "https://example.org");
     let reply = client.send(request.body(Body::empty()).expect("request")).await;
+    reply.problem(403, "forbidden");
     assert!(reply.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
     assert_eq!(reply.headers["x-content-type-options"], "nosniff");
 }

@@ -189,8 +189,12 @@ async fn version_conditions_are_decided_per_item() {
         (&failed["id"], &failed["code"], &failed["current_version"]),
         (&json!("b"), &json!("version_mismatch"), &json!(0))
     );
-    let again = client.upsert(r#"[{"id":"a","vector":[1,1],"if_version":0}]"#).await.ok();
-    assert_eq!((&again["upserted"], &again["failed"][0]["current_version"]), (&json!(0), &json!(1)));
+    // A request of one point ends as its point does.
+    let again = client.upsert(r#"[{"id":"a","vector":[1,1],"if_version":0}]"#).await;
+    let problem = again.problem(412, "version_mismatch");
+    assert_eq!((&problem["current_version"], &problem["outcome"]), (&json!(1), &json!("not_applied")));
+    assert_eq!(problem["errors"][0]["field"], "points[0].if_version");
+    assert_eq!(problem["detail"], "points[0] 'a': if_version did not hold: the point has version 1");
 }
 
 #[tokio::test]
@@ -204,6 +208,78 @@ async fn retries_with_a_key_apply_once() {
     assert_eq!((&first["replayed"], &again["replayed"]), (&json!(false), &json!(true)));
     assert_eq!(first["session"], again["session"]);
     client.post("/v1/collections/docs/points", body(2)).await.problem(422, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn a_reused_key_is_refused_before_any_shard_applies() {
+    let client = Client::new().with_docs("dot", 4).await;
+    let write = |ids: Vec<u32>| {
+        let points: Vec<_> = ids.iter().map(|id| json!({"id": id, "vector": [1, 1]})).collect();
+        let body = json!({"points": points, "idempotency_key": "k1"}).to_string();
+        client.post("/v1/collections/docs/points", body)
+    };
+    let first = write(vec![0]).await.ok();
+    assert_eq!((&first["upserted"], &first["replayed"]), (&json!(1), &json!(false)));
+    // Other ids, so that shards are asked that never saw the key.
+    for ids in [(1..40).collect(), vec![7], vec![0, 9], Vec::new()] {
+        let problem = write(ids).await.problem(422, "idempotency_key_reused");
+        assert_eq!(problem["outcome"], "not_applied");
+        assert_eq!(client.cluster.points(), 1);
+    }
+    let delete = json!({"ids": (0..40).collect::<Vec<_>>(), "idempotency_key": "k1"}).to_string();
+    let path = "/v1/collections/docs/points/delete";
+    client.post(path, delete).await.problem(422, "idempotency_key_reused");
+    assert_eq!(client.cluster.points(), 1);
+    let again = write(vec![0]).await.ok();
+    assert_eq!((&again["upserted"], &again["replayed"]), (&json!(1), &json!(true)));
+    let delete = json!({"ids": (0..40).collect::<Vec<_>>(), "idempotency_key": "k2"}).to_string();
+    assert_eq!(client.post(path, delete.clone()).await.ok()["deleted"], 1);
+    let again = client.post(path, delete).await.ok();
+    assert_eq!((&again["deleted"], &again["replayed"]), (&json!(1), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_key_of_one_shard_costs_no_more_than_the_write() {
+    let client = Client::new().with_docs("dot", 1).await;
+    let body = json!({"points": [{"id": 1, "vector": [1, 1]}], "idempotency_key": "k"}).to_string();
+    client.post("/v1/collections/docs/points", body).await.ok();
+    assert_eq!(client.cluster.written(), 1);
+}
+
+#[tokio::test]
+async fn answers_are_bounded() {
+    let knobs = vectron_gateway::GatewayKnobs { max_answer_bytes: 65_536, ..Default::default() };
+    let client = Client::with(knobs, None).with_docs("dot", 3).await;
+    let text = "x".repeat(10_000);
+    let points: Vec<_> = (0..20)
+        .map(|i| json!({"id": format!("p{i:02}"), "vector": [1, 1], "payload": {"t": text}}))
+        .collect();
+    client.upsert(&json!(points).to_string()).await.ok();
+    let (mut seen, mut cursor, mut pages) = (0, json!(null), 0);
+    loop {
+        let body = json!({"limit": 100, "cursor": cursor}).to_string();
+        let page = client.post("/v1/collections/docs/points/scroll", body).await;
+        assert!(page.text.len() < 70_000, "{}", page.text.len());
+        let page = page.ok();
+        for point in page["points"].as_array().expect("list") {
+            assert_eq!(point["id"], format!("p{seen:02}"));
+            seen += 1;
+        }
+        (cursor, pages) = (page["next_cursor"].clone(), pages + 1);
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!((seen, pages), (20, 4));
+    let search = |body: &'static str| client.search(body);
+    let problem = search(r#"{"vector":[1,1],"top_k":20}"#).await.problem(413, "too_large");
+    assert!(problem["detail"].as_str().is_some_and(|d| d.contains("smaller top_k")), "{problem}");
+    search(r#"{"vector":[1,1],"top_k":20,"include_payload":false}"#).await.ok();
+    search(r#"{"vector":[1,1],"top_k":3}"#).await.ok();
+    let ids: Vec<_> = (0..20).map(|i| format!("p{i:02}")).collect();
+    let body = json!({"ids": ids}).to_string();
+    let problem = client.post("/v1/collections/docs/points/get", body).await.problem(413, "too_large");
+    assert!(problem["detail"].as_str().is_some_and(|d| d.contains("fewer ids")), "{problem}");
 }
 
 #[tokio::test]

@@ -163,6 +163,81 @@ async fn slow_and_silent_clients_lose_their_connection() {
     }
 }
 
+/// Points whose page is far larger than what sockets buffer.
+async fn with_a_large_page(client: &Client) {
+    let text = "x".repeat(60_000);
+    for batch in 0..20 {
+        let points: Vec<_> = (0..20)
+            .map(|i| json!({"id": batch * 20 + i, "vector": [1, 1], "payload": {"t": text}}))
+            .collect();
+        client.upsert(&json!(points).to_string()).await.ok();
+    }
+}
+
+fn gauge(text: &str, name: &str) -> u64 {
+    let line = text.lines().find(|line| line.starts_with(name) && line.as_bytes()[name.len()] == b' ');
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+}
+
+async fn figures(client: &Client) -> (u64, u64) {
+    let text = client.fetch("/metrics").await.text;
+    (gauge(&text, "vectron_gateway_unsent_answers"), gauge(&text, "vectron_gateway_held_bytes"))
+}
+
+const SCROLL_ALL: &str = "POST /v1/collections/docs/points/scroll HTTP/1.1\r\nhost: x\r\ncontent-length: 14\r\n\r\n{\"limit\":1000}";
+
+#[tokio::test]
+async fn unread_answers_are_counted_and_given_up() {
+    let knobs = GatewayKnobs { write_timeout_ms: 600, max_requests: 2, ..GatewayKnobs::default() };
+    let (client, listener, address) = listening(knobs).await;
+    with_a_large_page(&client).await;
+    let sleep = |ms| crate::cluster::TestPool.sleep(Duration::from_millis(ms));
+    let talks = async {
+        let mut silent = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            stream.write_all(SCROLL_ALL.as_bytes()).await.expect("sent");
+            silent.push(stream);
+        }
+        for _ in 0..50 {
+            if figures(&client).await.0 < 2 {
+                sleep(10).await;
+            }
+        }
+        let (_, held) = figures(&client).await;
+        assert!(held > 2 * 20_000_000, "{held}");
+        client.search(r#"{"vector":[1,1],"top_k":1}"#).await.problem(503, "overloaded");
+        sleep(1_500).await;
+        assert_eq!(figures(&client).await, (0, 0));
+        client.search(r#"{"vector":[1,1],"top_k":1}"#).await.ok();
+        for mut stream in silent {
+            let mut answer = Vec::new();
+            // The connection is over, before the whole answer.
+            let _ = stream.read_to_end(&mut answer).await;
+            assert!(answer.len() < 20_000_000, "{}", answer.len());
+        }
+        // Whoever reads gets all of it.
+        let whole = SCROLL_ALL.replace("host: x", "host: x\r\nconnection: close");
+        let answer = talk(address, &whole).await;
+        assert!(answer.len() > 24_000_000 && answer.ends_with('}'), "{}", answer.len());
+        assert_eq!(figures(&client).await, (0, 0));
+    };
+    let server = vectron_gateway::serve(listener, client.gateway.clone(), std::future::pending());
+    futures::future::select(std::pin::pin!(talks), std::pin::pin!(server)).await;
+}
+
+#[tokio::test]
+async fn reads_without_room_for_their_answer_are_refused() {
+    let knobs = GatewayKnobs { max_held_bytes: 20_000_000, ..GatewayKnobs::default() };
+    let client = Client::with(knobs, None).with_docs("dot", 1).await;
+    with_a_large_page(&client).await;
+    let scroll =
+        |limit: u32| client.post("/v1/collections/docs/points/scroll", json!({"limit": limit}).to_string());
+    scroll(400).await.problem(503, "overloaded");
+    scroll(100).await.ok();
+    assert_eq!(figures(&client).await, (0, 0));
+}
+
 #[tokio::test]
 async fn connections_over_the_limit_are_closed() {
     let knobs = GatewayKnobs { max_connections: 1, ..GatewayKnobs::default() };
@@ -198,6 +273,24 @@ fn the_description_is_whole() {
             let responses = operation["responses"].as_object().expect("responses");
             assert!(path == "/healthz" || responses.keys().any(|code| code.as_str() >= "400"), "{about}");
         }
+    }
+    let answers = |method: &str, path: &str| {
+        let responses = api["paths"][path][method]["responses"].as_object().expect("responses");
+        responses.keys().filter(|code| code.as_str() >= "400").cloned().collect::<Vec<_>>().join(" ")
+    };
+    let points = "/v1/collections/{collection}/points";
+    let one = &format!("{points}/{{id}}");
+    for (method, path, codes) in [
+        ("get", "/v1/collections", "401 403 500 503 504"),
+        ("post", "/v1/collections", "400 401 403 409 413 500 503 504 507"),
+        ("delete", "/v1/collections/{collection}", "400 401 403 404 500 503 504"),
+        ("get", one, "400 401 403 404 500 503 504"),
+        ("delete", one, "400 401 403 404 422 500 503 504 507"),
+        ("post", points, "400 401 403 404 412 413 422 500 503 504 507"),
+        ("post", &format!("{points}/search"), "400 401 403 404 413 500 503 504"),
+        ("post", &format!("{points}/delete"), "400 401 403 404 413 422 500 503 504 507"),
+    ] {
+        assert_eq!(answers(method, path), codes, "{method} {path}");
     }
     let search = &api["components"]["schemas"]["SearchRequest"];
     assert!(search["properties"].get("collection").is_none(), "the path names the collection");

@@ -143,6 +143,11 @@ async fn bad_input_is_refused_as_over_rest() {
             "points[0].vector_f32",
             "7 bytes",
         ),
+        (
+            vec![pb::PointInput { vector_f32: Some(vec![0; 4]), vector: None, ..point("a", &[], None) }],
+            "points[0].vector",
+            "'a': vector has 1 number",
+        ),
         (vec![point("", &[1.0, 1.0], None)], "points[0].id", "empty"),
         (vec![point("a\0", &[1.0, 1.0], None)], "points[0].id", "NUL"),
         (
@@ -243,6 +248,37 @@ async fn the_transports_deadline_counts() {
 }
 
 #[tokio::test]
+async fn the_servers_own_error_comes_before_the_clients_deadline() {
+    use crate::cluster::Trouble;
+    let knobs = GatewayKnobs { default_timeout_ms: 100, ..GatewayKnobs::default() };
+    let (client, mut grpc, _) = served(knobs).await;
+    for shard in client.cluster.shard_ids() {
+        client.cluster.trouble(shard, Some(Trouble::Slow(std::time::Duration::from_secs(60))));
+    }
+    // The client library cancels at its deadline, with a status that has no details of ours.
+    for deadline_ms in [1_000, 60_000] {
+        let mut request = tonic::Request::new(upsert(vec![point("a", &[1.0, 1.0], None)]));
+        request.set_timeout(std::time::Duration::from_millis(deadline_ms));
+        request.get_mut().timeout_ms = (deadline_ms == 1_000).then_some(5_000);
+        let status = grpc.upsert(request).await.expect_err("late");
+        assert_refused(&status, Code::DeadlineExceeded, "deadline_exceeded", "", "no answer within");
+        assert_eq!(from_status(&status).outcome.as_str(), "unknown");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_condition_of_one_point_aborts() {
+    let (_client, mut grpc, _) = served(GatewayKnobs::default()).await;
+    let conditional = || pb::PointInput { if_version: Some(7), ..point("a", &[1.0, 0.0], None) };
+    let status = grpc.upsert(upsert(vec![conditional()])).await.expect_err("refused");
+    assert_refused(&status, Code::Aborted, "version_mismatch", "points[0].if_version", "does not exist");
+    assert_eq!(from_status(&status).current_version, Some(0));
+    let batch = upsert(vec![conditional(), point("b", &[1.0, 0.0], None)]);
+    let written = grpc.upsert(batch).await.expect("written").into_inner();
+    assert_eq!((written.upserted, written.failed[0].code.as_str()), (1, "version_mismatch"));
+}
+
+#[tokio::test]
 async fn health_and_reflection_are_there() {
     use tonic_health::pb::health_client::HealthClient;
     use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
@@ -260,11 +296,36 @@ async fn health_and_reflection_are_there() {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let mut answers = ServerReflectionClient::new(channel)
+    let mut answers = ServerReflectionClient::new(channel.clone())
         .server_reflection_info(tokio_stream::once(ask))
         .await
         .expect("answers")
         .into_inner();
     let answer = answers.message().await.expect("a message").expect("one");
-    assert!(format!("{answer:?}").contains("vectron.v1.VectronService"));
+    let known = format!("{answer:?}");
+    assert!(
+        known.contains("vectron.v1.VectronService") && known.contains("grpc.health.v1.Health"),
+        "{known}"
+    );
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient as Older;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest as OlderRequest;
+    let ask = tonic_reflection::pb::v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(OlderRequest::FileContainingSymbol("grpc.health.v1.Health".into())),
+    };
+    let answers = Older::new(channel).server_reflection_info(tokio_stream::once(ask)).await;
+    let answer = answers.expect("answers").into_inner().message().await.expect("a message").expect("one");
+    assert!(format!("{answer:?}").contains("FileDescriptorResponse"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn large_answers_arrive_whole() {
+    let (_client, mut grpc, _) = served(GatewayKnobs::default()).await;
+    let payload = format!(r#"{{"t":"{}"}}"#, "x".repeat(60_000));
+    let points = (0..40).map(|i| point(&i.to_string(), &[1.0, 1.0], Some(&payload))).collect();
+    grpc.upsert(upsert(points)).await.expect("written");
+    let page = pb::ScrollRequest { collection: "docs".into(), ..Default::default() };
+    let page = grpc.scroll(page).await.expect("page").into_inner();
+    assert_eq!(page.points.len(), 40);
+    assert!(page.points.iter().all(|point| point.payload.as_deref() == Some(&payload)));
 }

@@ -40,6 +40,8 @@ fn bad_points() -> Vec<Row> {
         row(POINTS, r#"{"points":[],"points":[]}"#, "points", "given twice"),
         row(POINTS, r#"{"points":{}}"#, "points", "expected a list"),
         row(POINTS, "", "", "empty"),
+        row(POINTS, r#"[[], null, null]"#, "body", "expected an object"),
+        row(POINTS, r#"{"points":[["a",[1,1],null,null,null]]}"#, "points[0]", "expected an object"),
         row(
             POINTS,
             r#"{"points":[{"id":"a","vector":["x",1]}]}"#,
@@ -66,10 +68,15 @@ fn bad_points() -> Vec<Row> {
         row(
             POINTS,
             one(json!({"id": "a", "vector_b64": b64(&[f32::NAN, 1.0])})),
-            "points[0].vector_b64",
+            "points[0].vector",
             "finite",
         ),
-        row(POINTS, one(json!({"id": "a", "vector_b64": b64(&[1.0])})), "points[0].vector_b64", "expects 2"),
+        row(
+            POINTS,
+            one(json!({"id": "a", "vector_b64": b64(&[1.0])})),
+            "points[0].vector",
+            "'a': vector has 1 number",
+        ),
         row(POINTS, one(json!({"id": "a", "vector_b64": "AAA="})), "points[0].vector_b64", "2 bytes"),
         row(POINTS, one(json!({"id": "a", "vector_b64": "*"})), "points[0].vector_b64", "base64"),
         row(
@@ -186,10 +193,15 @@ fn bad_reads() -> Vec<Row> {
 }
 
 fn bad_collections() -> Vec<Row> {
+    let by_position = r#"["x",3,"cosine",null,null,null]"#;
     let create = |name: &str, dimension: i64, distance: &str| {
         json!({"name": name, "dimension": dimension, "distance": distance}).to_string()
     };
     vec![
+        row(CREATE, by_position, "body", "expected an object"),
+        row(DELETE, "[null,{},null,null]", "body", "expected an object"),
+        row(SEARCH, r#"{"vector":[1,1],"params":[0.9,64,true]}"#, "params", "expected an object"),
+        row(COUNT, "[null,null,null]", "body", "expected an object"),
         row(CREATE, create("a/b", 2, "dot"), "name", "not a valid name"),
         row(CREATE, create("..", 2, "dot"), "name", "not a valid name"),
         row(CREATE, create("", 2, "dot"), "name", "empty"),

@@ -91,21 +91,25 @@ async fn a_moved_shard_is_followed_once() {
 }
 
 #[tokio::test]
-async fn writes_of_unknown_outcome_are_not_repeated_without_a_key() {
+async fn writes_are_not_repeated_without_a_key() {
     let client = Client::new().with_docs("dot", 1).await;
     let shard = client.cluster.shard_ids()[0];
     let once = |outcome| Some(Trouble::Fails(fault(Code::Unavailable, outcome), 1));
     let attempts = || client.cluster.log.lock().iter().filter(|(name, _)| *name == "write").count();
     client.cluster.trouble(shard, once(Outcome::NotApplied));
-    assert_eq!(client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.ok()["upserted"], 1);
-    assert_eq!(attempts(), 2);
+    let problem = client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.problem(503, "unavailable");
+    assert_eq!((&problem["outcome"], attempts()), (&json!("not_applied"), 1));
+    // A stale route is no repetition: the worker refused the epoch before it looked at the write.
+    client.cluster.bump(shard);
+    client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.ok();
+    assert_eq!(attempts(), 3);
     client.cluster.trouble(shard, once(Outcome::Unknown));
     let problem = client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.problem(503, "unavailable");
-    assert_eq!((&problem["outcome"], attempts()), (&json!("unknown"), 3));
+    assert_eq!((&problem["outcome"], attempts()), (&json!("unknown"), 4));
     client.cluster.trouble(shard, once(Outcome::Unknown));
     let keyed = r#"{"points":[{"id":"a","vector":[1,1]}],"idempotency_key":"k"}"#;
     client.post("/v1/collections/docs/points", keyed).await.ok();
-    assert_eq!(attempts(), 5);
+    assert_eq!(attempts(), 6);
 }
 
 #[tokio::test]
@@ -130,6 +134,23 @@ async fn another_replica_is_asked_when_one_is_lost() {
     client.cluster.lost_workers.lock().insert(3);
     let problem = client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.problem(503, "unavailable");
     assert_eq!(problem["outcome"], "not_applied");
+}
+
+/// The refused write is not sent on, but the next one finds another replica.
+#[tokio::test]
+async fn a_refused_write_turns_the_next_one_to_another_replica() {
+    let client = Client::new();
+    let body = r#"{"name":"docs","dimension":2,"distance":"dot","replication_factor":3}"#;
+    assert_eq!(client.post("/v1/collections", body).await.status, 201);
+    client.cluster.lost_workers.lock().extend([2, 3]);
+    let shard = client.cluster.shard_ids()[0];
+    let refused = || Some(Trouble::Fails(fault(Code::Unavailable, Outcome::NotApplied), 1));
+    client.cluster.trouble(shard, refused());
+    client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.problem(503, "unavailable");
+    client.cluster.lost_workers.lock().clear();
+    client.cluster.lost_workers.lock().insert(1);
+    client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.ok();
+    assert_eq!(client.cluster.written(), 1);
 }
 
 #[tokio::test]

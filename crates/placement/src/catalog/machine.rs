@@ -2,7 +2,7 @@
 
 use super::{Catalog, CatalogFileError, Command, Reply, file};
 use crate::PlacementMetrics;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use tokio::sync::watch;
 use vectron_base::disk::Disk;
@@ -13,6 +13,8 @@ use vectron_consensus::Machine;
 pub struct SharedCatalog {
     state: Arc<RwLock<State>>,
     epochs: watch::Sender<u64>,
+    /// Held while a checkpoint is written: two at once would write the same file.
+    saving: Arc<Mutex<()>>,
     disk: Arc<dyn Disk>,
     metrics: PlacementMetrics,
 }
@@ -29,7 +31,8 @@ impl SharedCatalog {
         let (applied_index, catalog) = file::load(&*disk)?;
         let (epochs, _) = watch::channel(catalog.epoch());
         let state = State { catalog, applied_index, durable_index: applied_index };
-        let shared = Self { state: Arc::new(RwLock::new(state)), epochs, disk, metrics };
+        let shared =
+            Self { state: Arc::new(RwLock::new(state)), epochs, saving: Arc::default(), disk, metrics };
         shared.publish();
         Ok(shared)
     }
@@ -57,6 +60,7 @@ impl SharedCatalog {
 
     /// Writes the catalog; gives the log index that is durable now.
     pub fn checkpoint(&self) -> Result<u64, CatalogFileError> {
+        let _saving = self.saving.lock();
         let (index, catalog) = {
             let state = self.state.read();
             (state.applied_index, state.catalog.clone())
@@ -86,6 +90,10 @@ pub struct CatalogMachine {
 impl Machine for CatalogMachine {
     fn durable_index(&self) -> u64 {
         self.shared.state.read().durable_index
+    }
+
+    fn skip(&mut self, index: u64) {
+        self.shared.state.write().applied_index = index;
     }
 
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {

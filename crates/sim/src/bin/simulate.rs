@@ -15,6 +15,7 @@ fn main() {
         answered += report.answered;
         scenarios::failed_sync(seed);
         scenarios::full_disk(seed);
+        scenarios::clock_steps(seed);
     }
     println!(
         "{seeds} seeds from {first}: {crashes} power losses, {answered} answered calls, {:.1} s",

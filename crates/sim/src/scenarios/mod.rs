@@ -4,9 +4,15 @@ pub mod churn;
 pub mod client;
 pub mod verify;
 
+use crate::oracle::Content;
 use crate::world::{Halt, World, small_settings};
 use churn::{Board, run_clients};
+use client::{Client, DIMENSION};
+use std::sync::Arc;
+use std::time::Duration;
+use vectron_base::Fault;
 use vectron_base::disk::sim::{Faults, SimDisk};
+use vectron_base::pool::Pool;
 use vectron_base::random::{Random, SeededRandom};
 
 /// What a scenario did, for comparing equal seeds and for the record.
@@ -147,4 +153,63 @@ pub fn full_disk(seed: u64) {
         board.last_refusal()
     );
     stop_and_compare(world, seed, &board);
+}
+
+/// The wall clock is stepped by an hour either way under churn: versions, idempotency and acknowledged data are
+/// unharmed, because log time never goes back and everything else is measured on the monotonic clock.
+pub fn clock_steps(seed: u64) {
+    let disk = SimDisk::new(seed);
+    let board = Board::new(seed);
+    let mut world = match live(&disk, seed, &board, 10) {
+        Ok(world) => world,
+        Err((halt, _)) => panic!("seed {seed}: {halt:?}"),
+    };
+    for (round, step) in (1u64..).zip([HOUR_MS, -2 * HOUR_MS, HOUR_MS]) {
+        world.step_wall_clock(step);
+        // Another seed each time: equal seeds would draw equal idempotency keys, and be replays.
+        let fresh = seed ^ (round << 40);
+        assert_eq!(run_clients(&mut world, fresh, &board, 20), Ok(()), "seed {seed}: {step} ms");
+        assert_eq!(verify::settle(&mut world, &board), Ok(()), "seed {seed}: {step} ms");
+    }
+    assert_eq!(board.refused(), 0, "seed {seed}: {:?}", board.last_refusal());
+    stop_and_compare(world, seed, &board);
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A shard without writes, and a catalog without changes, must not hold the journal of a busy shard: it stays
+/// near its limit, over restarts too.
+pub fn idle_shard(seed: u64) {
+    let disk = SimDisk::new(seed);
+    let settings = small_settings();
+    let bound = settings.consensus.journal_limit_bytes + 6 * settings.consensus.journal_segment_bytes;
+    for life in 0..3u64 {
+        let mut world = match World::power_on(&disk, seed ^ life, &settings) {
+            Ok(world) => world,
+            Err(halt) => panic!("seed {seed}: {halt:?}"),
+        };
+        let gateway = world.rooms.gateway.clone();
+        let client = |name: &str| Client { gateway: gateway.clone(), collection: name.into() };
+        let (idle, busy) = (client("idle"), client("busy"));
+        let wrote = world.run(async move {
+            idle.create(1).await?;
+            busy.create(1).await?;
+            for batch in 0..150u64 {
+                let content = Content { vector: vec![1.0; DIMENSION], payload: format!("{{\"n\":{batch}}}") };
+                let points: Vec<(String, Content)> =
+                    (0..20).map(|i| (format!("p{i}-{}", "x".repeat(100)), content.clone())).collect();
+                busy.upsert(&points, None).await?;
+            }
+            Ok::<_, Fault>(())
+        });
+        assert_eq!(wrote, Ok(Ok(())), "seed {seed}");
+        let pool: Arc<dyn Pool> = Arc::new(world.executor.clone());
+        assert_eq!(world.run(async move { pool.sleep(Duration::from_secs(10)).await }), Ok(()));
+        let bytes = world.rooms.consensus.journal().bytes;
+        assert!(
+            bytes <= bound,
+            "seed {seed}, life {life}: the journal has {bytes} bytes, the bound is {bound}"
+        );
+        world.crash();
+    }
 }

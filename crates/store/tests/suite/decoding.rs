@@ -36,6 +36,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
         ),
         Just(Outcome::KeyReused),
         Just(Outcome::Sealed),
+        Just(Outcome::WindowFull),
         ".{0,9}".prop_map(Outcome::Malformed),
         ".{0,9}".prop_map(Outcome::Damaged),
     ]

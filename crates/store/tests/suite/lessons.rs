@@ -7,19 +7,6 @@ use vectron_store::{
     Command, ItemOutcome, Metric, Operation, Outcome, Refusal, SearchQuery, Shard, UpsertPoint, WINDOW_MS,
 };
 
-fn shard_of(count: u64, dimension: usize) -> (SimDisk, Shard) {
-    let disk = SimDisk::new(1);
-    let shard = open(&disk, &config(dimension, Metric::Cosine));
-    let payload = |i: u64| format!(r#"{{"parity":{},"rare":{}}}"#, i % 2, i.is_multiple_of(100));
-    let points: Vec<UpsertPoint> =
-        (0..count).map(|i| point(&format!("p{i:04}"), &vector(i, dimension), &payload(i))).collect();
-    for batch in points.chunks(100) {
-        apply(&shard, &upsert(batch.to_vec()));
-    }
-    index_all(&shard);
-    (disk, shard)
-}
-
 fn nearest(shard: &Shard, vector: &[f32]) -> String {
     search_ids(shard, &SearchQuery::new(vector.to_vec(), 1)).remove(0)
 }
@@ -106,38 +93,6 @@ fn l11_a_filter_never_starves_the_results() {
             assert_eq!(result.hits.len(), top_k.min(matching), "{text} {top_k}");
             assert_eq!(result.explain.filter_matched, Some(matching as u64));
         }
-    }
-}
-
-#[test]
-fn l13_order_is_stable_and_a_shorter_answer_is_a_prefix() {
-    let shard = open(&SimDisk::new(1), &config(2, Metric::Dot));
-    // Sixty points in five groups of equal score, sent in a scrambled order, in two vector shapes.
-    let mut order: Vec<u64> = (0..60).collect();
-    order.sort_by_key(|i| mix64(*i));
-    for i in order {
-        let id = format!("p{i:02}");
-        apply(&shard, &upsert(vec![point(&id, &[(i % 5) as f32, (i % 2) as f32], "{}")]));
-    }
-    let mut truth: Vec<u64> = (0..60).collect();
-    truth.sort_by_key(|i| (4 - i % 5, *i));
-    let truth: Vec<String> = truth.iter().map(|i| format!("p{i:02}")).collect();
-    for indexed in [false, true] {
-        for top_k in 0..=61 {
-            for exact in [false, true] {
-                let mut query = SearchQuery::new(vec![1.0, 0.0], top_k);
-                query.exact = exact;
-                assert_eq!(search_ids(&shard, &query), truth[..top_k.min(60)], "{indexed} {top_k}");
-            }
-        }
-        index_all(&shard);
-    }
-    let (_, shard) = shard_of(3000, 16);
-    for seed in 0..20 {
-        let ask = |top_k| search_ids(&shard, &SearchQuery::new(vector(50_000 + seed, 16), top_k));
-        let ten = ask(10);
-        assert_eq!(ask(10), ten);
-        assert_eq!((ask(5), ask(1)), (ten[..5].to_vec(), ten[..1].to_vec()));
     }
 }
 

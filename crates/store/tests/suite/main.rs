@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod backlog;
 mod corruption;
 mod crash;
 mod decoding;
@@ -10,6 +11,7 @@ mod full_disk;
 mod interleaving;
 mod lessons;
 mod model;
+mod order;
 mod promises;
 mod random_histories;
 mod real_disk;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use vectron_base::filter::{Filter, FilterLimits};
 use vectron_store::filter::naive;
-use vectron_store::{Command, DeleteItem, ItemOutcome, Metric, Operation, Outcome, UpsertPoint, WINDOW_MS};
+use vectron_store::{
+    Command, DeleteItem, ItemOutcome, Metric, Operation, Outcome, REMEMBERED_BYTES, UpsertPoint, WINDOW_MS,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelPoint {
@@ -18,13 +20,13 @@ pub struct Model {
     pub sealed: bool,
     log_time_ms: u64,
     keys: Vec<(String, u64, u64, Outcome)>,
-    keys_max: usize,
+    keys_bytes: u64,
     metric: Metric,
 }
 
 impl Model {
-    pub fn new(metric: Metric, keys_max: usize) -> Self {
-        Self { points: BTreeMap::new(), sealed: false, log_time_ms: 0, keys: vec![], keys_max, metric }
+    pub fn new(metric: Metric, keys_bytes: u64) -> Self {
+        Self { points: BTreeMap::new(), sealed: false, log_time_ms: 0, keys: vec![], keys_bytes, metric }
     }
 
     pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
@@ -34,9 +36,6 @@ impl Model {
         self.log_time_ms = self.log_time_ms.max(command.log_time_ms);
         let now = self.log_time_ms;
         self.keys.retain(|(_, _, at, _)| at.saturating_add(WINDOW_MS) > now);
-        while self.keys.len() > self.keys_max {
-            self.keys.remove(0);
-        }
         if let Some(wanted) = &command.idempotency
             && let Some((_, hash, _, first)) = self.keys.iter().find(|known| known.0 == wanted.key)
         {
@@ -45,6 +44,12 @@ impl Model {
             }
             let Outcome::Written { version, items, deleted, .. } = first.clone() else { panic!() };
             return Outcome::Written { version, items, deleted, replayed: true };
+        }
+        if command.idempotency.is_some()
+            && command.operation != Operation::Seal
+            && self.remembered_bytes() >= self.keys_bytes
+        {
+            return Outcome::WindowFull;
         }
         let mut deleted = 0;
         let items = match &command.operation {
@@ -71,6 +76,11 @@ impl Model {
             self.keys.push((key.key.clone(), key.body_hash, now, outcome.clone()));
         }
         outcome
+    }
+
+    fn remembered_bytes(&self) -> u64 {
+        let bytes = |key: &str, outcome: &Outcome| 2 * key.len() + outcome.encode().len();
+        self.keys.iter().map(|(key, _, _, outcome)| REMEMBERED_BYTES + bytes(key, outcome) as u64).sum()
     }
 
     fn current(&self, id: &str) -> u64 {

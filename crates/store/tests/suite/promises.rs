@@ -9,7 +9,7 @@ use vectron_store::{ItemOutcome, Metric, Outcome, SearchQuery, Shard, WINDOW_MS}
 fn idempotent_retries_get_the_first_answer_across_restarts() {
     let disk = SimDisk::new(1);
     let mut config = config(2, Metric::Dot);
-    config.idempotency_keys = 100;
+    config.idempotency_bytes = 1 << 20;
     let shard = open(&disk, &config);
     let mut conditional = point("a", &[1.0, 2.0], "{}");
     conditional.if_version = Some(0);
@@ -38,9 +38,44 @@ fn idempotent_retries_get_the_first_answer_across_restarts() {
 }
 
 #[test]
+fn a_full_window_refuses_new_keys_and_forgets_none_early() {
+    let disk = SimDisk::new(1);
+    let shard = open(&disk, &config(2, Metric::Dot));
+    let write = |n: u64, at: u64| {
+        keyed(upsert(vec![point(&format!("p{n}"), &[1.0, 2.0], "{}")]), at, &format!("key{n}"), n)
+    };
+    let memory = shard.stats().memory_bytes;
+    let taken = (0..20).take_while(|n| apply(&shard, &write(*n, *n)) != Outcome::WindowFull).count() as u64;
+    assert!((2..10).contains(&taken), "{taken}");
+    assert!(shard.stats().memory_bytes >= memory + WINDOW_BYTES);
+    let replayed = |outcome| matches!(outcome, Outcome::Written { replayed: true, .. });
+    let check = |shard: &Shard, at: u64| {
+        let points = shard.count(None).unwrap().value;
+        assert_eq!(apply(shard, &write(50, at)), Outcome::WindowFull);
+        let mut by_filter = write(51, at);
+        by_filter.operation = vectron_store::Operation::DeleteByFilter("{}".into());
+        assert_eq!(apply(shard, &by_filter), Outcome::WindowFull);
+        assert_eq!(shard.count(None).unwrap().value, points);
+        // Who is known is answered, who has no key is served.
+        assert!((0..taken).all(|n| replayed(apply(shard, &write(n, at)))));
+        assert!(matches!(apply(shard, &upsert(vec![point("q", &[1.0; 2], "{}")])), Outcome::Written { .. }));
+    };
+    check(&shard, 100);
+    shard.checkpoint().unwrap();
+    let shard = open(&disk, &config(2, Metric::Dot));
+    check(&shard, WINDOW_MS - 1);
+    // The oldest key expires, and one new key is taken.
+    assert!(matches!(apply(&shard, &write(60, WINDOW_MS)), Outcome::Written { replayed: false, .. }));
+    assert_eq!(apply(&shard, &write(61, WINDOW_MS)), Outcome::WindowFull);
+    // A shard can be sealed all the same.
+    let seal = keyed(command(vectron_store::Operation::Seal), WINDOW_MS, "seal", 1);
+    assert!(matches!(apply(&shard, &seal), Outcome::Written { .. }));
+}
+
+#[test]
 fn versions_are_log_indexes_and_rise_across_deletion() {
     let shard = open(&SimDisk::new(1), &config(2, Metric::Dot));
-    let mut model = Model::new(Metric::Dot, 4);
+    let mut model = Model::new(Metric::Dot, WINDOW_BYTES);
     let write = |if_version| {
         let mut p = point("a", &[1.0, 2.0], "{\"same\":1}");
         p.if_version = if_version;
@@ -67,8 +102,8 @@ fn a_filtered_read_is_true_at_the_index_it_names() {
     let shard = open(&SimDisk::new(1), &config(4, Metric::Dot));
     // At even indexes every point matches, at odd ones none does; every other write moves the rows too.
     let write = |index: u64| {
-        let payload = format!(r#"{{"even":{}}}"#, index.is_multiple_of(2));
-        let one = |i| point(&format!("p{i:03}"), &vector(i + index / 2, 4), &payload);
+        let payload = |i| format!(r#"{{"even":{},"rest":{}}}"#, index.is_multiple_of(2), i % 4);
+        let one = |i| point(&format!("p{i:03}"), &vector(i + index / 2, 4), &payload(i));
         upsert((0..POINTS).map(one).collect())
     };
     apply(&shard, &write(1));
@@ -77,7 +112,14 @@ fn a_filtered_read_is_true_at_the_index_it_names() {
         scope.spawn(|| {
             let mut query = SearchQuery::new(vector(9, 4), POINTS as usize);
             query.filter = Some(filter(r#"{"even":true}"#));
+            let quarter = filter(r#"{"even":true,"rest":3}"#);
             while !stop.load(Ordering::SeqCst) {
+                let page = shard.scroll(Some(&quarter), None, 70, ALL).unwrap();
+                let (points, more) = (page.value.points, page.value.more);
+                assert!(points.iter().all(|p| p.version == page.applied_index));
+                assert!(points.iter().enumerate().all(|(i, p)| p.id == format!("p{:03}", i * 4 + 3)));
+                let matching = page.applied_index.is_multiple_of(2);
+                assert!(if matching { !points.is_empty() && more } else { points.is_empty() && !more });
                 let found = shard.search(&query).unwrap();
                 let expected = if found.applied_index.is_multiple_of(2) { POINTS } else { 0 };
                 assert_eq!(found.hits.len() as u64, expected, "index {}", found.applied_index);

@@ -121,7 +121,7 @@ impl World {
     fn new(metric: Metric) -> World {
         let (disk, config) = (SimDisk::new(1), config(DIMENSION, metric));
         let shard = open(&disk, &config);
-        World { shard, model: Model::new(metric, config.idempotency_keys), disk, log: vec![], metric }
+        World { shard, model: Model::new(metric, config.idempotency_bytes), disk, log: vec![], metric }
     }
 
     fn step(&mut self, step: &Step) {

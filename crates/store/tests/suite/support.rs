@@ -10,6 +10,8 @@ use vectron_store::{
 };
 
 pub const DIR: &str = "shards/7";
+/// Room for four or five small remembered writes.
+pub const WINDOW_BYTES: u64 = 800;
 pub const ALL: Include = Include { payload: true, vector: true };
 
 /// A shape that has a graph with few rows.
@@ -18,7 +20,7 @@ pub fn config(dimension: usize, metric: Metric) -> ShardConfig {
     config.degree = 8;
     config.ef_construction = 32;
     config.flat_below = 8;
-    config.idempotency_keys = 4;
+    config.idempotency_bytes = WINDOW_BYTES;
     config.knobs.index_step_rows = 5;
     config
 }
@@ -61,6 +63,20 @@ pub fn apply(shard: &Shard, command: &Command) -> Outcome {
 
 pub fn apply_bytes(shard: &Shard, bytes: &[u8]) -> Outcome {
     Outcome::decode(&shard.apply(shard.applied_index() + 1, bytes)).unwrap()
+}
+
+/// An indexed shard of so many points.
+pub fn shard_of(count: u64, dimension: usize) -> (SimDisk, Shard) {
+    let disk = SimDisk::new(1);
+    let shard = open(&disk, &config(dimension, Metric::Cosine));
+    let payload = |i: u64| format!(r#"{{"parity":{},"rare":{}}}"#, i % 2, i.is_multiple_of(100));
+    let points: Vec<UpsertPoint> =
+        (0..count).map(|i| point(&format!("p{i:04}"), &vector(i, dimension), &payload(i))).collect();
+    for batch in points.chunks(100) {
+        apply(&shard, &upsert(batch.to_vec()));
+    }
+    index_all(&shard);
+    (disk, shard)
 }
 
 /// Steps the index until nothing waits.

@@ -3,27 +3,43 @@
 use parking_lot::Mutex;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use vectron_base::disk::sim::SimDisk;
 use vectron_base::disk::{Disk, DiskError, DiskFailure, DiskFile, DiskResult, FileBytes, Space};
 
 /// What to do before an operation on a path; `false` makes it fail.
 type Hook = Box<dyn FnMut(&'static str, &str) -> bool + Send>;
 
-/// Calls a hook before maps and directory syncs, and serves bad bytes from maps once told to.
+/// What to do in the middle of a read of mapped bytes, once.
+type OnRead = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+/// Calls a hook before maps and directory syncs and in reads of mapped bytes, and serves bad bytes from maps once
+/// told to. Counts reads.
 pub struct Watched {
     disk: SimDisk,
     pub decayed: Arc<AtomicBool>,
+    pub reads: Arc<AtomicUsize>,
+    on_read: OnRead,
     hook: Mutex<Option<Hook>>,
 }
 
 impl Watched {
     pub fn new(disk: &SimDisk) -> Arc<Watched> {
-        Arc::new(Watched { disk: disk.clone(), decayed: Arc::default(), hook: Mutex::new(None) })
+        Arc::new(Watched {
+            disk: disk.clone(),
+            decayed: Arc::default(),
+            reads: Arc::default(),
+            on_read: Arc::default(),
+            hook: Mutex::new(None),
+        })
     }
 
     pub fn on_operation(&self, hook: impl FnMut(&'static str, &str) -> bool + Send + 'static) {
         *self.hook.lock() = Some(Box::new(hook));
+    }
+
+    pub fn on_next_read(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.on_read.lock() = Some(Box::new(hook));
     }
 
     fn happens(&self, operation: &'static str, path: &str) -> DiskResult<()> {
@@ -39,11 +55,18 @@ struct WatchedBytes {
     good: Vec<u8>,
     bad: Vec<u8>,
     decayed: Arc<AtomicBool>,
+    reads: Arc<AtomicUsize>,
+    on_read: OnRead,
 }
 
 impl Deref for WatchedBytes {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let hook = self.on_read.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
         if self.decayed.load(Ordering::SeqCst) { &self.bad } else { &self.good }
     }
 }
@@ -53,7 +76,8 @@ impl Disk for Watched {
         self.happens("map", path)?;
         let good = self.disk.read(path)?;
         let bad = good.iter().map(|b| b ^ 4).collect();
-        Ok(Arc::new(WatchedBytes { good, bad, decayed: self.decayed.clone() }))
+        let (decayed, reads) = (self.decayed.clone(), self.reads.clone());
+        Ok(Arc::new(WatchedBytes { good, bad, decayed, reads, on_read: self.on_read.clone() }))
     }
     fn create_dir(&self, path: &str) -> DiskResult<()> {
         self.disk.create_dir(path)

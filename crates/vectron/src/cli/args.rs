@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
     after_help = "Examples:
   vectron demo                                     # the whole system with a sample, to look at
   vectron up --data-dir ./vectron-data             # a node that keeps its data
-  vectron import docs vectors.npy --payload docs.jsonl.gz --create
+  vectron import docs vectors.npy --payload docs.jsonl.gz --create --distance cosine
   vectron search docs --like 42 --k 5
 
 Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 authentication, 5 conflict, 6 unavailable, 7 partial

@@ -23,7 +23,7 @@ pub enum CollectionsCommand {
         #[arg(long, value_name = "N")]
         dimension: u32,
         /// How nearness is measured.
-        #[arg(long, value_parser = ["cosine", "dot", "euclidean"], default_value = "cosine")]
+        #[arg(long, value_parser = ["cosine", "dot", "euclidean"])]
         distance: String,
         /// Number of shards; the server's default when absent.
         #[arg(long, value_name = "N")]

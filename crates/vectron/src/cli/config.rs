@@ -33,7 +33,19 @@ pub fn run(command: ConfigCommand, out: Output) -> Outcome<Exit> {
                 let document = serde_json::json!({ "valid": true, "knobs": knobs, "errors": [] });
                 out.answer(&grid, &document, &[&document]).map(|()| Exit::Ok)
             }
-            Err(errors) => Err(Failure { exit: Exit::CheckFailed, ..wrong(&errors) }),
+            Err(errors) => {
+                if !out.for_people() {
+                    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                    let mut grid = Grid::new(["valid", "error"]);
+                    for line in &lines {
+                        grid.row(vec![Cell::text("no"), Cell::text(line)]);
+                    }
+                    let knobs = Settings::table().len();
+                    let document = serde_json::json!({ "valid": false, "knobs": knobs, "errors": lines });
+                    out.answer(&grid, &document, &[&document])?;
+                }
+                Err(Failure { exit: Exit::CheckFailed, ..wrong(&errors) })
+            }
         },
     }
 }

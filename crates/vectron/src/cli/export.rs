@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use vectron_client::{Payload, Point, ScrollRequest};
+use vectron_client::{Client, Payload, Point, ScrollRequest};
 
 /// Arguments of `export`.
 #[derive(Clone, Debug, Args)]
@@ -66,6 +66,22 @@ pub async fn run(args: ExportArgs, global: &Global, out: Output) -> Outcome<Exit
     // Nothing is written before it is known that the collection is there.
     client.collection(&args.collection).await?;
     let mut sink = Sink::open(args.to.as_deref())?;
+    let points = tokio::select! {
+        points = pages(&client, &args, &mut sink) => points?,
+        signal = tokio::signal::ctrl_c() => {
+            let _ = signal;
+            return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was kept"));
+        }
+    };
+    sink.close()?;
+    if out.for_people() {
+        note(format!("{points} points"));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes every page; gives the number of points.
+async fn pages(client: &Client, args: &ExportArgs, sink: &mut Sink) -> Outcome<u64> {
     let (mut cursor, mut points) = (None, 0_u64);
     loop {
         let mut request =
@@ -84,14 +100,9 @@ pub async fn run(args: ExportArgs, global: &Global, out: Output) -> Outcome<Exit
         points += page.points.len() as u64;
         match page.next_cursor {
             Some(next) => cursor = Some(next),
-            None => break,
+            None => return Ok(points),
         }
     }
-    sink.close()?;
-    if out.for_people() {
-        note(format!("{points} points"));
-    }
-    Ok(Exit::Ok)
 }
 
 fn line(point: &Point, format: VectorFormat) -> Outcome<String> {
@@ -112,7 +123,20 @@ fn line(point: &Point, format: VectorFormat) -> Outcome<String> {
 /// Where lines go. A file appears under its name only when it is whole.
 struct Sink {
     writer: Writer,
-    files: Option<(PathBuf, PathBuf)>,
+    files: Option<Files>,
+}
+
+/// A file under its passing and its final name.
+struct Files {
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // After a rename there is nothing left to remove.
+        let _ = std::fs::remove_file(&self.partial);
+    }
 }
 
 enum Writer {
@@ -134,6 +158,7 @@ impl Sink {
             File::create(&partial)
                 .map_err(|error| Failure::error(format!("cannot create {}: {error}", partial.display())))?,
         );
+        let files = Files { partial, path: path.to_path_buf() };
         let file = BufWriter::new(file);
         let packed = path.extension().is_some_and(|extension| extension == "gz");
         let writer = if packed {
@@ -141,7 +166,7 @@ impl Sink {
         } else {
             Writer::Plain(file)
         };
-        Ok(Self { writer, files: Some((partial, path.to_path_buf())) })
+        Ok(Self { writer, files: Some(files) })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Outcome<()> {
@@ -160,7 +185,7 @@ impl Sink {
         }
         .map_err(written)?;
         match self.files {
-            Some((partial, path)) => std::fs::rename(&partial, &path).map_err(written),
+            Some(files) => std::fs::rename(&files.partial, &files.path).map_err(written),
             None => Ok(()),
         }
     }
@@ -170,6 +195,23 @@ impl Sink {
 mod tests {
     use super::*;
     use crate::formats::object::Fields;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test's file")]
+    fn a_file_is_whole_or_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || -> Vec<_> {
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+        };
+        let path = folder.path().join("out.jsonl.gz");
+        let mut sink = Sink::open(Some(&path)).unwrap();
+        sink.write(b"{}\n").unwrap();
+        assert_eq!(names(), ["out.jsonl.gz.part"]);
+        drop(sink);
+        assert!(names().is_empty(), "{:?}", names());
+        Sink::open(Some(&path)).unwrap().close().unwrap();
+        assert_eq!(names(), ["out.jsonl.gz"]);
+    }
 
     #[test]
     fn exported_lines_are_imported_as_they_were() {

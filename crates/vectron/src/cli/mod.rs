@@ -29,17 +29,19 @@ pub mod vector;
 mod help_tests;
 
 use args::{Cli, Command, Global};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use exit::{Exit, Failure, Outcome};
 use output::Output;
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 use vectron_client::{Client, ClientOptions};
 
 /// Runs the program's command line.
 pub fn main() -> ExitCode {
     // Clap prints help and its own errors, and ends with 0 or 2.
-    let cli = Cli::parse();
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let exit = match execute(cli) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -51,6 +53,24 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Variables that an empty value must not unset: whoever meant to demand a key and lost it on the way would
+/// serve without one.
+const NEVER_EMPTY: [&str; 2] = ["VECTRON_ADMIN_KEY", "VECTRON_ADMIN_KEY_FILE"];
+
+/// The command tree with empty variables taken for unset, which is how compose files and unit files leave them.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_env() {
+        Some(name)
+            if !NEVER_EMPTY.iter().any(|never| name == *never)
+                && std::env::var_os(name).is_some_and(|value| value.is_empty()) =>
+        {
+            arg.env(clap::builder::Resettable::Reset)
+        }
+        _ => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 fn execute(cli: Cli) -> Outcome<Exit> {
@@ -80,7 +100,10 @@ fn execute(cli: Cli) -> Outcome<Exit> {
 fn block_on(work: impl Future<Output = Outcome<Exit>>) -> Outcome<Exit> {
     let runtime = crate::runtime::build()
         .map_err(|error| Failure::error(format!("the operating system refused threads: {error}")))?;
-    runtime.block_on(work)
+    let result = runtime.block_on(work);
+    // What is still blocked, in a read for instance, does not keep the program.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
 }
 
 fn openapi(out: Output) -> Outcome<Exit> {

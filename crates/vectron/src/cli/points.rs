@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use super::confirm::Confirm;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Exit, Failure, Outcome, exit_of};
 use super::output::{Cell, Grid, Output, json_text, note};
 use super::vector;
 use crate::formats::object::Fields;
@@ -12,8 +12,8 @@ use clap::{Args, Subcommand};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use vectron_client::{
-    Client, Consistency, CountRequest, DeleteRequest, GetManyRequest, Importer, ImporterOptions, Payload,
-    Point, RowFailure, ScrollRequest,
+    Client, Code, Consistency, CountRequest, DeleteRequest, GetManyRequest, Importer, ImporterOptions,
+    Payload, Point, RowFailure, ScrollRequest,
 };
 
 /// Verbs of `points`.
@@ -31,14 +31,16 @@ pub enum PointsCommand {
         #[command(flatten)]
         read: ReadArgs,
     },
-    /// Insert or replace points from JSON lines; `-` is stdin.
+    /// Insert or replace points from JSON lines; `-` is stdin. With "if_version" only over that version, 0 = only
+    /// if the point does not exist.
     #[command(after_help = "Examples:
   vectron points upsert docs points.jsonl
-  echo '{\"id\": \"a\", \"vector\": [1, 0], \"payload\": {\"n\": 1}}' | vectron points upsert docs -")]
+  echo '{\"id\": \"a\", \"vector\": [1, 0], \"payload\": {\"n\": 1}}' | vectron points upsert docs -
+  echo '{\"id\": \"a\", \"vector\": [1, 0], \"if_version\": 0}' | vectron points upsert docs -")]
     Upsert {
         /// Collection.
         collection: String,
-        /// File of JSON lines: id, vector or vector_b64, payload.
+        /// File of JSON lines: id, vector or vector_b64, payload, if_version.
         #[arg(default_value = "-")]
         file: PathBuf,
     },
@@ -57,9 +59,9 @@ pub enum PointsCommand {
         /// Only points that match.
         #[arg(long, value_parser = vector::filter, value_name = "JSON")]
         filter: Option<String>,
-        /// Points per page.
-        #[arg(long, default_value_t = 20, value_name = "N")]
-        limit: u32,
+        /// Points per page; the server's default when absent.
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
         /// Where the page before ended.
         #[arg(long)]
         cursor: Option<String>,
@@ -122,9 +124,11 @@ pub async fn run(command: PointsCommand, global: &Global, out: Output) -> Outcom
         PointsCommand::Delete(args) => delete(&client, args, out).await,
         PointsCommand::Scroll { collection, filter, limit, cursor, read } => {
             let mut request = ScrollRequest::new(collection)
-                .limit(limit)
                 .include_payload(!read.no_payload)
                 .include_vector(read.include_vector);
+            if let Some(points) = limit {
+                request = request.limit(points);
+            }
             if let Some(filter) = filter {
                 request = request.filter(filter);
             }
@@ -185,7 +189,7 @@ async fn upsert(client: &Client, collection: String, file: PathBuf, out: Output)
     let source =
         if file.as_os_str() == "-" { Source::new(std::io::stdin(), None) } else { source::open(&file) };
     let in_file = |problem: Problem| Failure::error(format!("{}: {problem}", file.display()));
-    let mut lines = jsonl::Lines::new(source.map_err(in_file)?, Fields::new(None, "vector".into()));
+    let mut lines = jsonl::Lines::new(source.map_err(in_file)?, Fields::of_upsert());
     let mut importer = Importer::new(client.clone(), collection, ImporterOptions::default());
     let mut failures: Vec<RowFailure> = Vec::new();
     while let Some(row) = lines.next_row() {
@@ -212,9 +216,16 @@ async fn upsert(client: &Client, collection: String, file: PathBuf, out: Output)
     out.answer(&grid, &document, &[&document])?;
     Ok(match (progress.upserted, failures.is_empty()) {
         (_, true) => Exit::Ok,
-        (0, false) => Exit::Error,
+        (0, false) => exit_of_all(&failures),
         (_, false) => Exit::Partial,
     })
+}
+
+/// How it ends when nothing was written: a conflict if every point met one, and so on.
+fn exit_of_all(failures: &[RowFailure]) -> Exit {
+    let exit = |failure: &RowFailure| Code::parse(&failure.code).map_or(Exit::Error, exit_of);
+    let first = failures.first().map_or(Exit::Error, exit);
+    if failures.iter().all(|failure| exit(failure) == first) { first } else { Exit::Error }
 }
 
 async fn delete(client: &Client, args: DeleteArgs, out: Output) -> Outcome<Exit> {

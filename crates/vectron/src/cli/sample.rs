@@ -72,7 +72,9 @@ mod tests {
             assert_eq!(row.point.vector.len(), DIMENSION as usize);
             all.push(row.point);
         }
-        assert_eq!(all.len(), 4000);
+        assert_eq!(all.len(), 4800);
+        let bytes = VECTORS.len() + PAYLOAD.len() + QUERY_VECTORS.len() + QUERY_TEXTS.len();
+        assert!(bytes <= 3_900_000, "{bytes}");
         let questions = questions().unwrap();
         assert_eq!(questions.len(), 24);
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();

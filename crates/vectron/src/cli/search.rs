@@ -20,7 +20,8 @@ pub struct Query {
     /// Row of a .npy file.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub row: u64,
-    /// Search for the neighbours of this point; it is left out itself.
+    /// Search for the neighbours of this point; it is left out itself, also when that leaves one less than the
+    /// most results that the server gives.
     #[arg(long, value_name = "ID")]
     pub like: Option<String>,
     /// Number of results.
@@ -113,13 +114,10 @@ fn exit(answer: &SearchAnswer) -> Exit {
 async fn answer(client: &Client, query: Query, explain: bool) -> Outcome<SearchAnswer> {
     let vector = match (&query.vector, &query.like) {
         (Some(text), _) => vector::read(text, query.row)?,
-        (None, Some(id)) => like(client, &query.collection, id).await?,
+        (None, Some(id)) => like(client, &query, id).await?,
         (None, None) => return Err(Failure::usage("give --vector or --like")),
     };
-    // One more, because the point itself is its own nearest neighbour.
-    let top_k = query.k.saturating_add(u32::from(query.like.is_some()));
     let mut request = SearchRequest::new(query.collection, vector)
-        .top_k(top_k)
         .include_payload(!query.no_payload)
         .include_vector(query.include_vector)
         .allow_partial(query.allow_partial)
@@ -145,16 +143,30 @@ async fn answer(client: &Client, query: Query, explain: bool) -> Outcome<SearchA
     if let Some(ms) = query.timeout_ms {
         request = request.timeout_ms(ms);
     }
-    let mut answer = client.search(request).await?;
-    if let Some(id) = query.like {
-        answer.results.retain(|result| result.id != id);
-        answer.results.truncate(query.k as usize);
-    }
+    let Some(id) = query.like else {
+        return Ok(client.search(request.top_k(query.k)).await?);
+    };
+    // One more, because the point itself is its own nearest neighbour; but not more than the server gives.
+    let mut answer = match client.search(request.clone().top_k(query.k.saturating_add(1))).await {
+        Err(error) if error.fault.errors.iter().any(|field| field.field == "top_k") => {
+            client.search(request.top_k(query.k)).await?
+        }
+        answer => answer?,
+    };
+    answer.results.retain(|result| result.id != id);
+    answer.results.truncate(query.k as usize);
     Ok(answer)
 }
 
-async fn like(client: &Client, collection: &str, id: &str) -> Outcome<Vec<f32>> {
-    let request = GetRequest::new(collection, id).include_payload(false).include_vector(true);
+/// The vector of the point, read as fresh as the search is asked to be.
+async fn like(client: &Client, query: &Query, id: &str) -> Outcome<Vec<f32>> {
+    let mut request = GetRequest::new(&query.collection, id).include_payload(false).include_vector(true);
+    if let Some(level) = &query.consistency {
+        request = request.consistency(level.clone());
+    }
+    if let Some(ms) = query.timeout_ms {
+        request = request.timeout_ms(ms);
+    }
     let point = client.get(request).await?.point;
     point.vector.ok_or_else(|| Failure::error(format!("point '{id}' came without its vector")))
 }

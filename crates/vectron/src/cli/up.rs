@@ -52,13 +52,17 @@ pub async fn run(args: UpArgs, out: Output) -> Outcome<Exit> {
     logging::start(&settings);
     let mut stop = Stop::listen()?;
     let data_dir = args.data_dir.clone();
-    let secured = admin_key.is_some();
+    let key = shown_key(&args);
     let options = NodeOptions { data_dir: args.data_dir, listen, open: args.open, admin_key };
-    let node = Node::start(options, settings).await.map_err(|error| refusal(&error))?;
-    if !ready(&node, &mut stop).await {
-        return end(node).await;
+    // A start that is given up is like a crash to the data directory, which survives one.
+    let node = tokio::select! {
+        node = Node::start(options, settings) => node.map_err(|error| refusal(&error))?,
+        signal = stop.wait() => return Ok(signal.before_ready()),
+    };
+    if let Some(signal) = ready(&node, &mut stop).await {
+        return end(node).await.map(|_| signal.before_ready());
     }
-    announce(node.address(), &data_dir, secured, out)?;
+    announce(node.address(), &data_dir, key.as_deref(), out)?;
     stop.wait().await;
     note("stopping: finishing what was accepted");
     end(node).await
@@ -70,16 +74,16 @@ pub async fn end(node: Node) -> Outcome<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Waits until every shard can serve; false when told to stop before.
-pub async fn ready(node: &Node, stop: &mut Stop) -> bool {
+/// Waits until every shard can serve; gives the signal when told to stop before.
+pub async fn ready(node: &Node, stop: &mut Stop) -> Option<StopSignal> {
     let mut poll = tokio::time::interval(Duration::from_millis(10));
     while !node.ready() {
         tokio::select! {
             _ = poll.tick() => {}
-            () = stop.wait() => return false,
+            signal = stop.wait() => return Some(signal),
         }
     }
-    true
+    None
 }
 
 /// The address of `HOST:PORT`; host names are looked up.
@@ -101,6 +105,19 @@ fn admin_key(args: &UpArgs) -> Outcome<Option<String>> {
         (Some(file), _) => Ok(Some(file)),
         (None, Some("")) => Err(Failure::usage("VECTRON_ADMIN_KEY is empty; unset it or give a key")),
         (None, given) => Ok(given.map(str::to_string)),
+    }
+}
+
+/// The configured key as a shell writes it, without showing it: the variable or the file that it came from.
+fn shown_key(args: &UpArgs) -> Option<String> {
+    match &args.admin_key_file {
+        // It was read from stdin and cannot be read again.
+        Some(path) if path.as_os_str() == "-" => Some("$VECTRON_API_KEY".into()),
+        Some(path) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            Some(format!("$(cat '{}')", path.display().to_string().replace('\'', r"'\''")))
+        }
+        None => args.admin_key.as_ref().map(|_| "$VECTRON_ADMIN_KEY".into()),
     }
 }
 
@@ -126,7 +143,7 @@ pub fn refusal(error: &StartError) -> Failure {
 }
 
 /// Says on stdout that the node is ready.
-fn announce(address: SocketAddr, data_dir: &Path, secured: bool, out: Output) -> Outcome<()> {
+fn announce(address: SocketAddr, data_dir: &Path, key: Option<&str>, out: Output) -> Outcome<()> {
     let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
     if out.format != OutputFormat::Table {
         let base = format!("http://{address}");
@@ -141,7 +158,7 @@ fn announce(address: SocketAddr, data_dir: &Path, secured: bool, out: Output) ->
         "Vectron is ready, data in {}\n\n{}\n{}\nCtrl-C stops it.\n",
         data_dir.display(),
         addresses(address),
-        first_request(address, secured)
+        first_request(address, key)
     ))
 }
 
@@ -153,18 +170,36 @@ pub fn addresses(address: SocketAddr) -> String {
     )
 }
 
-/// Requests to copy: create, write, search.
-fn first_request(address: SocketAddr, secured: bool) -> String {
-    let key = if secured { " -H \"Authorization: Bearer $VECTRON_API_KEY\"" } else { "" };
+/// Requests to copy, one per line: create, write, search.
+fn first_request(address: SocketAddr, key: Option<&str>) -> String {
+    let key = key.map_or_else(String::new, |key| format!("-H \"Authorization: Bearer {key}\" "));
     let base = format!("http://{address}/v1/collections");
-    format!(
-        "First requests:\n  curl -s{key} -H 'content-type: application/json' {base} \\\n    -d \
-         '{{\"name\":\"first\",\"dimension\":3,\"distance\":\"cosine\"}}'\n  curl -s{key} -H 'content-type: \
-         application/json' {base}/first/points \\\n    -d \
-         '{{\"points\":[{{\"id\":\"a\",\"vector\":[1,0,0],\"payload\":{{\"color\":\"red\"}}}}]}}'\n  curl -s{key} -H \
-         'content-type: application/json' {base}/first/points/search \\\n    -d \
-         '{{\"vector\":[1,0.1,0],\"top_k\":1}}'\n"
-    )
+    let requests = [
+        (r#"{"name":"first","dimension":3,"distance":"cosine"}"#, ""),
+        (r#"{"points":[{"id":"a","vector":[1,0,0],"payload":{"color":"red"}}]}"#, "/first/points"),
+        (r#"{"vector":[1,0.1,0],"top_k":1}"#, "/first/points/search"),
+    ];
+    let lines = requests.map(|(body, path)| format!("  curl -s {key}--json '{body}' {base}{path}\n"));
+    format!("First requests:\n{}", lines.concat())
+}
+
+/// A signal that ends a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// Ctrl-C.
+    Interrupt,
+    /// A supervisor's request.
+    Terminate,
+}
+
+impl StopSignal {
+    /// How a program ends that gets it before it is ready: stopped as asked, or broken off.
+    pub fn before_ready(self) -> Exit {
+        match self {
+            StopSignal::Interrupt => Exit::Interrupted,
+            StopSignal::Terminate => Exit::Ok,
+        }
+    }
 }
 
 /// The signals that end a node.
@@ -183,10 +218,10 @@ impl Stop {
     }
 
     /// Completes at the first of them.
-    pub async fn wait(&mut self) {
+    pub async fn wait(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
         }
     }
 }
@@ -218,5 +253,22 @@ mod tests {
         assert_eq!(admin_key(&args(None, Some(" "))).unwrap_err().exit, Exit::Usage);
         let gone = folder.path().join("gone");
         assert_eq!(admin_key(&args(Some(gone), None)).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn the_banner_sends_the_key_that_is_configured() {
+        let address = "127.0.0.1:8080".parse().unwrap();
+        let shown = |file: Option<&str>, key| {
+            let key = shown_key(&args(file.map(PathBuf::from), key));
+            first_request(address, key.as_deref())
+        };
+        let open = shown(None, None);
+        assert!(!open.contains("Authorization") && !open.contains('\\'), "{open}");
+        assert!(open.contains("\n  curl -s --json '{\"vector\":"), "{open}");
+        assert!(
+            shown(None, Some("k")).contains("-s -H \"Authorization: Bearer $VECTRON_ADMIN_KEY\" --json '")
+        );
+        let file = shown(Some("/etc/it's"), None);
+        assert!(file.contains(r"Bearer $(cat '/etc/it'\''s')"), "{file}");
     }
 }

@@ -55,7 +55,7 @@ impl Rows for Records {
         let point = match self.record() {
             Ok(None) => {
                 self.ended = true;
-                return None;
+                return self.payloads.as_mut()?.end(number).err().map(Err);
             }
             Ok(Some(vector)) => match &mut self.payloads {
                 Some(payloads) => payloads.point(number, vector),
@@ -105,6 +105,17 @@ mod tests {
         let rows = read([record(&[1.0, 2.0]), record(&[3.0, 4.0])].concat());
         assert_eq!(rows[1].as_ref().unwrap().point, PointInput::new("1", vec![3.0, 4.0]));
         assert_eq!(rows.len(), 2);
+    }
+
+    #[test]
+    fn a_payload_line_too_many_is_refused_at_the_end() {
+        let payloads = Payloads::new(Source::of_bytes(b"{}\n{}\n").unwrap(), None);
+        let source = Source::new(Cursor::new(record(&[1.0])), None).unwrap();
+        let mut records = Records::new(source, Some(payloads));
+        assert!(records.next_row().unwrap().is_ok());
+        let words = records.next_row().unwrap().unwrap_err().to_string();
+        assert!(words.contains("2 lines") && words.contains("1 rows"), "{words}");
+        assert!(records.next_row().is_none());
     }
 
     #[test]

@@ -90,6 +90,25 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_is_a_condition_and_never_payload() {
+        let row = one(r#"{"id":"a","vector":[1],"payload":{"n":1},"if_version":7}"#).unwrap();
+        assert_eq!(row.point.if_version, Some(7));
+        assert_eq!(row.point.payload.unwrap().as_str(), r#"{"n":1}"#);
+        let row = one(r#"{"id":"a","vector":[1],"payload":null,"if_version":null}"#).unwrap();
+        assert_eq!((row.point.if_version, row.point.payload), (None, None));
+        let flat = r#"{"id":"a","vector":[1],"n":1,"if_version":0}"#;
+        assert!(one(flat).unwrap_err().to_string().contains("has 'if_version', which is a condition"));
+        let point = Fields::of_upsert().point(flat.as_bytes()).ok().unwrap();
+        assert_eq!(point.if_version, Some(0));
+        assert_eq!(point.payload.unwrap().as_str(), r#"{"n":1}"#);
+        let point = Fields::of_upsert().point(br#"{"id":"a","vector":[1],"if_version":3}"#).ok().unwrap();
+        assert_eq!((point.if_version, point.payload), (Some(3), None));
+        // A field that was given another role keeps it.
+        let fields = Fields::new(Some("if_version".into()), "vector".into());
+        assert_eq!(fields.point(br#"{"if_version":3,"vector":[1]}"#).ok().unwrap().if_version, None);
+    }
+
+    #[test]
     fn bad_lines_are_named_and_do_not_end_the_reading() {
         let mut lines = lines(
             "{\"id\":\"a\",\"vector\":[1]}\n\n{\"id\":\"b\",\"vector\":[1,\"x\"]}\r\nnope\n{\"id\":\"c\",\"vector\":[2]}",
@@ -114,6 +133,8 @@ mod tests {
             (r#"{"id":"a","vector":[1],"payload":[1]}"#, "a payload is a JSON object"),
             (r#"{"id":"a","vector":[1],"payload":{},"x":1}"#, "also 'x'"),
             (r#"{"id":"a","vector":[1],"x":1,"x":2}"#, "occurs twice"),
+            (r#"{"id":"a","vector":[1],"payload":{},"if_version":-1}"#, "if_version: expected a version"),
+            (r#"{"id":"a","vector":[1],"payload":{},"if_version":"7"}"#, "got \"7\""),
             ("[1]", "is not a JSON object"),
         ] {
             let problem = one(line).unwrap_err().to_string();

@@ -69,6 +69,15 @@ impl Array {
         self.header.rows
     }
 
+    /// Once, after the last row: whether the payloads end here too.
+    fn end(&mut self) -> Result<(), Problem> {
+        let rows = self.header.rows;
+        match &mut self.payloads {
+            Some(payloads) if !std::mem::replace(&mut self.ended, true) => payloads.end(rows),
+            _ => Ok(()),
+        }
+    }
+
     /// The next row's numbers.
     pub fn next_vector(&mut self) -> Option<Result<Vec<f32>, Problem>> {
         if self.ended || self.next >= self.header.rows {
@@ -96,9 +105,10 @@ impl Array {
 impl Rows for Array {
     fn next_row(&mut self) -> Option<Result<Row, Problem>> {
         let number = self.next;
-        let vector = match self.next_vector()? {
-            Ok(vector) => vector,
-            Err(problem) => return Some(Err(problem)),
+        let vector = match self.next_vector() {
+            Some(Ok(vector)) => vector,
+            Some(Err(problem)) => return Some(Err(problem)),
+            None => return self.end().err().map(Err),
         };
         let point = match &mut self.payloads {
             Some(payloads) => payloads.point(number, vector),
@@ -258,6 +268,26 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].number, rows[0].point.id.as_str()), (1, "b"));
         assert_eq!(rows[0].point.payload.as_ref().unwrap().as_str(), r#"{"name":"b"}"#);
+    }
+
+    #[test]
+    fn a_payload_line_too_many_is_refused_at_the_end() {
+        let data: Vec<u8> = [1.0_f32, 2.0].iter().flat_map(|n| n.to_le_bytes()).collect();
+        for (lines, refused) in [
+            (&b"{\"a\":1}\n{\"a\":2}\n\n  \n"[..], false),
+            (b"{\"header\":0}\n{\"a\":1}\n\n{\"a\":2}\n", true),
+        ] {
+            let payloads = Payloads::new(Source::of_bytes(lines).unwrap(), None);
+            let mut array = array(file("<f4", "False", "(2, 1)", &data), Some(payloads)).unwrap();
+            let mut rows: Vec<_> = std::iter::from_fn(|| array.next_row()).collect();
+            assert_eq!(rows.len(), 2 + usize::from(refused));
+            if refused {
+                let problem = rows.pop().unwrap().unwrap_err();
+                assert!(matches!(problem, Problem::File(_)));
+                let words = problem.to_string();
+                assert!(words.contains("4 lines") && words.contains("2 rows"), "{words}");
+            }
+        }
     }
 
     #[test]

@@ -36,6 +36,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     }
 }
 
+/// The field with the condition of a write, named as in the API.
+pub const CONDITION: &str = "if_version";
+
 /// Which fields make a point.
 #[derive(Clone, Debug)]
 pub struct Fields {
@@ -45,6 +48,9 @@ pub struct Fields {
     pub vector: String,
     /// Field of the vector in base64.
     pub vector_b64: String,
+    /// Whether `if_version` is a condition in flat objects too. Elsewhere it is refused there: a data set that
+    /// happens to have such a field must neither lose it nor be written under conditions.
+    flat_condition: bool,
 }
 
 /// Why an object is not a point, with its id if that could be read.
@@ -59,11 +65,17 @@ impl Fields {
     /// `id_field` defaults to `id`.
     pub fn new(id_field: Option<String>, vector_field: String) -> Self {
         let vector_b64 = format!("{vector_field}_b64");
-        Self { id: id_field.unwrap_or_else(|| "id".into()), vector: vector_field, vector_b64 }
+        let id = id_field.unwrap_or_else(|| "id".into());
+        Self { id, vector: vector_field, vector_b64, flat_condition: false }
     }
 
-    /// The point of a JSON object: `{"id", "vector", "payload"}`, or a flat object whose other fields are
-    /// the payload.
+    /// The points of the API's upsert: `if_version` is a condition wherever it stands.
+    pub fn of_upsert() -> Self {
+        Self { flat_condition: true, ..Self::new(None, "vector".into()) }
+    }
+
+    /// The point of a JSON object: `{"id", "vector", "payload", "if_version"}`, or a flat object whose other
+    /// fields are the payload.
     pub fn point(&self, line: &[u8]) -> Result<PointInput, NotAPoint> {
         let nameless = |reason: String| NotAPoint { id: None, reason };
         let entries: Entries<'_> =
@@ -83,7 +95,29 @@ impl Fields {
             }
         };
         let payload = self.payload(&entries.0).map_err(&named)?;
-        Ok(PointInput { payload, ..PointInput::new(id.clone(), vector) })
+        let if_version = self.condition(&entries.0).map_err(&named)?;
+        Ok(PointInput { payload, if_version, ..PointInput::new(id.clone(), vector) })
+    }
+
+    /// The condition of the write.
+    fn condition(&self, entries: &[(String, &RawValue)]) -> Result<Option<u64>, String> {
+        let own = [&self.id, &self.vector, &self.vector_b64];
+        let find = |wanted: &str| {
+            let mut others = entries.iter().filter(|(name, _)| !own.contains(&name));
+            others.find(|(name, _)| name == wanted).map(|(_, value)| value.get())
+        };
+        let Some(text) = find(CONDITION) else { return Ok(None) };
+        if !self.flat_condition && find("payload").is_none() {
+            return Err(format!(
+                "has '{CONDITION}', which is a condition and no payload: put the other fields into 'payload', \
+                 or rename it"
+            ));
+        }
+        if text == "null" {
+            return Ok(None);
+        }
+        let expected = || format!("{CONDITION}: expected a version such as 7, or 0, got {}", shorten(text));
+        text.parse().map(Some).map_err(|_| expected())
     }
 
     fn payload(&self, entries: &[(String, &RawValue)]) -> Result<Option<Payload>, String> {
@@ -91,7 +125,8 @@ impl Fields {
         let others = || entries.iter().filter(|(name, _)| !own.contains(&name));
         if let Some((_, payload)) = others().find(|(name, _)| name == "payload") {
             // An export carries the version too; it is the server's to give.
-            if let Some((name, _)) = others().find(|(name, _)| name != "payload" && name != "version") {
+            let known = ["payload", "version", CONDITION];
+            if let Some((name, _)) = others().find(|(name, _)| !known.contains(&name.as_str())) {
                 return Err(format!("has 'payload' and also '{name}'; put everything into one of them"));
             }
             return match payload.get() {
@@ -100,7 +135,7 @@ impl Fields {
             };
         }
         let mut text = String::from("{");
-        for (name, value) in others() {
+        for (name, value) in others().filter(|(name, _)| name != CONDITION) {
             if text.len() > 1 {
                 text.push(',');
             }
@@ -161,6 +196,7 @@ pub struct Payloads {
     lines: Source,
     id_field: Option<String>,
     line: Vec<u8>,
+    read: u64,
 }
 
 impl Payloads {
@@ -173,7 +209,7 @@ impl Payloads {
 
     /// Payloads from lines.
     pub fn new(lines: Source, id_field: Option<String>) -> Self {
-        Self { lines, id_field, line: Vec::new() }
+        Self { lines, id_field, line: Vec::new(), read: 0 }
     }
 
     /// The point of row `number` with this vector.
@@ -183,6 +219,7 @@ impl Payloads {
                 "the payload file ends before row {number} of the array; they need as many lines as rows"
             )));
         }
+        self.read += 1;
         let bad = |reason: String| Problem::Row { number, id: None, reason: format!("payload {reason}") };
         let text = std::str::from_utf8(&self.line).map_err(|_| bad("is not UTF-8".into()))?;
         let id = match &self.id_field {
@@ -209,7 +246,25 @@ impl Payloads {
             if !self.lines.line(&mut self.line)? {
                 return Err(Problem::file("the payload file is shorter than it was"));
             }
+            self.read += 1;
         }
         Ok(())
+    }
+
+    /// Checks after the last of an array's `rows` that no line is left: with one too many, a header perhaps,
+    /// every payload would belong to another row.
+    pub fn end(&mut self, rows: u64) -> Result<(), Problem> {
+        let mut last = None;
+        while self.lines.line(&mut self.line)? {
+            self.read += 1;
+            if !self.line.trim_ascii().is_empty() {
+                last = Some(self.read);
+            }
+        }
+        let Some(lines) = last else { return Ok(()) };
+        Err(Problem::file(format!(
+            "the payload file has {lines} lines and the array {rows} rows; line i belongs to row i, so the points \
+             may have got the payloads of others: take a header or what else is too much out, and import again"
+        )))
     }
 }

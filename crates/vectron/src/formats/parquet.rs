@@ -3,7 +3,7 @@
 //! Read record by record without Arrow. The reading library panics on some damaged files; that is caught here
 //! and reported like any other damage.
 
-use super::object::Fields;
+use super::object::{CONDITION, Fields};
 use super::{Problem, Row, Rows};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::reader::{ReaderIter, TreeBuilder};
@@ -54,6 +54,11 @@ impl Table {
         let has_id = columns.contains(&fields.id);
         if !has_id && fields.id != "id" {
             return Err(Problem::file(format!("has no column '{}' for the id", fields.id)));
+        }
+        if columns.iter().any(|column| column == CONDITION) {
+            return Err(Problem::file(format!(
+                "has a column '{CONDITION}', which is the name of a condition and no payload; rename it"
+            )));
         }
         let total = u64::try_from(metadata.num_rows()).unwrap_or(0);
         Ok(Self { file, fields, has_id, total, group: 0, records: None, next: 0, ended: false })

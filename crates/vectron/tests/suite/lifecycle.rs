@@ -109,3 +109,31 @@ fn deleting_during_ingest_leaves_nothing_behind() {
         });
     }
 }
+
+/// Over the disk limit upserts are refused, reads and deletes pass. The limit is set under what is used already.
+#[test]
+fn a_full_disk_refuses_upserts_and_lets_deletes_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.create("docs", 2, "dot");
+    server.upsert("docs", json!([{"id": "a", "vector": [1, 2]}, {"id": "b", "vector": [2, 1]}]));
+    assert_eq!(server.terminate(), Some(0));
+    let stat = rustix::fs::statvfs(dir.path()).unwrap();
+    let used = 100 - stat.f_bavail * 100 / stat.f_blocks.max(1);
+    if used < 11 {
+        eprintln!("the disk is nearly empty: the limit cannot be set under what is used");
+        return;
+    }
+    let server = Server::start_with(dir.path(), |command| {
+        command.env("VECTRON_WORKER_DISK_FULL_PERCENT", "10");
+    });
+    let point = json!({"points": [{"id": "c", "vector": [1, 1]}]});
+    let (status, answer) = server.post("/v1/collections/docs/points", &point);
+    assert_eq!(
+        (status, &answer["code"], &answer["outcome"]),
+        (507, &json!("disk_full"), &json!("not_applied"))
+    );
+    assert_eq!(server.count("docs"), 2);
+    assert_eq!(server.post("/v1/collections/docs/points/delete", &json!({"ids": ["a"]})).1["deleted"], 1);
+    assert_eq!(server.delete("/v1/collections/docs").0, 200);
+}

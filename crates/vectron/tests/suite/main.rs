@@ -3,6 +3,7 @@
 
 mod contract;
 mod dataset;
+mod format;
 mod generated;
 mod kill;
 mod lessons;

@@ -1,22 +1,18 @@
 //! The work of an import: rows from files, checked, pushed, counted, and remembered.
 
+use super::ledger::Ledger;
 use super::progress::Meter;
-use super::state::{FileMark, State};
+use super::state::{Reading, State};
 use super::target::Target;
 use super::{ImportArgs, Summary};
 use crate::cli::exit::{Failure, Outcome};
-use crate::cli::output::json_text;
 use crate::formats::{self, Problem, Row, Rows};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vectron_base::clock::{Clock, SystemClock, Tick};
 use vectron_base::ids::point_id_problem;
-use vectron_client::{Collection, Importer, ImporterOptions, PointInput, RowFailure};
+use vectron_client::{Collection, Importer, ImporterOptions, PointInput};
 
-/// Refused rows that are shown when no file takes them.
-const SHOWN_FAILURES: u64 = 5;
 /// How often the notes of a resumable import are written.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How often the loop lets others run, in rows.
@@ -67,17 +63,17 @@ pub struct Load<'a> {
     args: &'a ImportArgs,
     target: Option<Target>,
     rules: Rules,
+    /// As it was when this run began, but for the file being read.
     state: State,
     notes: Option<PathBuf>,
     saved: Tick,
     clock: SystemClock,
     importer: Option<Importer>,
-    refused: Option<File>,
+    /// The server refused more than rows: nothing more is sent.
+    broken: bool,
+    ledger: Ledger,
     meter: Meter,
-    resumed: u64,
     rows: u64,
-    upserted: u64,
-    bad: u64,
 }
 
 impl<'a> Load<'a> {
@@ -87,9 +83,8 @@ impl<'a> Load<'a> {
         collection: Option<Collection>,
         target: Option<Target>,
     ) -> Outcome<Self> {
-        let marks = args.files.iter().map(|file| FileMark::of(file)).collect::<Outcome<Vec<_>>>()?;
         let incarnation = collection.as_ref().map_or(0, |c| c.incarnation);
-        let fresh = State::new(&args.collection, incarnation, args.batch_rows, marks);
+        let fresh = State::new(&args.collection, incarnation, args.batch_rows, Reading::of(args)?);
         let wanted = (args.resume || args.state.is_some()) && !args.dry_run;
         let notes = wanted.then(|| match &args.state {
             Some(path) => path.clone(),
@@ -99,22 +94,20 @@ impl<'a> Load<'a> {
             Some(path) => State::resume(path, fresh)?,
             None => fresh,
         };
-        let refused = args.errors_to.as_deref().map(open_refused).transpose()?;
+        let distance = args.distance.as_deref();
         Ok(Self {
             args,
             target: target.filter(|_| !args.dry_run),
-            rules: Rules::new(&args.collection, collection.as_ref(), &args.distance),
-            resumed: state.settled,
+            rules: Rules::new(&args.collection, collection.as_ref(), distance.unwrap_or_default()),
             state,
             notes,
             saved: Tick::default(),
             clock: SystemClock::new(),
             importer: None,
-            refused,
+            broken: false,
+            ledger: Ledger::open(args.errors_to.as_deref())?,
             meter: Meter::start(),
             rows: 0,
-            upserted: 0,
-            bad: 0,
         })
     }
 
@@ -128,11 +121,13 @@ impl<'a> Load<'a> {
                 file.skip_through(through).map_err(in_file)?;
                 self.meter.note(&format!("{}: going on after {} {through}", path.display(), file.unit()));
             }
-            self.importer =
-                self.target.as_ref().map(|target| target.importer(&self.args.collection, self.options()));
+            self.ledger.turn_to(&path, file.unit(), self.state.through);
+            self.importer = self.target.as_ref().map(|target| {
+                target.importer(&self.args.collection, self.options(), self.meter.retry_watch())
+            });
             let result = self.file(&path, &mut *file).await;
             // Even a file that breaks off is settled up to there.
-            self.finish_importer(&path, file.unit()).await?;
+            self.finish_importer().await?;
             result?;
             // With --limit the file may go on; a later --resume does too.
             if self.reached_limit() {
@@ -140,6 +135,7 @@ impl<'a> Load<'a> {
             }
             self.state.file += 1;
             self.state.through = None;
+            self.ledger.turn_to(&path, file.unit(), None);
         }
         Ok(())
     }
@@ -161,140 +157,107 @@ impl<'a> Load<'a> {
         while !self.reached_limit() {
             let Some(row) = file.next_row() else { break };
             match row {
-                Ok(row) => self.row(path, file.unit(), row).await?,
+                Ok(row) => self.row(row).await?,
                 Err(Problem::Row { number, id, reason }) => {
                     self.rows += 1;
-                    self.refuse(path, file.unit(), number, id.as_deref().unwrap_or_default(), &reason)?;
+                    self.ledger.refuse(number, id.as_deref().unwrap_or_default(), &reason);
                 }
                 Err(problem) => return Err(Failure::error(format!("{}: {problem}", path.display()))),
             }
             if self.rows.is_multiple_of(YIELD_EVERY) {
                 tokio::task::yield_now().await;
-                self.collect_failures(path, file.unit())?;
+                self.settle()?;
                 self.save(false)?;
             }
             let share =
                 file.share().map(|share| (self.state.file as f64 + share) / self.args.files.len() as f64);
-            self.meter.show(self.rows, share, self.failed());
+            self.meter.show(self.rows, share, self.ledger.seen_failed());
         }
         Ok(())
     }
 
-    async fn row(&mut self, path: &Path, unit: &str, row: Row) -> Outcome<()> {
+    async fn row(&mut self, row: Row) -> Outcome<()> {
         self.rows += 1;
         if let Some(reason) = self.rules.problem(&row.point) {
-            return self.refuse(path, unit, row.number, &row.point.id, &reason);
+            self.ledger.refuse(row.number, &row.point.id, &reason);
+            return Ok(());
         }
         // A dry run has no importer.
-        match &mut self.importer {
-            Some(importer) => Ok(importer.add(row.number, row.point).await?),
-            None => Ok(()),
-        }
-    }
-
-    /// Waits for the batches in flight and books them.
-    async fn finish_importer(&mut self, path: &Path, unit: &str) -> Outcome<()> {
         if let Some(importer) = &mut self.importer {
-            importer.finish().await?;
+            let added = importer.add(row.number, row.point).await;
+            self.broken |= added.is_err();
+            added?;
         }
-        self.collect_failures(path, unit)?;
-        self.book();
-        self.importer = None;
+        self.ledger.handed_on(row.number);
         Ok(())
     }
 
-    /// Moves the importer's counts into the run's.
-    fn book(&mut self) {
-        if let Some(importer) = &self.importer {
-            let progress = importer.progress();
-            self.upserted += progress.upserted;
-            self.bad += progress.failed;
-            self.state.through = progress.watermark.or(self.state.through);
+    /// Waits for the batches in flight and books them. After an error of the server nobody waits: what is in
+    /// flight is in doubt, and goes out again under its key when the import is taken up again.
+    async fn finish_importer(&mut self) -> Outcome<()> {
+        if let Some(importer) = self.importer.as_mut().filter(|_| !self.broken) {
+            let finished = importer.finish().await;
+            self.broken |= finished.is_err();
+            finished?;
         }
+        if self.broken { Ok(()) } else { self.book() }
     }
 
-    fn failed(&self) -> u64 {
-        self.bad + self.importer.as_ref().map_or(0, |importer| importer.progress().failed)
+    fn settle(&mut self) -> Outcome<()> {
+        self.ledger.settle(self.importer.as_mut(), &self.meter)
     }
 
-    fn collect_failures(&mut self, path: &Path, unit: &str) -> Outcome<()> {
-        let failures = self.importer.as_mut().map(Importer::take_failures).unwrap_or_default();
-        let already = self.failed() - failures.len() as u64;
-        for (position, failure) in failures.into_iter().enumerate() {
-            self.report(path, unit, failure, already + position as u64)?;
+    /// Ends the current file's importer and moves its counts into the run's.
+    fn book(&mut self) -> Outcome<()> {
+        self.settle()?;
+        if let Some(importer) = self.importer.take() {
+            self.ledger.keep(importer.progress().upserted);
         }
+        self.state.through = self.ledger.through().max(self.state.through);
         Ok(())
     }
 
-    fn refuse(&mut self, path: &Path, unit: &str, row: u64, id: &str, reason: &str) -> Outcome<()> {
-        let already = self.failed();
-        self.bad += 1;
-        let code = vectron_client::Code::InvalidArgument.as_str().to_string();
-        self.report(path, unit, RowFailure { row, id: id.into(), code, detail: reason.into() }, already)
-    }
-
-    /// Writes a refused row to its file. The first is always said aloud; more only when no file takes them.
-    fn report(&mut self, path: &Path, unit: &str, failure: RowFailure, already: u64) -> Outcome<()> {
-        if already == 0 || (self.refused.is_none() && already < SHOWN_FAILURES) {
-            let id = if failure.id.is_empty() { String::new() } else { format!(" '{}'", failure.id) };
-            let (name, row) = (path.display(), failure.row);
-            self.meter.note(&format!("{name} {unit} {row}{id}: {}", failure.detail));
-        } else if self.refused.is_none() && already == SHOWN_FAILURES {
-            self.meter.note("more rows are refused; --errors-to FILE keeps all of them");
-        }
-        let Some(file) = &mut self.refused else { return Ok(()) };
-        let line = json_text(&serde_json::json!({
-            "file": path.display().to_string(), "row": failure.row, "id": failure.id,
-            "code": failure.code, "detail": failure.detail,
-        }))?;
-        writeln!(file, "{line}").map_err(|error| Failure::error(format!("--errors-to: {error}")))
-    }
-
-    /// Writes the notes, at most every so often unless `now`.
+    /// Writes refused rows and notes, at most every so often unless `now`.
     fn save(&mut self, now: bool) -> Outcome<()> {
-        let Some(path) = &self.notes else { return Ok(()) };
         let time = self.clock.now();
         if !now && time.since(self.saved) < SAVE_EVERY {
             return Ok(());
         }
         self.saved = time;
+        self.ledger.write()?;
+        let Some(path) = &self.notes else { return Ok(()) };
+        let flying = self.importer.as_ref().map_or(0, |importer| importer.progress().upserted);
         let mut state = self.state.clone();
-        let progress = self.importer.as_ref().map(Importer::progress).unwrap_or_default();
-        state.through = progress.watermark.or(state.through);
-        state.settled = self.resumed + self.upserted + progress.upserted + self.bad + progress.failed;
-        state.failed += self.bad + progress.failed;
+        if self.importer.is_some() {
+            state.through = self.ledger.through();
+        }
+        state.settled += self.ledger.upserted() + flying + self.ledger.failed();
+        state.failed += self.ledger.failed();
         state.save(path)
     }
 
     /// Ends the run: counts, and notes that stay only if there is something to go on with.
     pub fn close(mut self, complete: bool) -> Outcome<Summary> {
         self.meter.end();
+        self.book()?;
         if complete && self.state.file >= self.args.files.len() {
+            self.ledger.write()?;
             if let Some(path) = &self.notes {
                 State::remove(path)?;
             }
         } else {
             self.save(true)?;
         }
-        self.book();
         let seconds = self.meter.seconds();
         Ok(Summary {
             rows: self.rows,
-            upserted: self.upserted,
-            failed: self.state.failed + self.bad,
-            resumed: self.resumed,
+            upserted: self.ledger.upserted(),
+            failed: self.state.failed + self.ledger.failed(),
+            resumed: self.state.settled,
             seconds,
             rows_per_second: self.rows as f64 / seconds.max(0.001),
         })
     }
-}
-
-fn open_refused(path: &Path) -> Outcome<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(|error| Failure::error(format!("--errors-to {}: {error}", path.display())))
 }
 
 /// The dimension that the first good row tells.

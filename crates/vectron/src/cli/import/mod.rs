@@ -1,5 +1,6 @@
 //! `vectron import`: files of vectors into a collection.
 
+mod ledger;
 mod load;
 mod progress;
 mod rest;
@@ -16,6 +17,7 @@ use crate::formats::{Format, ReadOptions};
 use clap::Args;
 use load::Load;
 use std::path::PathBuf;
+use std::time::Duration;
 use target::Target;
 use vectron_client::Collection;
 
@@ -26,9 +28,10 @@ use vectron_client::Collection;
   vectron import docs points.jsonl.gz --errors-to refused.jsonl
   vectron import docs a.parquet b.parquet --id-field key --vector-field embedding --resume
 
-Formats: .jsonl (also .gz) with id, vector or vector_b64, payload, or flat objects; .npy and .fvecs with
+Formats: .jsonl (also .gz) with id, vector or vector_b64, payload, if_version, or flat objects; .npy and .fvecs with
 --payload beside them (line i belongs to row i; without --id-field the row number is the id); .parquet.
-Rows that are not points are reported and passed over; then the exit code is 7.")]
+Rows that are not points are reported and passed over; then the exit code is 7. A server that is busy with its
+graph is waited for, up to half an hour.")]
 pub struct ImportArgs {
     /// Collection.
     pub collection: String,
@@ -41,12 +44,12 @@ pub struct ImportArgs {
     /// JSON lines with the payloads of a .npy or .fvecs file.
     #[arg(long, value_name = "FILE.jsonl")]
     pub payload: Option<PathBuf>,
-    /// Create the collection if it is not there; the first row tells the dimension.
-    #[arg(long)]
+    /// Create the collection with this --distance if it is not there; the first row tells the dimension.
+    #[arg(long, requires = "distance")]
     pub create: bool,
     /// Distance of a created collection.
-    #[arg(long, value_parser = ["cosine", "dot", "euclidean"], default_value = "cosine")]
-    pub distance: String,
+    #[arg(long, value_parser = ["cosine", "dot", "euclidean"])]
+    pub distance: Option<String>,
     /// Field that holds the id.
     #[arg(long, value_name = "NAME")]
     pub id_field: Option<String>,
@@ -100,6 +103,9 @@ impl ImportArgs {
     }
 }
 
+/// How long an interrupted import may take to book what is settled.
+const INTERRUPT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct Summary {
@@ -135,6 +141,7 @@ pub async fn run(args: ImportArgs, global: &Global, out: Output) -> Outcome<Exit
         None => None,
     };
     let mut load = Load::begin(&args, collection, target)?;
+    leave_on_interrupt();
     let result = tokio::select! {
         result = load.run() => result,
         signal = tokio::signal::ctrl_c() => {
@@ -158,6 +165,18 @@ pub async fn run(args: ImportArgs, global: &Global, out: Output) -> Outcome<Exit
     })
 }
 
+/// Ends the program some time after Ctrl-C even when a file that never answers, a pipe for instance, keeps it
+/// reading. The notes of a resumable import are whole at any time.
+#[allow(clippy::disallowed_methods, reason = "a task of the program itself")]
+fn leave_on_interrupt() {
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            tokio::time::sleep(INTERRUPT_PATIENCE).await;
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    });
+}
+
 /// The collection, created if that was asked for. `None` in a dry run without one.
 async fn collection(target: &Target, args: &ImportArgs) -> Outcome<Option<Collection>> {
     match target.collection(&args.collection).await {
@@ -165,12 +184,15 @@ async fn collection(target: &Target, args: &ImportArgs) -> Outcome<Option<Collec
         Err(failure) if failure.exit != Exit::NotFound => return Err(failure),
         Err(_) if args.dry_run => return Ok(None),
         Err(failure) if !args.create => {
-            return Err(failure.fix("add --create, and --distance if it is not cosine"));
+            return Err(failure.fix("add --create and --distance"));
         }
         Err(_) => {}
     }
+    let Some(distance) = &args.distance else {
+        return Err(Failure::usage("--create needs --distance"));
+    };
     let dimension = load::first_dimension(args)?;
-    let created = target.create(&args.collection, dimension, &args.distance).await?;
+    let created = target.create(&args.collection, dimension, distance).await?;
     note(format!("created collection '{}': {dimension} numbers, {}", created.name, created.distance));
     Ok(Some(created))
 }

@@ -3,8 +3,10 @@
 use crate::cli::output::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use vectron_base::clock::{Clock, SystemClock, Tick};
+use vectron_client::{Error, RetryWatch};
 
 const STEPS: u64 = 10_000;
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -51,6 +53,24 @@ impl Meter {
         }
     }
 
+    /// Shows why and how long batches wait before they are sent again.
+    pub fn retry_watch(&self) -> RetryWatch {
+        let (clock, bar) = (SystemClock::new(), self.bar.clone());
+        let shown = Mutex::new(None);
+        Arc::new(move |error, pause| {
+            let line = waiting_line(error, pause);
+            if let Some(bar) = &bar {
+                return bar.set_message(line);
+            }
+            let now = clock.now();
+            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            if shown.is_none_or(|last| now.since(last) >= LINE_EVERY) {
+                *shown = Some(now);
+                note(line);
+            }
+        })
+    }
+
     /// Takes the bar away.
     pub fn end(&mut self) {
         if let Some(bar) = self.bar.take() {
@@ -91,6 +111,10 @@ fn line(rows: u64, share: Option<f64>, failed: u64, seconds: f64) -> String {
     line
 }
 
+fn waiting_line(error: &Error, pause: Duration) -> String {
+    format!("waiting: {}; trying again in {:.1} s", error.fault.detail, pause.as_secs_f64())
+}
+
 fn human_seconds(seconds: f64) -> String {
     let seconds = seconds.max(0.0) as u64;
     match seconds {
@@ -108,6 +132,11 @@ mod tests {
     fn lines_say_rate_share_and_time_left() {
         assert_eq!(line(1000, Some(0.25), 3, 10.0), "1000 rows, 100/s, 25 %, 30 s left, 3 refused");
         assert_eq!(line(0, None, 0, 0.0), "0 rows, 0/s");
+        let busy = Error::local(vectron_client::Code::Overloaded, "9 points wait to be indexed");
+        assert_eq!(
+            waiting_line(&busy, Duration::from_millis(500)),
+            "waiting: 9 points wait to be indexed; trying again in 0.5 s"
+        );
         assert_eq!(human_seconds(7300.0), "2 h 1 min");
     }
 }

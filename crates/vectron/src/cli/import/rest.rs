@@ -14,7 +14,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::{Code, Fault, FieldError, Outcome};
-use vectron_client::{Batch, Collection, Consistency, Error, RetryPolicy, Sink, UpsertAnswer};
+use vectron_client::{Batch, Collection, Consistency, Error, RetryPolicy, RetryWatch, Sink, UpsertAnswer};
 
 type Body = Full<std::io::Cursor<Vec<u8>>>;
 
@@ -27,6 +27,7 @@ pub struct Rest {
     http: HttpClient<HttpConnector, Body>,
     base: String,
     authorization: Option<String>,
+    watch: Option<RetryWatch>,
 }
 
 impl Rest {
@@ -39,9 +40,15 @@ impl Rest {
             return Err(Error::local(Code::InvalidArgument, detail));
         }
         let http = HttpClient::builder(TokioExecutor::new()).build_http();
-        let rest = Self { http, base, authorization: key.map(|key| format!("Bearer {}", key.trim())) };
+        let authorization = key.map(|key| format!("Bearer {}", key.trim()));
+        let rest = Self { http, base, authorization, watch: None };
         rest.send(Method::GET, "/healthz", None).await?;
         Ok(rest)
+    }
+
+    /// The same server, telling `watch` of every pause before another attempt.
+    pub fn with_retry_watch(&self, watch: RetryWatch) -> Self {
+        Self { watch: Some(watch), ..self.clone() }
     }
 
     /// A collection's settings.
@@ -105,9 +112,11 @@ impl Sink for Rest {
         async move {
             let path = format!("/v1/collections/{}/points", escaped(&batch.collection));
             let body = body(&batch)?;
-            let answer =
-                RetryPolicy::patient().run(|_| rest.send(Method::POST, &path, Some(body.clone()))).await?;
-            serde_json::from_slice(&answer).map_err(|error| not_understood(&error))
+            let attempt = |_| async {
+                let answer = rest.send(Method::POST, &path, Some(body.clone())).await?;
+                serde_json::from_slice(&answer).map_err(|error| not_understood(&error))
+            };
+            RetryPolicy::patient().run_upsert(rest.watch.as_ref(), attempt).await
         }
         .boxed()
     }
@@ -157,6 +166,9 @@ fn body(batch: &Batch) -> Result<String, Error> {
         if let Some(payload) = &point.payload {
             json.push_str(",\"payload\":");
             json.push_str(payload.as_str());
+        }
+        if let Some(version) = point.if_version {
+            let _ = write!(json, ",\"if_version\":{version}");
         }
         json.push('}');
     }
@@ -225,13 +237,13 @@ mod tests {
             collection: "docs".into(),
             points: vec![
                 PointInput::new("a\"b", vec![1.0]).payload(payload),
-                PointInput::new("c", vec![2.0]),
+                PointInput::new("c", vec![2.0]).if_version(0),
             ],
             key: "k".into(),
         };
         assert_eq!(
             body(&batch).unwrap(),
-            r#"{"idempotency_key":"k","points":[{"id":"a\"b","vector_b64":"AACAPw==","payload":{"n":9007199254740993}},{"id":"c","vector_b64":"AAAAQA=="}]}"#
+            r#"{"idempotency_key":"k","points":[{"id":"a\"b","vector_b64":"AACAPw==","payload":{"n":9007199254740993}},{"id":"c","vector_b64":"AAAAQA==","if_version":0}]}"#
         );
     }
 

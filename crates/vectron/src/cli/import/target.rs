@@ -5,7 +5,7 @@ use super::rest::Rest;
 use crate::cli::args::Global;
 use crate::cli::exit::Outcome;
 use vectron_client::{
-    Client, ClientOptions, Collection, CreateCollection, Importer, ImporterOptions, RetryPolicy,
+    Client, ClientOptions, Collection, CreateCollection, Importer, ImporterOptions, RetryPolicy, RetryWatch,
 };
 
 /// A server.
@@ -48,13 +48,14 @@ impl Target {
         })
     }
 
-    /// An importer that outlasts a restart of the server.
-    pub fn importer(&self, collection: &str, options: ImporterOptions) -> Importer {
+    /// An importer that outlasts a restart of the server and waits while it is busy, telling `watch`.
+    pub fn importer(&self, collection: &str, options: ImporterOptions, watch: RetryWatch) -> Importer {
         match self {
             Target::Grpc(client) => {
-                Importer::new(client.with_retry(RetryPolicy::patient()), collection, options)
+                let client = client.with_retry(RetryPolicy::patient()).with_retry_watch(watch);
+                Importer::new(client, collection, options)
             }
-            Target::Rest(rest) => Importer::new(Rest::clone(rest), collection, options),
+            Target::Rest(rest) => Importer::new(rest.with_retry_watch(watch), collection, options),
         }
     }
 }

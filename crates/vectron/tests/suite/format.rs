@@ -1,0 +1,90 @@
+//! Data directories of every format version, openable for ever: `tests/format/<version>/` is one that an older
+//! build left behind, part of it in checkpoints and part only in the journal. It is copied, opened, and held to
+//! what was written. `cargo xtask codegen` adds the directory of the current version when there is none yet; it
+//! never changes one.
+
+use crate::process::Server;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Version of the newest directory.
+const CURRENT: &str = "1";
+
+fn directories() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/format")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            drop(std::fs::copy(entry.path(), target))
+        }
+    }
+}
+
+fn point(number: u64) -> Value {
+    json!({"id": format!("p{number}"), "vector": [number, 1, -2.5, 0.125],
+           "payload": {"number": number, "big": 18_446_744_073_709_551_615u64, "text": "größe \u{1f980}"}})
+}
+
+/// Writes what [`hold`] expects: thirty points in a checkpoint, ten of them deleted or changed in the journal.
+fn write(dir: &Path) {
+    let server = Server::start(dir);
+    server.create("golden", 4, "euclidean");
+    server.upsert("golden", (0..30).map(point).collect());
+    assert_eq!(server.terminate(), Some(0));
+    let server = Server::start(dir);
+    assert_eq!(
+        server.post("/v1/collections/golden/points/delete", &json!({"filter": {"number": {"$lt": 5}}})).1["deleted"],
+        5
+    );
+    server.upsert("golden", (40..45).map(point).collect());
+    let keyed = json!({"points": [point(50)], "idempotency_key": "golden"});
+    assert_eq!(server.post("/v1/collections/golden/points", &keyed).0, 200);
+    server.kill();
+}
+
+fn hold(dir: &Path, version: &str) {
+    let server = Server::start(dir);
+    assert_eq!(server.count("golden"), 31, "format {version}");
+    for number in [5, 29, 40, 44, 50] {
+        let (status, answer) =
+            server.get(&format!("/v1/collections/golden/points/p{number}?include_vector=true"));
+        assert_eq!(status, 200, "format {version}: p{number}");
+        assert_eq!(answer["point"]["payload"], point(number)["payload"], "format {version}");
+        assert_eq!(answer["point"]["vector"], json!([number as f64, 1.0, -2.5, 0.125]), "format {version}");
+    }
+    assert_eq!(server.get("/v1/collections/golden/points/p4").0, 404, "format {version}");
+    let nearest = server.search("golden", &json!({"vector": [44, 1, -2.5, 0.125], "top_k": 1}));
+    assert_eq!(crate::process::ids(&nearest), ["p44"], "format {version}");
+    let other = json!({"points": [point(51)], "idempotency_key": "golden"});
+    let (status, answer) = server.post("/v1/collections/golden/points", &other);
+    // The window is 24 hours of log time: an old directory's key may have left it.
+    assert!(matches!(status, 200 | 422), "format {version}: {answer}");
+    assert_eq!(server.terminate(), Some(0), "format {version}");
+}
+
+#[test]
+fn data_of_every_version_opens() {
+    let current = directories().join(CURRENT);
+    if std::env::var_os("VECTRON_TEST_REWRITE").is_some() && !current.exists() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path());
+        copy(dir.path(), &current);
+        std::fs::remove_file(current.join("LOCK")).unwrap();
+    }
+    let mut seen = 0;
+    for entry in std::fs::read_dir(directories()).unwrap() {
+        let entry = entry.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        copy(&entry.path(), dir.path());
+        hold(dir.path(), &entry.file_name().to_string_lossy());
+        seen += 1;
+    }
+    assert!(seen > 0, "there is no directory to open");
+}
