@@ -136,23 +136,6 @@ async fn another_replica_is_asked_when_one_is_lost() {
     assert_eq!(problem["outcome"], "not_applied");
 }
 
-/// The refused write is not sent on, but the next one finds another replica.
-#[tokio::test]
-async fn a_refused_write_turns_the_next_one_to_another_replica() {
-    let client = Client::new();
-    let body = r#"{"name":"docs","dimension":2,"distance":"dot","replication_factor":3}"#;
-    assert_eq!(client.post("/v1/collections", body).await.status, 201);
-    client.cluster.lost_workers.lock().extend([2, 3]);
-    let shard = client.cluster.shard_ids()[0];
-    let refused = || Some(Trouble::Fails(fault(Code::Unavailable, Outcome::NotApplied), 1));
-    client.cluster.trouble(shard, refused());
-    client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.problem(503, "unavailable");
-    client.cluster.lost_workers.lock().clear();
-    client.cluster.lost_workers.lock().insert(1);
-    client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.ok();
-    assert_eq!(client.cluster.written(), 1);
-}
-
 #[tokio::test]
 async fn a_name_created_again_elsewhere_shows_nothing_old() {
     use vectron_wire::placement::{CollectionSpec, Distance, Placement, ReadPolicy};
