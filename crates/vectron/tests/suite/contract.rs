@@ -54,8 +54,14 @@ fn upsert_rows() -> Vec<Row> {
         row("1e39", p, &point(r#""id":"x","vector":[1,1e39,3]"#), Bad, "vector"),
         row("1e400", p, &point(r#""id":"x","vector":[1,1e400,3]"#), Bad, ""),
         row("text in a vector", p, &point(r#""id":"x","vector":[1,"2",3]"#), Bad, "vector"),
-        row("packed infinity", p, &point(r#""id":"x","vector_b64":"AACAfwAAgD8AAIA/""#), Bad, "vector_b64"),
-        row("packed too short", p, &point(r#""id":"x","vector_b64":"AACAPw==""#), Bad, "vector_b64"),
+        row(
+            "packed infinity",
+            p,
+            &point(r#""id":"x","vector_b64":"AACAfwAAgD8AAIA/""#),
+            Bad,
+            "points[0].vector",
+        ),
+        row("packed too short", p, &point(r#""id":"x","vector_b64":"AACAPwA=""#), Bad, "vector_b64"),
         row("zero vector", p, &point(r#""id":"x","vector":[0,0,0]"#), Bad, "vector"),
         row("empty id", p, &point(r#""id":"","vector":[1,2,3]"#), Bad, "id"),
         row(
