@@ -16,6 +16,8 @@ pub struct VectorIndex {
     pub(crate) rows: Rows,
     pub(crate) graph: Graph,
     pub(crate) sweep: Option<Sweep>,
+    /// Sweeps begun so far: the number of the last one.
+    pub(crate) sweeps: u64,
     /// Rows inserted into the graph since reachability was last audited.
     pub(crate) inserted: usize,
 }
@@ -29,6 +31,7 @@ impl VectorIndex {
             rows: Rows::default(),
             graph: Graph::new(params.degree),
             sweep: None,
+            sweeps: 0,
             inserted: 0,
             params,
         }

@@ -148,6 +148,30 @@ fn settle(index: &mut VectorIndex) {
     }
 }
 
+/// A step planned in one sweep and committed in the next would mark rows as repaired that nobody looked at, and
+/// free rows that are still linked to.
+#[test]
+fn a_step_of_an_earlier_sweep_does_nothing() {
+    let mut index = index(Metric::Euclidean);
+    let (mut scratch, mut cursor) = (Scratch::new(), SweepCursor::default());
+    for row in 0..60u32 {
+        assert!(index.put(row, u64::from(row) + 1, &[(row % 10) as f32, (row / 10) as f32]));
+    }
+    settle(&mut index);
+    index.remove(7);
+    let begin = index.plan_sweep(&mut scratch, &mut cursor, 100);
+    index.commit_sweep(begin);
+    let stale = index.plan_sweep(&mut scratch, &mut cursor, 100);
+    settle(&mut index);
+    index.remove(33);
+    let begin = index.plan_sweep(&mut scratch, &mut cursor, 100);
+    index.commit_sweep(begin);
+    index.commit_sweep(stale);
+    settle(&mut index);
+    index.assert_sound();
+    assert_eq!(index.tombstones(), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]

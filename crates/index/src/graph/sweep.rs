@@ -33,6 +33,8 @@ enum Phase {
 
 /// A sweep under way.
 pub(crate) struct Sweep {
+    /// Which sweep of this index: a step planned in an earlier one says nothing about this one.
+    number: u64,
     condemned: RoaringBitmap,
     phase: Phase,
     /// Rows below this are repaired.
@@ -50,12 +52,15 @@ pub(crate) struct Sweep {
 #[derive(Default)]
 pub struct SweepCursor {
     walker: Walker,
-    audit: Option<u32>,
+    /// Sweep and audit that the walk belongs to.
+    audit: Option<(u64, u32)>,
 }
 
 /// One step of a sweep, to be committed. Dropping it loses nothing but the work.
 #[derive(Debug)]
 pub struct SweepPlan {
+    /// The sweep it belongs to; none if there was none.
+    sweep: Option<u64>,
     step: Step,
 }
 
@@ -157,13 +162,13 @@ impl VectorIndex {
         budget_rows: usize,
     ) -> SweepPlan {
         let budget = budget_rows.max(1);
-        let Some(sweep) = &self.sweep else { return SweepPlan { step: Step::Begin } };
+        let Some(sweep) = &self.sweep else { return SweepPlan { sweep: None, step: Step::Begin } };
         let step = match sweep.phase {
             Phase::Repair => self.plan_repair(sweep, scratch, budget),
             Phase::Audit => self.plan_audit(sweep, scratch, cursor, budget),
             Phase::Free => Step::Free { most: budget },
         };
-        SweepPlan { step }
+        SweepPlan { sweep: Some(sweep.number), step }
     }
 
     fn plan_repair(&self, sweep: &Sweep, scratch: &mut Scratch, budget: usize) -> Step {
@@ -233,8 +238,8 @@ impl VectorIndex {
         cursor: &mut SweepCursor,
         budget: usize,
     ) -> Step {
-        if cursor.audit != Some(sweep.audit) {
-            cursor.audit = Some(sweep.audit);
+        if cursor.audit != Some((sweep.number, sweep.audit)) {
+            cursor.audit = Some((sweep.number, sweep.audit));
             self.begin_walk(&mut cursor.walker);
         }
         if !self.continue_walk(&mut cursor.walker, budget) {
@@ -257,8 +262,9 @@ impl VectorIndex {
     /// next plan starts from where the sweep really is.
     pub fn commit_sweep(&mut self, plan: SweepPlan) -> SweepProgress {
         let mut progress = SweepProgress::default();
-        let Some(mut sweep) = self.sweep.take() else {
-            if matches!(plan.step, Step::Begin) {
+        let Some(mut sweep) = self.sweep.take_if(|sweep| plan.sweep == Some(sweep.number)) else {
+            if self.sweep.is_none() && matches!(plan.step, Step::Begin) {
+                self.sweeps += 1;
                 self.sweep = Some(self.begin_sweep());
             }
             return progress;
@@ -307,6 +313,7 @@ impl VectorIndex {
     fn begin_sweep(&self) -> Sweep {
         let condemned = self.rows.dead.clone();
         Sweep {
+            number: self.sweeps,
             phase: if condemned.is_empty() { Phase::Audit } else { Phase::Repair },
             condemned,
             at: 0,
