@@ -1,11 +1,12 @@
 //! Nearest neighbours over rows.
 //!
-//! A row is a number with a vector and a tag. The index keeps live rows findable at every moment:
+//! What it is. A row is a number with a vector and a tag. The index keeps live rows findable at every moment:
 //! a row that is [put](VectorIndex::put) lands in the *tail*, which each search scans exactly,
 //! until a background planner has linked it into the *graph*. A row that is
 //! [removed](VectorIndex::remove) is never returned again; the graph still walks across it until a
 //! *sweep* has taken its links out and hands the row back.
 //!
+//! How data flows through it.
 //! ```text
 //! put ─→ tail ─ plan_insert/commit_insert ─→ graph ─ remove ─→ tombstone ─ plan/commit_sweep ─→ free
 //!          │                                  │
@@ -16,7 +17,7 @@
 //! of `distance`; `rows` holds states and sets; `graph` links, prunes, walks, sweeps and encodes;
 //! `flat` keeps the best of a scan; `search` chooses between walking and scanning.
 //!
-//! It must never know points, payloads, shards, files, time, async, knobs or logs: bytes,
+//! What it must never know. Points, payloads, shards, files, time, async, knobs or logs: bytes,
 //! parameters, a seed and allowed rows come in; rows, scores and counts go out. The same
 //! calls in the same order with the same seed give the same index on the same kind of processor.
 
