@@ -1,12 +1,13 @@
 //! What a shard's directory says of itself, so that a worker can serve it without asking anybody.
 //!
-//! `shards/<shard>/meta`: one header line `vectron-shard <format> <crc32 of the rest, 8 hex digits>`, then JSON.
+//! `shards/<shard>/meta`: a checked file of kind `vectron-shard`, whose body is JSON.
 
 use serde::{Deserialize, Serialize};
-use vectron_base::disk::{Disk, DiskError, replace_file};
+use vectron_base::disk::{CheckedFileError, Disk, DiskError, load_checked, save_checked};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId};
 use vectron_wire::placement::{Collection, CollectionSpec, Shard};
 
+const KIND: &str = "vectron-shard";
 const FORMAT: u32 = 1;
 
 /// Identity and configuration of one replica.
@@ -22,19 +23,18 @@ pub struct ShardMeta {
     pub replica: ReplicaId,
 }
 
-/// Why a shard's meta file could not be read.
+/// Why a shard's meta file could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
-    /// The file is damaged.
-    #[error("its meta file is damaged")]
-    Damaged,
-    /// Written by a newer binary.
-    #[error("its meta file has format {0}, this binary knows {FORMAT}")]
-    Format(u32),
+    /// The file is damaged, of a newer format, or unreadable.
+    #[error("its meta file {0}")]
+    File(#[from] CheckedFileError),
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
+
+const CONTENT: MetaError = MetaError::File(CheckedFileError::Damaged("content makes no sense"));
 
 /// Directory of a shard.
 pub fn directory(shard: ShardId) -> String {
@@ -59,27 +59,16 @@ impl ShardMeta {
 
     /// Writes the file; durable on return.
     pub fn save(&self, disk: &dyn Disk) -> Result<(), MetaError> {
-        let body = serde_json::to_string(self).map_err(|_| MetaError::Damaged)?;
-        let text = format!("vectron-shard {FORMAT} {:08x}\n{body}", crc32fast::hash(body.as_bytes()));
+        let body = serde_json::to_vec(self).map_err(|_| CONTENT)?;
         disk.create_dir(&directory(self.shard.shard))?;
-        replace_file(disk, &path(self.shard.shard), text.as_bytes())?;
+        save_checked(disk, &path(self.shard.shard), KIND, FORMAT, &body)?;
         Ok(())
     }
 
     /// Reads and checks the file.
     pub fn load(disk: &dyn Disk, shard: ShardId) -> Result<Self, MetaError> {
-        let text = String::from_utf8(disk.read(&path(shard))?).map_err(|_| MetaError::Damaged)?;
-        let (header, body) = text.split_once('\n').ok_or(MetaError::Damaged)?;
-        let words: Vec<&str> = header.split(' ').collect();
-        let ["vectron-shard", format, crc] = words[..] else { return Err(MetaError::Damaged) };
-        if u32::from_str_radix(crc, 16) != Ok(crc32fast::hash(body.as_bytes())) {
-            return Err(MetaError::Damaged);
-        }
-        match format.parse::<u32>() {
-            Ok(FORMAT) => serde_json::from_str(body).map_err(|_| MetaError::Damaged),
-            Ok(other) => Err(MetaError::Format(other)),
-            Err(_) => Err(MetaError::Damaged),
-        }
+        let body = load_checked(disk, &path(shard), KIND, FORMAT)?;
+        serde_json::from_slice(&body).map_err(|_| CONTENT)
     }
 }
 

@@ -7,10 +7,12 @@
 //! - a rename replaces its target atomically;
 //! - after a failed `sync`, the file's unsynced bytes are in doubt for good: the caller must not sync again.
 
+mod checked;
 mod conformance;
 mod real;
 pub mod sim;
 
+pub use checked::{CheckedFileError, load_checked, save_checked};
 pub use conformance::conformance;
 pub use real::RealDisk;
 
