@@ -64,7 +64,7 @@ fn truth(
     index: &VectorIndex,
     data: &data::Data,
     scratch: &mut Scratch,
-    allowed: Option<&roaring::RoaringBitmap>,
+    allowed: Option<&vectron_index::RowSet>,
 ) -> Vec<Vec<Hit>> {
     let exact = SearchRequest { k: 10, ef: 10, exact: true, allowed };
     (0..data.query_count()).map(|at| index.search(data.query(at), &exact, scratch).hits).collect()
@@ -74,7 +74,7 @@ fn curve(
     index: &VectorIndex,
     data: &data::Data,
     scratch: &mut Scratch,
-    allowed: Option<&roaring::RoaringBitmap>,
+    allowed: Option<&vectron_index::RowSet>,
     efs: &[usize],
 ) {
     let truth = truth(index, data, scratch, allowed);

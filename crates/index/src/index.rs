@@ -87,7 +87,7 @@ impl VectorIndex {
 
     /// Rows that became free since the last call, lowest first; each may be put again.
     pub fn take_released(&mut self) -> Vec<Row> {
-        std::mem::take(&mut self.rows.released).into_iter().collect()
+        std::mem::take(&mut self.rows.released).iter().collect()
     }
 
     /// The vector of a live row in the form it is compared in: of unit length for cosine, as it
@@ -123,7 +123,7 @@ impl VectorIndex {
             return None;
         }
         let from = after.map_or(0, |row| row.saturating_add(1));
-        self.rows.tail.range(from..).next()
+        self.rows.tail.iter_from(from).next()
     }
 
     /// Bytes held, by what they hold.

@@ -29,12 +29,14 @@ mod hash;
 mod index;
 mod params;
 mod rows;
+mod rowset;
 mod search;
 mod space;
 
 pub use graph::{GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
 pub use index::VectorIndex;
 pub use params::{Hit, MemoryBytes, Metric, Params, Reachability, Row};
+pub use rowset::RowSet;
 pub use search::{
     PLAIN_TRAVERSAL_SHARE, Plan, SCAN_ALLOWED_ROWS, Scratch, SearchOutcome, SearchRequest, SearchStats,
 };

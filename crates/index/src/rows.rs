@@ -1,7 +1,7 @@
 //! What each row holds: its state, the tag of its occupant, and the sets the states make up.
 
 use crate::params::Row;
-use roaring::RoaringBitmap;
+use crate::rowset::RowSet;
 
 /// The life of a row: `Free → Tail → Vertex | Head | Twin → (Dead →) Free`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,13 @@ pub(crate) struct Rows {
     state: Vec<State>,
     tag: Vec<u64>,
     /// Rows that may be returned.
-    pub live: RoaringBitmap,
+    pub live: RowSet,
     /// Live rows that are not in the graph.
-    pub tail: RoaringBitmap,
+    pub tail: RowSet,
     /// Deleted vertices.
-    pub dead: RoaringBitmap,
+    pub dead: RowSet,
     /// Free rows the caller has not been told of yet.
-    pub released: RoaringBitmap,
+    pub released: RowSet,
 }
 
 impl Rows {
@@ -107,6 +107,6 @@ impl Rows {
         let sets = [&self.live, &self.tail, &self.dead, &self.released];
         self.state.capacity() * size_of::<State>()
             + self.tag.capacity() * size_of::<u64>()
-            + sets.iter().map(|set| set.serialized_size()).sum::<usize>()
+            + sets.iter().map(|set| set.bytes()).sum::<usize>()
     }
 }

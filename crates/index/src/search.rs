@@ -10,8 +10,8 @@ use crate::hash::mix;
 use crate::index::VectorIndex;
 use crate::params::{Hit, Row};
 use crate::rows::State;
+use crate::rowset::RowSet;
 use crate::space::{Probe, unpack};
-use roaring::RoaringBitmap;
 
 /// Filters that match no more live rows than this are answered by scanning the matches: about
 /// what a filtered traversal costs, and exact.
@@ -37,7 +37,7 @@ pub struct SearchRequest<'a> {
     /// Scan everything and return the true best.
     pub exact: bool,
     /// Rows that may be returned; all live rows if `None`. Rows that are not live do no harm.
-    pub allowed: Option<&'a RoaringBitmap>,
+    pub allowed: Option<&'a RowSet>,
 }
 
 /// How a query was answered.
@@ -194,7 +194,7 @@ impl VectorIndex {
         probe: &Probe<'_>,
         plan: Plan,
         ef: usize,
-        allowed: Option<&RoaringBitmap>,
+        allowed: Option<&RowSet>,
         matching: u64,
         scratch: &mut Scratch,
         stats: &mut SearchStats,
@@ -229,7 +229,7 @@ impl VectorIndex {
 
     /// Whether a vertex, or a row chained to it, may be returned.
     #[inline]
-    fn is_match(&self, row: Row, allowed: Option<&RoaringBitmap>) -> bool {
+    fn is_match(&self, row: Row, allowed: Option<&RowSet>) -> bool {
         match (self.rows.state(row), allowed) {
             (State::Vertex | State::Head, None) => true,
             (State::Vertex, Some(allowed)) => allowed.contains(row),
@@ -242,10 +242,10 @@ impl VectorIndex {
 
     /// Adds vertices drawn from the allowed rows: the filter's own regions may lie far from
     /// where the entry leads.
-    fn random_starts(&self, allowed: &RoaringBitmap, seeds: &mut Vec<Row>) {
+    fn random_starts(&self, allowed: &RowSet, seeds: &mut Vec<Row>) {
         for draw in 0..STARTS {
             let place = mix(self.params.seed ^ draw) % allowed.len().max(1);
-            let row = allowed.select(place as u32);
+            let row = allowed.select(place);
             let vertex = row.map(|row| self.graph.head_of(row).unwrap_or(row));
             seeds.extend(vertex.filter(|row| self.rows.state(*row).is_live_vertex()));
         }
@@ -255,13 +255,17 @@ impl VectorIndex {
     fn scan_rows(
         &self,
         probe: &Probe<'_>,
-        rows: &RoaringBitmap,
-        allowed: Option<&RoaringBitmap>,
+        rows: &RowSet,
+        allowed: Option<&RowSet>,
         scratch: &mut Scratch,
         best: &mut Best,
         stats: &mut SearchStats,
     ) -> u64 {
-        let both = allowed.map(|allowed| allowed & rows);
+        let both = allowed.map(|allowed| {
+            let mut both = allowed.clone();
+            both.intersect_with(rows);
+            both
+        });
         let rows = both.as_ref().unwrap_or(rows);
         let block = &mut scratch.fresh;
         let mut rest = rows.iter();

@@ -7,20 +7,19 @@ use crate::rows::{Rows, Slot};
 use crate::shard::Shard;
 use crate::state::State;
 use parking_lot::RwLockReadGuard;
-use roaring::RoaringBitmap;
 use vectron_base::filter::Filter;
+use vectron_index::RowSet;
 
 fn matches(matcher: &Matcher, slot: &Slot) -> Result<bool, Damage> {
     Ok(matcher.matches(slot.view()?.payload))
 }
 
 /// The rows that match, of all that hold a record.
-pub(crate) fn evaluate(matcher: &Matcher, rows: &Rows) -> Result<RoaringBitmap, Damage> {
-    let mut matched = RoaringBitmap::new();
+pub(crate) fn evaluate(matcher: &Matcher, rows: &Rows) -> Result<RowSet, Damage> {
+    let mut matched = RowSet::new();
     for (row, slot) in rows.iter() {
         if matches(matcher, slot)? {
-            // Ascending, so that this appends.
-            let _ = matched.try_push(row);
+            matched.insert(row);
         }
     }
     Ok(matched)
@@ -31,7 +30,7 @@ impl Shard {
     pub(crate) fn matching(
         &self,
         filter: Option<&Filter>,
-    ) -> Result<(RwLockReadGuard<'_, State>, Option<RoaringBitmap>), Refusal> {
+    ) -> Result<(RwLockReadGuard<'_, State>, Option<RowSet>), Refusal> {
         let Some(filter) = filter.filter(|filter| **filter != Filter::All) else {
             return Ok((self.readable()?, None));
         };

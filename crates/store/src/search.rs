@@ -14,9 +14,8 @@ use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
 use crate::state::State;
-use roaring::RoaringBitmap;
 use vectron_base::filter::Filter;
-use vectron_index::{Hit, Scratch, SearchOutcome, SearchRequest};
+use vectron_index::{Hit, RowSet, Scratch, SearchOutcome, SearchRequest};
 
 /// The effort that no search is below.
 const EFFORT_LEAST: usize = 32;
@@ -178,7 +177,7 @@ fn effort_class(top_k: usize) -> usize {
 fn nearest(
     state: &State,
     query: &SearchQuery,
-    allowed: Option<&RoaringBitmap>,
+    allowed: Option<&RowSet>,
     scratch: &mut Scratch,
 ) -> (Vec<Hit>, SearchTrace) {
     let rows_live = state.index.live();
@@ -191,7 +190,7 @@ fn nearest(
         ef,
         exact,
         rows_live: rows_live as u64,
-        filter_matched: allowed.map(RoaringBitmap::len),
+        filter_matched: allowed.map(RowSet::len),
         distances: 0,
         hops: 0,
         tail_scanned: 0,

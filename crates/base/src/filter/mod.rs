@@ -26,6 +26,7 @@
 //! Integers keep all digits up to 128 bits; other numbers are doubles. A key that contains a dot cannot be
 //! named. Words are runs of Unicode letters and digits.
 
+mod field;
 mod geo;
 mod instant;
 pub mod json;
@@ -34,6 +35,7 @@ mod parse;
 mod text;
 mod words;
 
+pub use field::{FieldIndex, FieldType};
 pub use geo::GeoCircle;
 pub use instant::instant;
 pub use number::Number;

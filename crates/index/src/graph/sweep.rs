@@ -12,6 +12,7 @@ use super::prune::{LinkList, ranked, select};
 use crate::index::VectorIndex;
 use crate::params::{Metric, Row};
 use crate::rows::State;
+use crate::rowset::RowSet;
 use crate::search::{Scratch, SearchStats};
 use roaring::RoaringBitmap;
 
@@ -35,7 +36,7 @@ enum Phase {
 pub(crate) struct Sweep {
     /// Which sweep of this index: a step planned in an earlier one says nothing about this one.
     number: u64,
-    condemned: RoaringBitmap,
+    condemned: RowSet,
     phase: Phase,
     /// Rows below this are repaired.
     at: usize,

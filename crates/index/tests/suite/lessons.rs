@@ -2,7 +2,7 @@
 
 use crate::data::Chance;
 use crate::support::*;
-use roaring::RoaringBitmap;
+use vectron_index::RowSet;
 use vectron_index::*;
 
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::Euclidean];
@@ -87,7 +87,7 @@ fn l11_a_filter_never_starves_an_answer() {
     (0..20_000).step_by(7).for_each(|row| index.remove(row));
     let mut chance = Chance(6);
     for one_in in [2, 50, 1000, 19_999] {
-        let allowed: RoaringBitmap = (0..20_000).filter(|row| row % one_in == 0).collect();
+        let allowed: RowSet = (0..20_000).filter(|row| row % one_in == 0).collect();
         let matching = allowed.iter().filter(|row| index.vector(*row).is_some()).count();
         for _ in 0..10 {
             let query: Vec<f32> = random(&mut chance, 3).iter().map(|value| value * 3.0).collect();
@@ -134,7 +134,7 @@ fn l13_the_best_five_are_the_first_of_the_best_ten() {
         }
         drain(&mut index);
         (2000..2100).for_each(|row| _ = index.put(row, 1, &[1.0, 2.0, 3.0]));
-        let half: RoaringBitmap = (0..2100).step_by(2).collect();
+        let half: RowSet = (0..2100).step_by(2).collect();
         for _ in 0..100 {
             let query: Vec<f32> = (0..3).map(|_| chance.below(6) as f32).collect();
             for ef in [10, 40, 400] {

@@ -3,8 +3,8 @@
 
 use crate::support::*;
 use proptest::prelude::*;
-use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
+use vectron_index::RowSet;
 use vectron_index::*;
 
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ impl Model {
     }
 
     fn search(&mut self, query: &[f32], k: usize, ef: usize, every: u32) {
-        let allowed: RoaringBitmap = (0..self.next + 3).filter(|row| row % every == 0).collect();
+        let allowed: RowSet = (0..self.next + 3).filter(|row| row % every == 0).collect();
         for allowed in [None, Some(&allowed)] {
             let matching: Vec<Row> = self
                 .live

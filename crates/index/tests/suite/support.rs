@@ -1,7 +1,7 @@
 //! Driving an index through its public calls, and the truth to hold it to.
 
 use crate::data::Chance;
-use roaring::RoaringBitmap;
+use vectron_index::RowSet;
 use vectron_index::*;
 
 pub fn params(dimension: usize, metric: Metric) -> Params {
@@ -49,7 +49,7 @@ pub fn find_allowed(
     query: &[f32],
     k: usize,
     ef: usize,
-    allowed: &RoaringBitmap,
+    allowed: &RowSet,
 ) -> SearchOutcome {
     let request = SearchRequest { k, ef, exact: false, allowed: Some(allowed) };
     index.search(query, &request, &mut Scratch::new())
@@ -74,7 +74,7 @@ pub fn recall_allowed(
     queries: &[Vec<f32>],
     k: usize,
     ef: usize,
-    allowed: Option<&RoaringBitmap>,
+    allowed: Option<&RowSet>,
 ) -> f64 {
     let mut scratch = Scratch::new();
     let (mut found, mut wanted) = (0, 0);

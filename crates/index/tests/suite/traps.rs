@@ -2,7 +2,7 @@
 
 use crate::data::Chance;
 use crate::support::*;
-use roaring::RoaringBitmap;
+use vectron_index::RowSet;
 use vectron_index::*;
 
 fn points(count: usize, dimension: usize, seed: u64) -> Vec<Vec<f32>> {
@@ -236,7 +236,7 @@ fn small_ef_large_k_and_nothing_left() {
     assert_eq!(find(&index, &vectors[3], 0, 10).hits.len(), 0);
     assert_eq!(find(&index, &vectors[3][..5], 10, 10).hits.len(), 0, "wrong dimension");
     assert!(!index.put(900, 1, &vectors[3][..5]));
-    let deleted: RoaringBitmap = (0..250).collect();
+    let deleted: RowSet = (0..250).collect();
     (0..250).for_each(|row| index.remove(row));
     assert_eq!(find_allowed(&index, &vectors[3], 10, 10, &deleted).hits.len(), 0);
     assert_eq!(find(&index, &vectors[3], 300, 10).hits.len(), 250);
@@ -303,7 +303,7 @@ fn a_filter_is_answered_in_full_by_each_plan() {
     let queries = points(30, 4, 22);
     let mut plans = Vec::new();
     for (every, of) in [(1, 100), (1, 3), (1, 2), (9, 10), (1, 1)] {
-        let allowed: RoaringBitmap = (0..30_000).filter(|row| row % of < every).collect();
+        let allowed: RowSet = (0..30_000).filter(|row| row % of < every).collect();
         let recall = recall_allowed(&index, &queries, 10, 64, Some(&allowed));
         assert!(recall > 0.97, "{every}/{of}: {recall}");
         plans.push(find_allowed(&index, &queries[0], 10, 64, &allowed).plan);
@@ -320,7 +320,7 @@ fn a_filter_far_from_the_query_is_answered_within_twice_the_scan() {
     }
     let index = over(&vectors, Metric::Euclidean);
     for end in [10_000, 14_000] {
-        let allowed: RoaringBitmap = (0..end).collect();
+        let allowed: RowSet = (0..end).collect();
         for query in points(20, 4, 24) {
             let outcome = find_allowed(&index, &query, 10, 64, &allowed);
             assert_eq!(outcome.hits.len(), 10);
