@@ -197,9 +197,12 @@ impl Shard {
     fn unindexed(&self, filter: &Filter) -> Result<Option<Vec<String>>, Refusal> {
         let state = self.readable()?;
         let plan = Plan::new(&state.fields, filter);
-        let unindexed = plan.trace().unindexed;
-        let many = !unindexed.is_empty() && plan.estimate().high > BATCH_MOST as u64;
-        Ok(many.then_some(unindexed))
+        let trace = plan.trace();
+        let many = match trace.plan {
+            "partly" => plan.estimate().high > BATCH_MOST as u64,
+            plan => plan == "unindexed",
+        };
+        Ok(many.then_some(trace.unindexed))
     }
 
     /// Takes points in id order and tests them without the lock, until the page is full or the state moved on;

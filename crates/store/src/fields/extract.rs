@@ -142,9 +142,9 @@ impl Extractor {
 
     fn key(&self, kind: FieldType, value: Value<'_>) -> Option<Key> {
         match (kind, value) {
-            (FieldType::Keyword, Value::Text(text)) => {
-                Some(text.value()).filter(|t| t.len() <= self.keyword_bytes_max).map(|t| Key::Text((*t).into()))
-            }
+            (FieldType::Keyword, Value::Text(text)) => Some(text.value())
+                .filter(|t| t.len() <= self.keyword_bytes_max)
+                .map(|t| Key::Text((*t).into())),
             (FieldType::Bool, Value::Bool(yes)) => Some(Key::Bool(yes)),
             (FieldType::Integer, Value::Number(text)) => whole(Number::parse(text)?).map(Key::Integer),
             (FieldType::Float, Value::Number(text)) => real(Number::parse(text)?).map(Key::Real),
@@ -183,7 +183,9 @@ impl Visit for Reading<'_> {
     }
 
     fn value(&mut self, leaf: usize, value: Value<'_>) {
-        let Some((found, kind)) = self.found.get_mut(leaf).zip(self.extractor.kinds.get(leaf)) else { return };
+        let Some((found, kind)) = self.found.get_mut(leaf).zip(self.extractor.kinds.get(leaf)) else {
+            return;
+        };
         if found.irregular {
             return;
         }
@@ -212,7 +214,9 @@ mod tests {
         let integer = |value: &str| keys(FieldType::Integer, &at(value));
         assert_eq!(integer("[3,1.0,1e0,null,-0.0]"), integers(&[0, 1, 3]));
         assert_eq!(integer("9223372036854775807"), integers(&[i64::MAX]));
-        for refused in ["9223372036854775808", "9223372036854775808.0", "1.5", "\"1\"", "[[1]]", "{}", "1e400"] {
+        for refused in
+            ["9223372036854775808", "9223372036854775808.0", "1.5", "\"1\"", "[[1]]", "{}", "1e400"]
+        {
             assert_eq!(integer(refused), None, "{refused}");
         }
         assert_eq!(keys(FieldType::Integer, r#"{"a":[{"b":2},{"b":[2,1]},5]}"#), integers(&[1, 2]));

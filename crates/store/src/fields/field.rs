@@ -35,7 +35,10 @@ pub(super) enum Rows<'a> {
     None,
     Set(&'a RowSet),
     /// Rows of several strings; `disjoint` if no row has two strings.
-    Postings { postings: Vec<&'a Posting>, disjoint: bool },
+    Postings {
+        postings: Vec<&'a Posting>,
+        disjoint: bool,
+    },
     Span(&'a dyn Spans, Span),
     /// Several of these.
     Any(Vec<Rows<'a>>),

@@ -114,9 +114,7 @@ impl<'a> Plan<'a> {
         match filter {
             Filter::All => Node::Leaf(Answer { rows: Rows::All, sure: true, irregular: None, served: true }),
             Filter::And(parts) => self.conjunction(fields, parts),
-            Filter::Or(parts) => {
-                Node::Or(parts.iter().map(|part| self.take_apart(fields, part)).collect())
-            }
+            Filter::Or(parts) => Node::Or(parts.iter().map(|part| self.take_apart(fields, part)).collect()),
             Filter::Not(inner) => Node::Not(Box::new(self.take_apart(fields, inner))),
             Filter::Field { path, test } => {
                 let node = match fields.ready(path) {

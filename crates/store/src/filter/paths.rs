@@ -99,12 +99,7 @@ impl Paths {
 
     /// Walks an object that stands for `node`. May stop early: then the rest of the text is not looked at, and
     /// the answer is `false`.
-    fn object(
-        &self,
-        node: usize,
-        scan: &mut Scanner<'_>,
-        visit: &mut impl Visit,
-    ) -> Result<bool, Malformed> {
+    fn object(&self, node: usize, scan: &mut Scanner<'_>, visit: &mut impl Visit) -> Result<bool, Malformed> {
         let children = &self.nodes[node].children;
         let mut met = Met::new(children.len());
         let mut first = true;
