@@ -60,6 +60,9 @@ enum Node<'a> {
     Leaf(Answer<'a>),
 }
 
+/// An index with single values, and what they must compare as.
+type Range<'a> = (&'a Field, Vec<(Order, &'a Bound)>);
+
 /// Rows that match and rows that may. No row is in both.
 struct Sets<'a> {
     sure: Set<'a>,
@@ -144,7 +147,7 @@ impl<'a> Plan<'a> {
 
     /// Comparisons of one field with single values become one range.
     fn conjunction(&mut self, fields: &'a Fields, parts: &'a [Filter]) -> Node<'a> {
-        let mut ranges: BTreeMap<&str, (&Field, Vec<(Order, &Bound)>)> = BTreeMap::new();
+        let mut ranges: BTreeMap<&str, Range<'_>> = BTreeMap::new();
         let mut nodes = Vec::with_capacity(parts.len());
         for part in parts {
             if let Filter::Field { path, test: Test::Ordered(order, bound) } = part
