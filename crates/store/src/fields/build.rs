@@ -4,19 +4,17 @@
 //! what was found is added under the write side; rows written meanwhile are read again there. A write keeps up to
 //! date what lies below the slice, and leaves the rest to its own slice.
 
-use super::Found;
 use super::field::Field;
+use super::{Extractor, Found};
 use crate::damage::{Damage, Refusal};
 use crate::rows::Slot;
 use crate::shard::Shard;
 use crate::state::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use vectron_base::filter::FieldIndex;
 use vectron_index::Row;
-
-use super::Extractor;
 
 /// Slices per indexing step.
 const SLICES: usize = 8;
@@ -132,7 +130,8 @@ fn add_slice(state: &mut State, slice: &Slice, mut found: BTreeMap<Row, Vec<Foun
         return Ok(());
     }
     let Some(changed) = state.changes_since(slice.since) else { return Ok(()) };
-    for row in changed.filter(|row| slice.rows.contains(row)) {
+    let changed: BTreeSet<Row> = changed.filter(|row| slice.rows.contains(row)).collect();
+    for row in changed {
         match state.rows.get(row) {
             Some(slot) => _ = found.insert(row, read(&slice.extractor, slot)?),
             None => _ = found.remove(&row),

@@ -6,6 +6,9 @@ use super::ordered::{Ordered, Span, Spans};
 use vectron_base::filter::{Bound, FieldIndex, FieldType, Number, Order, Scalar, Test, instant};
 use vectron_index::{Row, RowSet};
 
+/// Most strings of a keyword index that one test puts together or tries: some tenths of a millisecond.
+const WORDS_MOST: usize = 4096;
+
 /// A payload index over the rows below `built`.
 pub(super) struct Field {
     pub index: FieldIndex,
@@ -146,15 +149,15 @@ impl Field {
             Test::In(values) | Test::NotIn(values) => self.equal(values),
             Test::Ordered(order, bound) => self.ordered(&[(*order, bound)]),
             Test::Prefix(prefix) => match &self.values {
-                Values::Keyword(keyword) => self.sure(postings(keyword, keyword.prefix(prefix))),
+                Values::Keyword(keyword) => self.of_words(keyword, keyword.prefix(prefix)),
                 Values::Datetime(_) => self.unserved(),
                 _ => self.sure(Rows::None),
             },
             Test::Match(words) => match &self.values {
-                Values::Keyword(keyword) => {
-                    self.sure(postings(keyword, keyword.passing(|text| words.in_text(text))))
+                Values::Keyword(keyword) if keyword.len() <= WORDS_MOST => {
+                    self.of_words(keyword, keyword.passing(|text| words.in_text(text)))
                 }
-                Values::Datetime(_) => self.unserved(),
+                Values::Keyword(_) | Values::Datetime(_) => self.unserved(),
                 _ => self.sure(Rows::None),
             },
             // Places are objects, so all of them are irregular.
@@ -169,6 +172,12 @@ impl Field {
     /// Any row that has the field may pass.
     fn unserved(&self) -> Answer<'_> {
         Answer { rows: Rows::Set(&self.present), sure: false, irregular: None, served: false }
+    }
+
+    /// The rows of some strings. The lock is held meanwhile: so they must not be too many.
+    fn of_words<'a>(&'a self, keyword: &Keyword, words: impl Iterator<Item = &'a Posting>) -> Answer<'a> {
+        let words: Vec<&Posting> = words.take(WORDS_MOST + 1).collect();
+        if words.len() > WORDS_MOST { self.unserved() } else { self.sure(postings(keyword, words)) }
     }
 
     fn equal(&self, values: &[Scalar]) -> Answer<'_> {
@@ -199,7 +208,7 @@ impl Field {
             // A string that was asked for twice is no reason to count it twice.
             words.sort_unstable_by_key(|word| std::ptr::from_ref(*word));
             words.dedup_by_key(|word| std::ptr::from_ref(*word));
-            others.push(postings(keyword, words.into_iter()));
+            others.push(postings(keyword, words));
         }
         answer.rows = match others.len() {
             0 | 1 => others.pop().unwrap_or(Rows::None),
@@ -224,7 +233,7 @@ impl Field {
             Values::Bool(_) => self.sure(Rows::None),
             Values::Keyword(keyword) => match tests {
                 [(order, Bound::Text(bound))] if instant(bound.text()).is_none() => {
-                    self.sure(postings(keyword, keyword.ordered(*order, bound)))
+                    self.of_words(keyword, keyword.ordered(*order, bound))
                 }
                 tests => {
                     let text = |(_, bound): &(Order, &'a Bound)| match bound {
@@ -238,7 +247,10 @@ impl Field {
                         let mut pairs = tests.iter().zip(&bounds);
                         pairs.all(|((order, _), bound)| order.accepts(bound.order_of(value)))
                     };
-                    self.sure(postings(keyword, keyword.passing(passes)))
+                    if keyword.len() > WORDS_MOST {
+                        return self.unserved();
+                    }
+                    self.of_words(keyword, keyword.passing(passes))
                 }
             },
             Values::Integer(ordered) => self.in_numbers(ordered, tests, |key| Number::Integer(key.into())),
@@ -277,8 +289,8 @@ impl Field {
     }
 }
 
-fn postings<'a>(keyword: &Keyword, postings: impl Iterator<Item = &'a Posting>) -> Rows<'a> {
-    Rows::Postings { postings: postings.collect(), disjoint: keyword.has_single_values() }
+fn postings<'a>(keyword: &Keyword, postings: Vec<&'a Posting>) -> Rows<'a> {
+    Rows::Postings { postings, disjoint: keyword.has_single_values() }
 }
 
 fn insert<K: Copy + Ord + Default>(

@@ -136,6 +136,11 @@ impl Keyword {
         }
     }
 
+    /// Different strings.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
     fn number(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             return *number;

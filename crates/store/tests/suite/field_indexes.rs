@@ -303,3 +303,30 @@ fn a_write_during_a_slice_is_in_the_index() {
     index_all(&shard);
     assert!(!shard.field_indexes()[0].ready && !shard.damage().is_empty());
 }
+
+#[test]
+fn a_test_of_too_many_strings_reads_payloads_without_the_lock() {
+    let shard = open(&SimDisk::new(1), &config(4, Metric::Cosine));
+    let one = |i: u64| point(&format!("p{i}"), &vector(i, 4), &format!(r#"{{"name":"n{i} word"}}"#));
+    let points: Vec<_> = (0..4200).map(one).collect();
+    apply(&shard, &upsert(points));
+    shard.set_field_indexes(&[index("name", FieldType::Keyword)]);
+    while !shard.field_indexes()[0].ready {
+        shard.index_step(&|| false);
+    }
+    let wide = [
+        r#"{"name":{"$match":"word"}}"#,
+        r#"{"name":{"$prefix":"n"}}"#,
+        r#"{"name":{"$gte":""}}"#,
+        r#"{"name":{"$gt":"2000-01-01T00:00:00Z"}}"#,
+    ];
+    for text in wide {
+        let trace = explain(&shard, text);
+        assert_eq!((trace.filter_plan, trace.filter_checked), ("unindexed", 4200), "{text}");
+        assert_eq!(trace.filter_matched, Some(4200), "{text}");
+    }
+    for (text, matched) in [(r#"{"name":"n7 word"}"#, 1), (r#"{"name":{"$prefix":"n1"}}"#, 1111)] {
+        let trace = explain(&shard, text);
+        assert_eq!((trace.filter_plan, trace.filter_matched), ("indexed", Some(matched)), "{text}");
+    }
+}
