@@ -6,10 +6,11 @@
 //! compared.
 //!
 //! **Codes.** Integer kernels are exact, hence the same on every instruction set, for codes of up
-//! to [`MOST_COMPONENTS`] components. Codes are unsigned (0..=255 or 0..=15), queries signed. Two
+//! to 65,536 components. Codes are unsigned (0..=255 or 0..=15), queries signed. Two
 //! nibbles share a byte as told in [`nibbles`]. A row too short for its query counts as zeros.
 //! The kernels over four rows load the query once and reduce four sums together.
 
+mod hadamard;
 pub(crate) mod half;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -21,9 +22,11 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Most components the integer kernels sum without overflow: 255 · 128 · 2¹⁶ < 2³¹.
+#[cfg(test)]
 pub(crate) const MOST_COMPONENTS: usize = 1 << 16;
 
 /// What is taken off an 8-bit code before it is multiplied with a float.
@@ -67,6 +70,9 @@ pub(crate) struct Kernels {
     pub dot_split_four: fn(&[&[u8]; 4], &[&[u8]; 4], &[i8]) -> [i32; 4],
     /// Such codes less [`BYTE_CENTRE`], and an f32 query.
     pub dot_split_float: fn(&[u8], &[u8], &[f32]) -> f32,
+    /// One round of the fast rotation, of a vector, its signs and the window of its transform;
+    /// the same bits on every instruction set.
+    pub rotate_round: fn(&mut [f32], &[f32], Range<usize>),
 }
 
 /// The fastest kernels this processor runs; detected on first use.

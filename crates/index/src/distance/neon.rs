@@ -1,7 +1,7 @@
 //! NEON, which every aarch64 processor has; nothing beyond its baseline is used.
 
 use super::nibbles::{self, BLOCK, BLOCK_BYTES};
-use super::{BYTE_CENTRE, Kernels, half};
+use super::{BYTE_CENTRE, Kernels, hadamard, half};
 use std::arch::aarch64::*;
 
 pub(super) static NEON: Kernels = Kernels {
@@ -18,6 +18,8 @@ pub(super) static NEON: Kernels = Kernels {
     dot_split,
     dot_split_four,
     dot_split_float,
+    // Its vectors are the baseline: the compiler uses them by itself.
+    rotate_round: hadamard::round,
 };
 
 /// A kernel over `$element` rows: `$load` brings 4 of them in as f32, `$widen` one.

@@ -2,7 +2,7 @@
 //! vector width the target has by default.
 
 use super::nibbles::{self, BLOCK, BLOCK_BYTES};
-use super::{BYTE_CENTRE, Kernels, half};
+use super::{BYTE_CENTRE, Kernels, hadamard, half};
 
 pub(super) static PORTABLE: Kernels = Kernels {
     name: "portable",
@@ -18,6 +18,7 @@ pub(super) static PORTABLE: Kernels = Kernels {
     dot_split,
     dot_split_four: |high, low, query| std::array::from_fn(|row| dot_split(high[row], low[row], query)),
     dot_split_float,
+    rotate_round: hadamard::round,
 };
 
 const LANES: usize = 16;

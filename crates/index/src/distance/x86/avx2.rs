@@ -1,8 +1,9 @@
 //! AVX2 with FMA and F16C.
 
 use crate::distance::nibbles::{self, BLOCK, BLOCK_BYTES};
-use crate::distance::{BYTE_CENTRE, Kernels, half};
+use crate::distance::{BYTE_CENTRE, Kernels, hadamard, half};
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 pub(super) static AVX2: Kernels = Kernels {
     name: "avx2",
@@ -23,6 +24,7 @@ pub(super) static AVX2: Kernels = Kernels {
     },
     dot_split_four,
     dot_split_float,
+    rotate_round,
 };
 
 /// A kernel over `$element` rows: `$load` brings 8 of them in as f32, `$widen` one.
@@ -344,4 +346,14 @@ fn join(high: &[u8], low: &[u8], codes: &mut [u8; BLOCK], half: usize) {
     for (code, (high, low)) in codes[half..].iter_mut().zip(high.iter().zip(low)) {
         *code = high & 0xF0 | low >> 4;
     }
+}
+
+fn rotate_round(values: &mut [f32], signs: &[f32], window: Range<usize>) {
+    // SAFETY: this table is handed out only after its features were detected.
+    unsafe { rotate_round_inner(values, signs, window) }
+}
+
+#[target_feature(enable = "avx2")]
+fn rotate_round_inner(values: &mut [f32], signs: &[f32], window: Range<usize>) {
+    hadamard::round(values, signs, window);
 }

@@ -1,8 +1,9 @@
 //! AVX-512 over floats, and the tables. Four accumulators hide the latency of the multiply-add.
 
 use super::avx512_codes::{floats, plain, vnni};
-use crate::distance::Kernels;
+use crate::distance::{Kernels, hadamard};
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 pub(super) static AVX512_VNNI: Kernels = Kernels {
     name: "avx512vnni",
@@ -29,6 +30,7 @@ pub(super) static AVX512: Kernels = Kernels {
     dot_split: plain::dot_split,
     dot_split_four: plain::dot_split_four,
     dot_split_float: floats::dot_split_float,
+    rotate_round,
 };
 
 /// A kernel over `$element` rows: `$load` and `$masked` bring 16 of them in as f32.
@@ -100,3 +102,13 @@ float_kernels!(
     squared_half,
     squared_half_inner
 );
+
+fn rotate_round(values: &mut [f32], signs: &[f32], window: Range<usize>) {
+    // SAFETY: this table is handed out only after its features were detected.
+    unsafe { rotate_round_inner(values, signs, window) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn rotate_round_inner(values: &mut [f32], signs: &[f32], window: Range<usize>) {
+    hadamard::round(values, signs, window);
+}
