@@ -7,8 +7,8 @@ use crate::chunks::Chunks;
 use crate::distance::{BYTE_CENTRE, Kernels, kernels, nibbles, prefetch};
 use crate::params::{Metric, Row};
 
-/// Rows ahead whose codes are prefetched.
-const AHEAD: usize = 8;
+/// Rows looked up and prefetched together, one batch ahead; a multiple of four.
+const BATCH: usize = 8;
 /// Codes of at least this many bytes are padded to whole cache lines.
 const PADDED_BYTES: usize = 33;
 const LINE_BYTES: usize = 64;
@@ -303,17 +303,15 @@ impl Codes {
     }
 
     #[inline(always)]
-    fn coarse_key(&self, probe: &CodeProbe, row: Row, dot: i32) -> f32 {
-        let head = self.heads.get(row);
+    fn coarse_key(&self, probe: &CodeProbe, head: &[f32], dot: i32) -> f32 {
         let factor = head.first().copied().unwrap_or(f32::NAN);
         self.key(probe, head, factor * (probe.coarse.slope * dot as f32 + probe.coarse.offset))
     }
 
     #[inline(always)]
-    fn fine_key(&self, probe: &CodeProbe, row: Row, dot: i32) -> f32 {
-        let factor = self.details.get(row).first().copied().unwrap_or(f32::NAN);
-        let part = factor * (probe.fine.slope * dot as f32 + probe.fine.offset);
-        self.key(probe, self.heads.get(row), part)
+    fn fine_key(&self, probe: &CodeProbe, head: &[f32], detail: &[f32], dot: i32) -> f32 {
+        let factor = detail.first().copied().unwrap_or(f32::NAN);
+        self.key(probe, head, factor * (probe.fine.slope * dot as f32 + probe.fine.offset))
     }
 
     /// Key of a row by its coarse code.
@@ -324,26 +322,13 @@ impl Codes {
             Bits::Four => (self.kernels.dot_nibbles)(codes, &probe.quantized),
             Bits::Eight => (self.kernels.dot_bytes)(codes, &probe.quantized),
         };
-        self.coarse_key(probe, row, dot)
+        self.coarse_key(probe, self.heads.get(row), dot)
     }
 
     /// Keys of many rows by their coarse codes, in order, four at a time.
     #[inline(always)]
-    pub fn coarse_many(&self, probe: &CodeProbe, rows: &[Row], mut take: impl FnMut(Row, f32)) {
-        let kernel = match self.bits {
-            Bits::Four => self.kernels.dot_nibbles_four,
-            Bits::Eight => self.kernels.dot_bytes_four,
-        };
-        rows.iter().take(AHEAD).for_each(|row| self.prefetch(*row));
-        let (fours, rest) = rows.as_chunks::<4>();
-        for (at, four) in fours.iter().enumerate() {
-            rows.iter().skip(at * 4 + AHEAD).take(4).for_each(|row| self.prefetch(*row));
-            let dots = kernel(&four.map(|row| self.coarse.get(row)), &probe.quantized);
-            for (row, dot) in four.iter().zip(dots) {
-                take(*row, self.coarse_key(probe, *row, dot));
-            }
-        }
-        rest.iter().for_each(|row| take(*row, self.coarse(probe, *row)));
+    pub fn coarse_many(&self, probe: &CodeProbe, rows: &[Row], take: impl FnMut(Row, f32)) {
+        self.many::<false>(probe, rows, take);
     }
 
     /// Key of a row by its 8-bit code.
@@ -354,29 +339,61 @@ impl Codes {
             Bits::Four => (self.kernels.dot_split)(codes, self.residual.get(row), &probe.quantized),
             Bits::Eight => (self.kernels.dot_bytes)(codes, &probe.quantized),
         };
-        self.fine_key(probe, row, dot)
+        self.fine_key(probe, self.heads.get(row), self.details.get(row), dot)
     }
 
     /// Keys of many rows by their 8-bit codes, in order, four at a time.
     #[inline(always)]
-    pub fn fine_many(&self, probe: &CodeProbe, rows: &[Row], mut take: impl FnMut(Row, f32)) {
-        rows.iter().take(AHEAD).for_each(|row| self.prefetch_fine(*row));
-        let (fours, rest) = rows.as_chunks::<4>();
-        for (at, four) in fours.iter().enumerate() {
-            rows.iter().skip(at * 4 + AHEAD).take(4).for_each(|row| self.prefetch_fine(*row));
-            let codes = four.map(|row| self.coarse.get(row));
-            let dots = match self.bits {
-                Bits::Four => {
-                    let residuals = four.map(|row| self.residual.get(row));
-                    (self.kernels.dot_split_four)(&codes, &residuals, &probe.quantized)
+    pub fn fine_many(&self, probe: &CodeProbe, rows: &[Row], take: impl FnMut(Row, f32)) {
+        self.many::<true>(probe, rows, take);
+    }
+
+    #[inline(always)]
+    fn many<const FINE: bool>(&self, probe: &CodeProbe, rows: &[Row], mut take: impl FnMut(Row, f32)) {
+        let mut batches = rows.chunks(BATCH);
+        let (mut now, mut next) = (&mut Places::default(), &mut Places::default());
+        let mut current = batches.next().unwrap_or(&[]);
+        self.find::<FINE>(current, now);
+        while !current.is_empty() {
+            let following = batches.next().unwrap_or(&[]);
+            self.find::<FINE>(following, next);
+            for (quad, four) in current.chunks(4).enumerate() {
+                let dots = now.dots::<FINE>(self, probe, quad);
+                for (at, row) in four.iter().enumerate() {
+                    let head = now.heads[quad * 4 + at];
+                    let key = if FINE {
+                        self.fine_key(probe, head, now.details[quad * 4 + at], dots[at])
+                    } else {
+                        self.coarse_key(probe, head, dots[at])
+                    };
+                    take(*row, key);
                 }
-                Bits::Eight => (self.kernels.dot_bytes_four)(&codes, &probe.quantized),
-            };
-            for (row, dot) in four.iter().zip(dots) {
-                take(*row, self.fine_key(probe, *row, dot));
+            }
+            std::mem::swap(&mut now, &mut next);
+            current = following;
+        }
+    }
+
+    /// Finds and prefetches what keys of a batch are computed from.
+    #[inline(always)]
+    fn find<'a, const FINE: bool>(&'a self, rows: &[Row], places: &mut Places<'a>) {
+        for (at, row) in rows.iter().enumerate().take(BATCH) {
+            places.codes[at] = self.coarse.get(*row);
+            places.heads[at] = self.heads.get(*row);
+            prefetch(places.codes[at]);
+            prefetch(places.heads[at]);
+            if FINE {
+                places.residuals[at] = self.residual.get(*row);
+                places.details[at] = self.details.get(*row);
+                prefetch(places.residuals[at]);
+                prefetch(places.details[at]);
             }
         }
-        rest.iter().for_each(|row| take(*row, self.fine(probe, *row)));
+        // The kernels take four: the last of them is repeated, and its keys left alone.
+        for at in rows.len()..rows.len().next_multiple_of(4).min(BATCH) {
+            places.codes[at] = places.codes[at - 1];
+            places.residuals[at] = places.residuals[at - 1];
+        }
     }
 
     /// Key of a row by its 8-bit code and the probe in f32, and an upper bound of how far it is
@@ -408,6 +425,33 @@ impl Codes {
         // Products below the smallest normal number lose their digits.
         let bound = bound + f32::MIN_POSITIVE * self.width as f32;
         (key, bound.min(f32::MAX))
+    }
+}
+
+/// What keys of a batch of rows are computed from, each looked up once. The arrays are handed to
+/// the kernels as they are: moving them about in registers wider than they were written with
+/// costs more than the kernels.
+#[derive(Default)]
+struct Places<'a> {
+    codes: [&'a [u8]; BATCH],
+    residuals: [&'a [u8]; BATCH],
+    heads: [&'a [f32]; BATCH],
+    details: [&'a [f32]; BATCH],
+}
+
+impl Places<'_> {
+    #[inline(always)]
+    fn dots<const FINE: bool>(&self, codes: &Codes, probe: &CodeProbe, quad: usize) -> [i32; 4] {
+        let kernels = codes.kernels;
+        let four = &self.codes.as_chunks::<4>().0[quad];
+        match codes.bits {
+            Bits::Eight => (kernels.dot_bytes_four)(four, &probe.quantized),
+            Bits::Four if FINE => {
+                let residuals = &self.residuals.as_chunks::<4>().0[quad];
+                (kernels.dot_split_four)(four, residuals, &probe.quantized)
+            }
+            Bits::Four => (kernels.dot_nibbles_four)(four, &probe.quantized),
+        }
     }
 }
 

@@ -354,6 +354,11 @@ fn the_nearest_by_code_are_the_nearest() {
                 rows.iter().enumerate().for_each(|(row, vector)| _ = codes.store(row as Row, vector));
                 let (alone, rescored) = recall(&codes, metric, &rows, &queries);
                 println!("{metric:?} {bits:?} offset {offset} centred {centred}: {alone:.4} {rescored:.4}");
+                assert!(rescored >= 0.97, "{metric:?} {bits:?} {offset} {centred}: {rescored}");
+                assert!(
+                    alone >= if bits == Bits::Four { 0.85 } else { 0.97 },
+                    "{metric:?} {bits:?}: {alone}"
+                );
             }
         }
     }
