@@ -312,8 +312,8 @@ fn bytes_float(codes: &[u8], query: &[f32]) -> f32 {
         *sum = _mm256_fmadd_ps(values, part, *sum);
     };
     while at + 32 <= len {
-        for lane in 0..4 {
-            step(&mut sums[lane], at + lane * 8);
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            step(sum, at + lane * 8);
         }
         at += 32;
     }
