@@ -134,6 +134,13 @@ impl Dataset {
         quality
     }
 
+    /// How many of a query's true ten were found; of rows with equal scores any will do.
+    pub fn found(&self, query: usize, rows: &[u64], truth: &Truth) -> usize {
+        let worst = truth.scores[query].get(K - 1).copied().unwrap_or(f64::INFINITY) - SAME_SCORE;
+        let known = rows.iter().filter(|row| **row < self.rows() as u64);
+        known.filter(|row| self.score(&self.queries[query], **row) >= worst).count()
+    }
+
     fn score(&self, query: &[f32], row: u64) -> f64 {
         let vector = self.vector(row as usize);
         let dot =
