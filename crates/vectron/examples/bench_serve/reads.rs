@@ -102,7 +102,7 @@ pub async fn index_payload(node: &Node) -> Result<Option<String>, Failure> {
             (404 | 405, _) => {
                 return Ok(Some("this build has no payload indexes: filters look at every payload".into()));
             }
-            (200 | 201 | 202, _) => {}
+            (200..=202, _) => {}
             (status, answer) => return Err(format!("index on {field}: {status} {answer}").into()),
         }
     }
