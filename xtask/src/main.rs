@@ -10,7 +10,7 @@ cargo xtask check            every gate, writing nothing: format, lints, depende
 cargo xtask fix              what can be repaired: format and machine-applicable lints
 cargo xtask codegen          rewrites the files that are generated from declarations in the code
 cargo xtask sim [SEEDS] [FIRST]   the simulation over more seeds than the tests take (default 200, from 1)
-cargo xtask bench            measures one node on a data set and prints the rows of bench/README.md
+cargo xtask bench            what is measured, how, and the commands: index, serve, report
 ";
 
 fn main() -> ExitCode {
@@ -39,13 +39,15 @@ fn main() -> ExitCode {
             &["run", "--release", "--locked", "--package", "vectron-sim", "--bin", "simulate", "--"],
             rest,
         )],
-        Some("bench") => vec![
-            cargo(&["build", "--release", "--locked", "--package", "vectron"], &[]),
-            cargo(
-                &["run", "--release", "--locked", "--package", "vectron", "--example", "measure", "--"],
-                rest,
-            ),
-        ],
+        Some("bench") => {
+            return match xtask::bench::run(rest) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("failed: {error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         _ => {
             print!("{HELP}");
             return if arguments.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) };

@@ -35,7 +35,11 @@ pub fn directory() -> PathBuf {
 
 /// Up to `most` rows of the real data set, or of the stand-in.
 pub fn load(most: usize) -> Data {
-    let directory = directory();
+    load_from(&directory(), most)
+}
+
+/// The same from another directory.
+pub fn load_from(directory: &Path, most: usize) -> Data {
     let rows = read_npy(&directory.join("vectors.f16.npy"), most);
     let queries = read_npy(&directory.join("queries.f32.npy"), usize::MAX);
     match (rows, queries) {

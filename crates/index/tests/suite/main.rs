@@ -2,6 +2,7 @@
 
 mod bytes;
 mod data;
+mod gates;
 mod lessons;
 mod model;
 mod recall;
