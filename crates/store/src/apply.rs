@@ -2,7 +2,7 @@
 
 use crate::Damage;
 use crate::command::{Command, DeleteItem, Idempotency, Operation, UpsertPoint};
-use crate::filter::Matcher;
+use crate::fields::{Extractor, Plan};
 use crate::idempotency::Remembered;
 use crate::matching;
 use crate::outcome::{ItemOutcome, Outcome};
@@ -39,7 +39,10 @@ impl Shard {
                 Some(problem) => Err(format!("{}: {}", problem.field, problem.reason)),
             });
         let work = match checked.as_ref().map(|command| self.doomed(index, command)) {
-            Ok(Ok(doomed)) => checked.map(|command| Work::new(index, command, doomed)),
+            Ok(Ok(doomed)) => {
+                let extractor = self.state.read().fields.extractor();
+                checked.map(|command| Work::new(index, command, doomed, extractor.as_deref()))
+            }
             Ok(Err(damage)) => {
                 let mut state = self.state.write();
                 return Outcome::Damaged(state.failure.get_or_insert(damage).to_string());
@@ -70,7 +73,7 @@ impl Shard {
     fn doomed(&self, index: u64, command: &Command) -> Result<Vec<Box<str>>, Damage> {
         let Operation::DeleteByFilter(text) = &command.operation else { return Ok(Vec::new()) };
         let Ok(filter) = Filter::parse(text, &FilterLimits::REPLICATED) else { return Ok(Vec::new()) };
-        let rows = {
+        let (rows, matched, open) = {
             let state = self.state.read();
             let answered = stale(&state, index).or_else(|| {
                 let now = state.log_time_ms.max(command.log_time_ms);
@@ -79,9 +82,10 @@ impl Shard {
             if answered.is_some() || state.failure.is_some() {
                 return Ok(Vec::new());
             }
-            state.rows.clone()
+            let (sure, open) = Plan::new(&state.fields, &filter).answer();
+            (state.rows.clone(), sure, open)
         };
-        let matched = matching::evaluate(&Matcher::new(&filter), &rows)?;
+        let matched = matching::look(&filter, &rows, matched, &open)?;
         matched.iter().filter_map(|row| rows.get(row)).map(|slot| Ok(slot.view()?.id.into())).collect()
     }
 }
@@ -103,10 +107,10 @@ enum Change {
 }
 
 impl Work {
-    fn new(index: u64, command: Command, doomed: Vec<Box<str>>) -> Self {
+    fn new(index: u64, command: Command, doomed: Vec<Box<str>>, extractor: Option<&Extractor>) -> Self {
         let change = match command.operation {
             Operation::Upsert(points) => {
-                Change::Upsert(points.into_iter().map(|p| prepare(index, p)).collect())
+                Change::Upsert(points.into_iter().map(|p| prepare(index, p, extractor)).collect())
             }
             Operation::Delete(items) => Change::Delete(items),
             Operation::DeleteByFilter(_) => Change::DeleteAll(doomed),
@@ -116,14 +120,14 @@ impl Work {
     }
 }
 
-fn prepare(index: u64, point: UpsertPoint) -> (Prepared, Option<u64>) {
+fn prepare(index: u64, point: UpsertPoint, extractor: Option<&Extractor>) -> (Prepared, Option<u64>) {
     let record = Record {
         id: point.id.into(),
         version: index,
         payload: point.payload.into(),
         vector: point.vector.into(),
     };
-    (Prepared::new(record), point.if_version)
+    (Prepared::new(record, extractor), point.if_version)
 }
 
 fn stale(state: &State, index: u64) -> Option<Outcome> {

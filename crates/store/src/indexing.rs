@@ -21,16 +21,22 @@ pub struct IndexProgress {
     pub inserted: usize,
     /// Rows freed by a sweep.
     pub freed: usize,
+    /// Rows read for payload indexes that are not ready.
+    pub field_rows: usize,
     /// Whether more work waits.
     pub more: bool,
 }
 
 impl Shard {
-    /// Does a bounded piece of background work: links some pending rows into the graph, or takes one step of a
-    /// sweep after deletions. Asks `stop` between rows.
+    /// Does a bounded piece of background work: reads some rows for a payload index, or else links some pending
+    /// rows into the graph, or takes one step of a sweep after deletions. Asks `stop` between rows.
     pub fn index_step(&self, stop: &dyn Fn() -> bool) -> IndexProgress {
         let mut stepper = self.stepping.lock();
-        let mut progress = IndexProgress::default();
+        let mut progress = IndexProgress { field_rows: self.build_fields(stop), ..IndexProgress::default() };
+        if progress.field_rows > 0 {
+            progress.more = true;
+            return progress;
+        }
         for _ in 0..self.config.knobs.index_step_rows {
             if stop() || !self.insert_one(&mut stepper.scratch) {
                 break;
@@ -41,8 +47,8 @@ impl Shard {
             progress.freed = self.sweep_once(&mut stepper);
         }
         let state = self.state.read();
-        progress.more =
-            state.readable().is_ok() && (state.index.next_pending().is_some() || state.index.wants_sweep());
+        let waits = state.index.next_pending().is_some() || state.index.wants_sweep();
+        progress.more = state.readable().is_ok() && (waits || state.fields.wants_building());
         progress
     }
 

@@ -7,7 +7,7 @@
 //!
 //! How data flows through it.
 //! ```text
-//! command bytes ─→ apply ─→ ids, rows, idempotency window ─→ index tail ─→ (index_step) ─→ graph
+//! command bytes ─→ apply ─→ ids, rows, idempotency window ─→ index tail, payload indexes ─→ (index_step) ─→ graph
 //!                              │                                              │
 //!                              ├─ checkpoint ─→ segment, graph, manifest ──→ disk ─→ open
 //!                              └─ get · scroll · count · search ─→ points at one applied index
@@ -26,6 +26,7 @@ mod checkpoint;
 mod command;
 mod config;
 mod damage;
+mod fields;
 pub mod filter;
 mod idempotency;
 mod indexing;
@@ -49,6 +50,7 @@ pub use checkpoint::CheckpointError;
 pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, Operation, UpsertPoint};
 pub use config::{ShardConfig, estimate_bytes};
 pub use damage::{Damage, Refusal};
+pub use fields::{FieldIndexStatus, FilterEstimate};
 pub use idempotency::{REMEMBERED_BYTES, WINDOW_MS};
 pub use indexing::IndexProgress;
 pub use knobs::StoreKnobs;

@@ -174,6 +174,7 @@ fn load_segment(
         ids.push((view.id.into(), at.row));
         let place = Place::Stored(segment.clone(), entry);
         state.rows.set(at.row, Some(Slot { version: view.version, tag, hash, place }));
+        state.fields.live.insert(at.row);
         state.points_sum = state.points_sum.wrapping_add(hash);
         state.next_row = state.next_row.max(at.row.saturating_add(1));
     }

@@ -1,7 +1,9 @@
 //! Reads by id and in id order.
 
 use crate::damage::{Damage, Refusal};
+use crate::fields::Plan;
 use crate::filter::Matcher;
+use crate::matching::Matched;
 use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
@@ -51,6 +53,15 @@ pub struct Read<T> {
     pub value: T,
     /// Where in the log it was given.
     pub applied_index: u64,
+    /// Fields of the filter that no payload index answered for, sorted.
+    pub filter_unindexed: Vec<String>,
+}
+
+impl<T> Read<T> {
+    /// An answer to something without a filter.
+    fn plain(value: T, applied_index: u64) -> Self {
+        Read { value, applied_index, filter_unindexed: Vec::new() }
+    }
 }
 
 /// Points in id order.
@@ -82,6 +93,27 @@ fn following(state: &State, after: Option<&str>, n: usize, wanted: impl Fn(&Row)
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let rows = state.ids.range::<str, _>((from, Bound::Unbounded)).map(|(_, row)| *row);
     rows.filter(wanted).take(n).filter_map(|row| state.rows.get(row).cloned()).collect()
+}
+
+/// Whether it costs less to sort all `matched` points by id than to go through ids until `wanted` of them are met,
+/// one in `points` / `matched`.
+fn few(matched: u64, wanted: u64, points: u64) -> bool {
+    /// Steps through ids that cost as much as reading one.
+    const READING: u64 = 32;
+    let steps = wanted.saturating_mul(points / matched.max(1)).min(points);
+    matched.saturating_mul(READING) < steps
+}
+
+/// The first `n` points after an id, of points in any order.
+fn first_of(slots: Vec<Slot>, after: Option<&str>, n: usize) -> Result<Vec<Slot>, Damage> {
+    let mut named = Vec::with_capacity(slots.len());
+    for slot in &slots {
+        named.push((slot.view()?.id, slot));
+    }
+    named.retain(|(id, _)| after.is_none_or(|after| *id > after));
+    named.sort_unstable_by_key(|(id, _)| *id);
+    named.truncate(n);
+    Ok(named.into_iter().map(|(_, slot)| slot.clone()).collect())
 }
 
 /// Adds the points that match; whether one more than `limit` was found.
@@ -118,7 +150,7 @@ impl Shard {
         };
         let points = slots.iter().map(|slot| slot.as_ref().map(|slot| point(slot, include)).transpose());
         let value = points.collect::<Result<_, Damage>>().map_err(|damage| self.report(damage))?;
-        Ok(Read { value, applied_index })
+        Ok(Read::plain(value, applied_index))
     }
 
     /// Up to `limit` points in bytewise id order, after the id `after`. A page may be shorter and say `more`: if
@@ -131,21 +163,46 @@ impl Shard {
         include: Include,
     ) -> Result<Read<ScrollPage>, Refusal> {
         if let Some(filter) = filter.filter(|filter| **filter != Filter::All)
-            && let Some(page) = self.scroll_in_batches(&Matcher::new(filter), after, limit, include)?
+            && let Some(filter_unindexed) = self.unindexed(filter)?
+            && let Some((page, applied_index)) =
+                self.scroll_in_batches(&Matcher::new(filter), after, limit, include)?
         {
-            return Ok(page);
+            return Ok(Read { value: page, applied_index, filter_unindexed });
         }
-        // No filter, or writes came in before anything was found: then all rows are evaluated at one index.
-        let (mut slots, applied_index) = {
-            let (state, matched) = self.matching(filter)?;
-            let wanted = |row: &Row| matched.as_ref().is_none_or(|matched| matched.contains(*row));
-            (following(&state, after, limit.saturating_add(1), wanted), state.applied_index)
+        // No filter, or payload indexes for it, or writes came in before anything was found: then all rows are
+        // evaluated at one index.
+        let wanted = limit.saturating_add(1);
+        let (mut slots, few, applied_index, filter_unindexed) = {
+            let Matched { state, rows, trace } = self.matching(filter)?;
+            let few = rows.as_ref().filter(|rows| few(rows.len(), wanted as u64, state.ids.len() as u64));
+            let slots = match (few, &rows) {
+                (Some(few), _) => few.iter().filter_map(|row| state.rows.get(row).cloned()).collect(),
+                (None, Some(rows)) => following(&state, after, wanted, |row| rows.contains(*row)),
+                (None, None) => following(&state, after, wanted, |_| true),
+            };
+            (slots, few.is_some(), state.applied_index, trace.unindexed)
         };
+        if few {
+            slots = first_of(slots, after, wanted).map_err(|damage| self.report(damage))?;
+        }
         let more = slots.len() > limit;
         slots.truncate(limit);
         let points = slots.iter().map(|slot| point(slot, include)).collect::<Result<_, Damage>>();
         let points = points.map_err(|damage| self.report(damage))?;
-        Ok(Read { value: ScrollPage { points, more }, applied_index })
+        Ok(Read { value: ScrollPage { points, more }, applied_index, filter_unindexed })
+    }
+
+    /// The fields without an index, if so many payloads would have to be read for them that a page is better found
+    /// by reading payloads until it is full.
+    fn unindexed(&self, filter: &Filter) -> Result<Option<Vec<String>>, Refusal> {
+        let state = self.readable()?;
+        let plan = Plan::new(&state.fields, filter);
+        let trace = plan.trace();
+        let many = match trace.plan {
+            "partly" => plan.estimate().high > BATCH_MOST as u64,
+            plan => plan == "unindexed",
+        };
+        Ok(many.then_some(trace.unindexed))
     }
 
     /// Takes points in id order and tests them without the lock, until the page is full or the state moved on;
@@ -156,7 +213,7 @@ impl Shard {
         after: Option<&str>,
         limit: usize,
         include: Include,
-    ) -> Result<Option<Read<ScrollPage>>, Refusal> {
+    ) -> Result<Option<(ScrollPage, u64)>, Refusal> {
         let mut points = Vec::new();
         let mut cursor = after.map(str::to_string);
         let mut size = limit.saturating_add(1).clamp(BATCH_LEAST, BATCH_MOST);
@@ -168,14 +225,14 @@ impl Shard {
                 if at != state.applied_index {
                     let page = ScrollPage { points, more: true };
                     let found = !page.points.is_empty();
-                    return Ok(found.then_some(Read { value: page, applied_index: at }));
+                    return Ok(found.then_some((page, at)));
                 }
                 (following(&state, cursor.as_deref(), size, |_| true), at)
             };
             let tested = test(&slots, matcher, limit, include, &mut points);
             let full = tested.map_err(|damage| self.report(damage))?;
             if full || slots.len() < size {
-                return Ok(Some(Read { value: ScrollPage { points, more: full }, applied_index }));
+                return Ok(Some((ScrollPage { points, more: full }, applied_index)));
             }
             let last = slots.last().map(|slot| slot.view().map(|view| view.id.to_string()));
             cursor = last.transpose().map_err(|damage| self.report(damage))?;
@@ -185,9 +242,9 @@ impl Shard {
 
     /// How many points the filter matches.
     pub fn count(&self, filter: Option<&Filter>) -> Result<Read<u64>, Refusal> {
-        let (state, matched) = self.matching(filter)?;
-        let value = matched.map_or(state.ids.len() as u64, |matched| matched.len());
-        Ok(Read { value, applied_index: state.applied_index })
+        let Matched { state, rows, trace } = self.matching(filter)?;
+        let value = rows.map_or(state.ids.len() as u64, |rows| rows.len());
+        Ok(Read { value, applied_index: state.applied_index, filter_unindexed: trace.unindexed })
     }
 
     /// Digest of the logical state: every point's id, version, vector bits and payload bytes, the remembered
@@ -201,6 +258,6 @@ impl Shard {
         hash.update(&state.window.sum().to_le_bytes());
         hash.update(&state.log_time_ms.to_le_bytes());
         hash.update(&[u8::from(state.sealed)]);
-        Read { value: hash.digest128(), applied_index: state.applied_index }
+        Read::plain(hash.digest128(), state.applied_index)
     }
 }

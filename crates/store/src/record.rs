@@ -5,6 +5,7 @@
 //! vector, so that a payload is read and verified without touching the vector.
 
 use crate::bytes::{Decoded, Reader, floats};
+use crate::fields::{Extractor, Found};
 use vectron_index::Row;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -16,13 +17,16 @@ pub(crate) struct Prepared {
     pub record: Record,
     pub tag: u64,
     pub hash: u128,
+    /// What the payload holds for the payload indexes.
+    pub found: Vec<Found>,
 }
 
 impl Prepared {
-    pub fn new(record: Record) -> Self {
+    pub fn new(record: Record, extractor: Option<&Extractor>) -> Self {
         let bits = vector_bits(&record.vector);
         let hash = point_hash(&record.id, record.version, &record.payload, &bits);
-        Self { tag: vector_tag(&bits), hash, record }
+        let found = extractor.map(|extractor| extractor.read(&record.payload)).unwrap_or_default();
+        Self { tag: vector_tag(&bits), hash, record, found }
     }
 }
 

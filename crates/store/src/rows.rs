@@ -103,6 +103,7 @@ impl Rows {
     }
 
     /// Every row that holds a record, ascending.
+    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = (Row, &Slot)> {
         let chunks = self.chunks.iter().enumerate().filter_map(|(at, chunk)| Some((at, chunk.as_ref()?)));
         chunks.flat_map(|(at, chunk)| {

@@ -9,6 +9,7 @@
 //! `top_k` up to 64; with 64 up to 16; with 320 up to 64; with 800 up to 256. Exact searches have no such limit.
 
 use crate::damage::{Damage, Refusal};
+use crate::matching::Matched;
 use crate::read::{Include, point_of};
 use crate::record::View;
 use crate::rows::Slot;
@@ -98,6 +99,14 @@ pub struct SearchTrace {
     pub rows_live: u64,
     /// Points that the filter matched; `None` without one.
     pub filter_matched: Option<u64>,
+    /// How the filter was worked out: `none`, `indexed` (from payload indexes), `partly` or `unindexed`.
+    pub filter_plan: &'static str,
+    /// Points that it was expected to match; `None` without one.
+    pub filter_estimated: Option<u64>,
+    /// Fields of the filter that no payload index answered for, sorted.
+    pub filter_unindexed: Vec<String>,
+    /// Payloads looked at for the filter.
+    pub filter_checked: u64,
     /// Distances computed.
     pub distances: u64,
     /// Graph vertices expanded.
@@ -134,10 +143,14 @@ impl Shard {
     ) -> Result<SearchResult, Refusal> {
         self.check(query)?;
         let (applied_index, found, explain) = {
-            let (state, matched) = self.matching(query.filter.as_ref())?;
+            let Matched { state, rows: matched, trace } = self.matching(query.filter.as_ref())?;
             done("filter");
-            let (hits, explain) =
+            let (hits, mut explain) =
                 self.with_scratch(|scratch| nearest(&state, query, matched.as_ref(), scratch));
+            explain.filter_plan = trace.plan;
+            explain.filter_estimated = trace.estimated;
+            explain.filter_unindexed = trace.unindexed;
+            explain.filter_checked = trace.checked;
             let slots = hits.iter().filter_map(|hit| Some((hit.score, state.rows.get(hit.row)?.clone())));
             (state.applied_index, slots.collect::<Vec<_>>(), explain)
         };
@@ -191,6 +204,10 @@ fn nearest(
         exact,
         rows_live: rows_live as u64,
         filter_matched: allowed.map(RowSet::len),
+        filter_plan: "none",
+        filter_estimated: None,
+        filter_unindexed: Vec::new(),
+        filter_checked: 0,
         distances: 0,
         hops: 0,
         tail_scanned: 0,

@@ -2,6 +2,7 @@
 
 use crate::config::ShardConfig;
 use crate::damage::{Damage, Refusal};
+use crate::fields::Fields;
 use crate::idempotency::Window;
 use crate::record::Prepared;
 use crate::rows::{Place, Rows, Slot};
@@ -46,6 +47,7 @@ pub(crate) struct State {
     /// Sum of the live points' hashes.
     pub points_sum: u128,
     pub index: VectorIndex,
+    pub fields: Fields,
     /// Rows below `next_row` that may be used again.
     pub free_rows: Vec<Row>,
     pub next_row: Row,
@@ -74,6 +76,7 @@ impl State {
             rows: Rows::default(),
             points_sum: 0,
             index: VectorIndex::new(config.index_params()),
+            fields: Fields::default(),
             free_rows: Vec::new(),
             next_row: 0,
             segments: BTreeMap::new(),
@@ -136,7 +139,7 @@ impl State {
 
     /// Writes a point. A vector that stays the same keeps its row, and the index does not notice.
     pub fn upsert(&mut self, prepared: Prepared) {
-        let Prepared { record, tag, hash } = prepared;
+        let Prepared { record, tag, hash, found } = prepared;
         let row = match self.ids.get(&*record.id).copied() {
             Some(row) if self.holds_vector(row, tag, &record.vector) => row,
             old => {
@@ -153,6 +156,7 @@ impl State {
         let slot = Slot { version: record.version, tag, hash, place: Place::Memory(Arc::new(record)) };
         self.empty(row);
         self.rows.set(row, Some(slot));
+        self.fields.insert(row, &found);
         self.points_sum = self.points_sum.wrapping_add(hash);
         self.unsaved.insert(row);
         self.unsaved_bytes += len;
@@ -201,6 +205,7 @@ impl State {
     fn empty(&mut self, row: Row) {
         self.note_change(row);
         let Some(slot) = self.rows.set(row, None) else { return };
+        self.fields.remove(row);
         self.points_sum = self.points_sum.wrapping_sub(slot.hash);
         self.forget_place(row, &slot.place);
     }

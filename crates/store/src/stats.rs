@@ -47,8 +47,10 @@ pub struct ShardStats {
     pub segments: u64,
     /// Bytes of the files that the last checkpoint consists of.
     pub disk_bytes: u64,
-    /// Bytes held in memory: index, row table, id map, unsaved records, remembered writes. An estimate.
+    /// Bytes held in memory: index, payload indexes, row table, id map, unsaved records, remembered writes. An estimate.
     pub memory_bytes: u64,
+    /// Bytes of the payload indexes, part of the memory.
+    pub field_index_bytes: u64,
     /// Record bytes that wait for the next checkpoint.
     pub bytes_since_checkpoint: u64,
     /// Whether a checkpoint is due, see [`Shard::checkpoint_due`].
@@ -87,6 +89,7 @@ impl Shard {
         const ID_BYTES: u64 = 64;
         let state = self.state.read();
         let points = state.ids.len() as u64;
+        let field_index_bytes = state.fields.bytes() as u64;
         let segments: u64 = state.segments.values().map(|s| s.segment.len()).sum();
         ShardStats {
             points,
@@ -95,10 +98,12 @@ impl Shard {
             segments: state.segments.len() as u64,
             disk_bytes: segments + self.graph_bytes.load(Ordering::Relaxed),
             memory_bytes: self.index_bytes.of(&state)
+                + field_index_bytes
                 + state.rows.bytes() as u64
                 + points * ID_BYTES
                 + state.unsaved_bytes
                 + state.window.bytes(),
+            field_index_bytes,
             bytes_since_checkpoint: state.unsaved_bytes,
             checkpoint_due: self.due(&state),
             applied_index: state.applied_index,

@@ -6,7 +6,7 @@ use vectron_base::filter::{Bound, GeoCircle, Number, Order, Scalar, Test, TextBo
 
 /// A value as it stands in the text.
 #[derive(Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
     /// The number's text.

@@ -5,17 +5,18 @@
 
 mod check;
 pub mod naive;
-mod skim;
+mod paths;
 
 use check::Check;
-use std::collections::BTreeMap;
+pub(crate) use check::Value;
+pub(crate) use paths::{Paths, Visit};
 use vectron_base::filter::{Filter, Test};
 
 /// A filter made ready for many payloads.
 pub struct Matcher {
     tree: Tree,
-    /// The fields asked for, as a tree of their path parts; the root is first.
-    nodes: Vec<Node>,
+    /// The fields asked for; a leaf is a check.
+    paths: Paths,
     checks: Vec<Check>,
 }
 
@@ -28,14 +29,6 @@ enum Tree {
     Check(usize),
 }
 
-/// A place in payloads that some field path leads to or through.
-#[derive(Default)]
-struct Node {
-    children: Vec<(Box<str>, usize)>,
-    /// Checks of the values here.
-    checks: Vec<usize>,
-}
-
 /// What was seen of one check's values.
 #[derive(Clone, Copy, Default)]
 struct Seen {
@@ -46,8 +39,8 @@ struct Seen {
 impl Matcher {
     /// Makes a filter ready.
     pub fn new(filter: &Filter) -> Matcher {
-        let mut matcher = Matcher { tree: Tree::All, nodes: vec![Node::default()], checks: Vec::new() };
-        matcher.tree = matcher.tree_of(filter, &mut BTreeMap::new());
+        let mut matcher = Matcher { tree: Tree::All, paths: Paths::new(), checks: Vec::new() };
+        matcher.tree = matcher.tree_of(filter);
         matcher
     }
 
@@ -63,24 +56,20 @@ impl Matcher {
     }
 
     fn matches_with(&self, payload: &str, seen: &mut [Seen]) -> bool {
-        self.skim(payload, seen);
+        self.paths.walk(payload, &mut Notes { checks: &self.checks, seen });
         self.decide(&self.tree, seen)
     }
 
-    fn tree_of(&mut self, filter: &Filter, known: &mut BTreeMap<String, usize>) -> Tree {
+    fn tree_of(&mut self, filter: &Filter) -> Tree {
         match filter {
             Filter::All => Tree::All,
-            Filter::And(parts) => Tree::And(parts.iter().map(|part| self.tree_of(part, known)).collect()),
-            Filter::Or(parts) => Tree::Or(parts.iter().map(|part| self.tree_of(part, known)).collect()),
-            Filter::Not(inner) => Tree::Not(Box::new(self.tree_of(inner, known))),
+            Filter::And(parts) => Tree::And(parts.iter().map(|part| self.tree_of(part)).collect()),
+            Filter::Or(parts) => Tree::Or(parts.iter().map(|part| self.tree_of(part)).collect()),
+            Filter::Not(inner) => Tree::Not(Box::new(self.tree_of(inner))),
             Filter::Field { path, test } => {
-                let node = match known.get(path) {
-                    Some(node) => *node,
-                    None => self.node_of(path, known),
-                };
                 let check = self.checks.len();
                 self.checks.push(Check::new(test));
-                self.nodes[node].checks.push(check);
+                self.paths.add(path, check);
                 let tree = Tree::Check(check);
                 if matches!(test, Test::NotEqual(_) | Test::NotIn(_) | Test::Exists(false)) {
                     Tree::Not(Box::new(tree))
@@ -89,24 +78,6 @@ impl Matcher {
                 }
             }
         }
-    }
-
-    fn node_of(&mut self, path: &str, known: &mut BTreeMap<String, usize>) -> usize {
-        let mut at = 0;
-        for part in path.split('.') {
-            let child = self.nodes[at].children.iter().find(|(name, _)| **name == *part);
-            at = match child {
-                Some((_, child)) => *child,
-                None => {
-                    self.nodes.push(Node::default());
-                    let child = self.nodes.len() - 1;
-                    self.nodes[at].children.push((part.into(), child));
-                    child
-                }
-            };
-        }
-        known.insert(path.to_string(), at);
-        at
     }
 
     fn decide(&self, tree: &Tree, seen: &[Seen]) -> bool {
@@ -122,6 +93,28 @@ impl Matcher {
                     _ => seen.passed,
                 }
             }
+        }
+    }
+}
+
+/// Notes what values pass while a payload is walked over.
+struct Notes<'a> {
+    checks: &'a [Check],
+    seen: &'a mut [Seen],
+}
+
+impl Visit for Notes<'_> {
+    fn present(&mut self, leaf: usize) {
+        if let Some(seen) = self.seen.get_mut(leaf) {
+            seen.present = true;
+        }
+    }
+
+    fn value(&mut self, leaf: usize, value: Value<'_>) {
+        if let (Some(seen), Some(check)) = (self.seen.get_mut(leaf), self.checks.get(leaf))
+            && !seen.passed
+        {
+            seen.passed = check.passes(value);
         }
     }
 }

@@ -46,6 +46,11 @@ const TEXTS: [&str; 14] = [
     "🦀 crab",
 ];
 
+/// Any payload.
+pub fn payload() -> impl Strategy<Value = String> {
+    object(value().boxed())
+}
+
 /// A payload value and how it is spelled.
 fn value() -> impl Strategy<Value = String> {
     let space = || prop::sample::select(vec!["", "", "", " ", "\n\t"]);
@@ -102,7 +107,7 @@ fn scalar() -> impl Strategy<Value = Scalar> {
     ]
 }
 
-fn test() -> impl Strategy<Value = Test> {
+pub fn test() -> impl Strategy<Value = Test> {
     let order =
         prop::sample::select(vec![Order::Greater, Order::GreaterOrEqual, Order::Less, Order::LessOrEqual]);
     let bound = scalar().prop_filter_map("ordered", |s| match s {
@@ -127,7 +132,7 @@ fn test() -> impl Strategy<Value = Test> {
     ]
 }
 
-fn filter() -> impl Strategy<Value = Filter> {
+pub fn filter() -> impl Strategy<Value = Filter> {
     let path = prop::collection::vec(prop::sample::select(KEYS.to_vec()), 1..4).prop_map(|p| p.join("."));
     let leaf = prop_oneof![
         1 => Just(Filter::All),
@@ -147,7 +152,7 @@ proptest! {
 
     #[test]
     fn skimming_agrees_with_parsing(
-        filters in prop::collection::vec(filter(), 1..6), payload in object(value().boxed()),
+        filters in prop::collection::vec(filter(), 1..6), payload in payload(),
     ) {
         prop_assert!(vectron_base::filter::json::check_object(&payload).is_ok(), "{}", payload);
         for filter in filters {
@@ -159,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn neither_panics_on_anything(filter in filter(), text in ".{0,60}", payload in object(value().boxed()), cut in any::<prop::sample::Index>()) {
+    fn neither_panics_on_anything(filter in filter(), text in ".{0,60}", payload in payload(), cut in any::<prop::sample::Index>()) {
         let matcher = Matcher::new(&filter);
         matcher.matches(&text);
         let mut at = cut.index(payload.len() + 1);

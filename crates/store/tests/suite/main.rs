@@ -6,6 +6,7 @@ mod backlog;
 mod corruption;
 mod crash;
 mod decoding;
+mod field_indexes;
 mod filters;
 mod full_disk;
 mod interleaving;
