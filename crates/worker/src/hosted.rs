@@ -74,11 +74,6 @@ impl Hosted {
         *proof = Some(proof.map_or(at, |known| known.max(at)));
     }
 
-    /// The payload indexes that the shard shall have.
-    pub fn indexes(&self) -> Vec<FieldIndex> {
-        self.indexes.lock().clone()
-    }
-
     /// Notes which payload indexes the shard shall have; whether that is news.
     pub fn want_indexes(&self, wanted: &[FieldIndex]) -> bool {
         let mut indexes = self.indexes.lock();

@@ -1,27 +1,25 @@
 //! Payload indexes of a shard: which it shall have, and how far they are.
 
-use vectron_base::filter::{FieldIndex, Filter};
-use vectron_store::Shard;
+use vectron_base::filter::FieldIndex;
+use vectron_store as store;
 use vectron_wire::worker::FieldIndexStatus;
 
-/// Makes these the shard's payload indexes. Those that are new are built in the background.
-pub fn set(_shard: &Shard, _indexes: &[FieldIndex]) {}
-
-/// How far each of the indexes that the shard shall have is, by field.
-pub fn status(shard: &Shard, wanted: &[FieldIndex]) -> Vec<FieldIndexStatus> {
-    let points_total = shard.stats().points;
-    let waiting = |index: &FieldIndex| FieldIndexStatus {
-        index: index.clone(),
-        ready: false,
-        points_indexed: 0,
-        points_total,
-        bytes: 0,
-        irregular: 0,
-    };
-    wanted.iter().map(waiting).collect()
+/// Makes these the shard's payload indexes. Those that are new are built by its background steps.
+pub fn set(shard: &store::Shard, indexes: &[FieldIndex]) {
+    shard.set_field_indexes(indexes);
 }
 
-/// Fields of the filter without a ready index.
-pub fn unindexed(filter: Option<&Filter>) -> Vec<String> {
-    filter.map_or_else(Vec::new, |filter| filter.fields().into_iter().map(str::to_string).collect())
+/// How far each of the shard's indexes is, by field.
+pub fn status(shard: &store::Shard) -> Vec<FieldIndexStatus> {
+    let shown = |status: store::FieldIndexStatus| FieldIndexStatus {
+        index: status.index,
+        ready: status.ready,
+        points_indexed: status.points_indexed,
+        points_total: status.points_total,
+        bytes: status.bytes,
+        irregular: status.irregular,
+    };
+    let mut all: Vec<FieldIndexStatus> = shard.field_indexes().into_iter().map(shown).collect();
+    all.sort_by(|a, b| a.index.cmp(&b.index));
+    all
 }

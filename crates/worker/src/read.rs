@@ -3,7 +3,6 @@
 use crate::faults::{late, of_propose};
 use crate::host::Host;
 use crate::hosted::{Hosted, gone};
-use crate::indexes;
 use crate::shown::{stage, trace};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,7 +178,7 @@ pub async fn search(
     let result = result.map_err(|refusal| refused(hosted, &refusal))?;
     host.metrics().search.observe(took.as_secs_f64());
     stages.insert(0, stage("barrier", admitted.waited));
-    let trace = trace(&result.explain, request.filter.as_deref(), stages);
+    let trace = trace(result.explain, stages);
     let hits = result.hits.into_iter().map(|hit| Hit {
         score: hit.score,
         point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },
@@ -195,14 +194,13 @@ pub async fn scroll(
     request: ShardScroll,
 ) -> Result<ShardRead<ShardPage>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
-    let unindexed = indexes::unindexed(request.filter.as_deref());
     let look = move |shard: &store::Shard| {
         let (filter, after) = (request.filter.as_deref(), request.after.as_deref());
         shard.scroll(filter, after, request.limit, include(request.include))
     };
     let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
     let points = read.value.points.into_iter().map(record).collect();
-    let value = ShardPage { points, more: read.value.more, unindexed };
+    let value = ShardPage { points, more: read.value.more, unindexed: read.filter_unindexed };
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }
 
@@ -213,9 +211,8 @@ pub async fn count(
     request: ShardCount,
 ) -> Result<ShardRead<ShardCounted>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
-    let unindexed = indexes::unindexed(request.filter.as_deref());
     let look = move |shard: &store::Shard| shard.count(request.filter.as_deref());
     let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
-    let value = ShardCounted { count: read.value, unindexed };
+    let value = ShardCounted { count: read.value, unindexed: read.filter_unindexed };
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }

@@ -84,7 +84,7 @@ impl Worker for Host {
             memory: shown::memory(&hosted.shard),
             quantization: shown::quantization(&hosted.shard),
             calibration: shown::calibration(&hosted.shard),
-            field_indexes: indexes::status(&hosted.shard, &hosted.indexes()),
+            field_indexes: indexes::status(&hosted.shard),
         })
     }
 }

@@ -1,13 +1,19 @@
 //! A shard's own figures as the contract has them. What the store does not measure stays absent.
 
-use crate::indexes;
 use std::time::Duration;
-use vectron_base::filter::Filter;
 use vectron_store as store;
 use vectron_wire::worker::{Calibration, CodeError, FilterTrace, MemorySplit, SearchTrace, Stage};
 
 /// How a search went.
-pub fn trace(explain: &store::SearchTrace, filter: Option<&Filter>, stages: Vec<Stage>) -> SearchTrace {
+pub fn trace(explain: store::SearchTrace, stages: Vec<Stage>) -> SearchTrace {
+    // Only a filter has an estimate.
+    let filter = explain.filter_estimated.map(|estimated| FilterTrace {
+        plan: explain.filter_plan.into(),
+        estimated: Some(estimated),
+        matched: explain.filter_matched,
+        checked: Some(explain.filter_checked),
+        unindexed: explain.filter_unindexed,
+    });
     SearchTrace {
         plan: explain.plan,
         ef: u32::try_from(explain.ef).unwrap_or(u32::MAX),
@@ -20,19 +26,8 @@ pub fn trace(explain: &store::SearchTrace, filter: Option<&Filter>, stages: Vec<
         bytes_read: None,
         precise: None,
         rescored: None,
-        filter: filter.filter(|filter| **filter != Filter::All).map(|filter| filter_trace(explain, filter)),
+        filter,
         stages,
-    }
-}
-
-/// How a search's filter was answered.
-fn filter_trace(explain: &store::SearchTrace, filter: &Filter) -> FilterTrace {
-    FilterTrace {
-        plan: "scan".into(),
-        estimated: None,
-        matched: explain.filter_matched,
-        checked: None,
-        unindexed: indexes::unindexed(Some(filter)),
     }
 }
 

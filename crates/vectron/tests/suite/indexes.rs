@@ -4,6 +4,7 @@
 use crate::process::Server;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use vectron_base::Code;
 use vectron_wire::fault_table::from_status;
 use vectron_wire::proto::public as proto;
@@ -46,6 +47,8 @@ fn indexes_are_added_online_and_kept_over_a_restart() {
     let server = Server::start(dir.path());
     server.create("docs", 3, "dot");
     server.upsert("docs", points(50));
+    let (_, before) = server.post("/v1/collections/docs/points/count", &json!({"filter": {"n": 1}}));
+    assert_eq!(before["meta"]["degraded"], json!(["filter_without_index"]), "{before}");
     for (field, kind) in [("section", "keyword"), ("n", "integer")] {
         let (status, answer) = server.post(INDEXES, &json!({"field": field, "type": kind}));
         assert_eq!((status, &answer["created"]), (201, &json!(true)), "{answer}");
@@ -70,27 +73,50 @@ fn indexes_are_added_online_and_kept_over_a_restart() {
     assert_eq!(server.get(INDEXES).1, json!({"indexes": []}));
 }
 
-/// Both indexes are there, and filters on their fields answer as without them.
+/// Both indexes are there and become ready by themselves; then filters are answered from them, as without them.
 fn hold(server: &Server) {
-    let (status, listed) = server.get(INDEXES);
-    assert_eq!(status, 200, "{listed}");
-    let shown: Vec<(&str, &str, u64)> = listed["indexes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|i| {
-            (i["field"].as_str().unwrap(), i["type"].as_str().unwrap(), i["points_total"].as_u64().unwrap())
-        })
-        .collect();
-    assert_eq!(shown, [("n", "integer", 50), ("section", "keyword", 50)], "{listed}");
+    let begun = Instant::now();
+    let listed = loop {
+        let (status, listed) = server.get(INDEXES);
+        assert_eq!(status, 200, "{listed}");
+        if listed["indexes"].as_array().unwrap().iter().all(|index| index["ready"] == true) {
+            break listed;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "still building: {listed}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    for (at, (field, kind)) in [("n", "integer"), ("section", "keyword")].into_iter().enumerate() {
+        let index = &listed["indexes"][at];
+        assert_eq!((&index["field"], &index["type"]), (&json!(field), &json!(kind)), "{listed}");
+        assert_eq!((&index["points_indexed"], &index["points_total"]), (&json!(50), &json!(50)), "{listed}");
+        assert_eq!(index["points_irregular"], 0, "{listed}");
+        assert!(index["bytes"].as_u64().unwrap() > 0, "{listed}");
+    }
+    let (_, status) = server.get("/v1/collections/docs/status");
+    assert_eq!(status["indexes"], listed["indexes"], "{status}");
     let filter = json!({"section": "s1", "n": {"$lte": 10}});
     let (_, counted) = server.post("/v1/collections/docs/points/count", &json!({"filter": filter}));
-    assert_eq!(counted["count"], 4, "{counted}");
-    let found = server.search("docs", &json!({"vector": [1, 1, 1], "filter": filter, "explain": true}));
+    assert_eq!((&counted["count"], &counted["meta"]["degraded"]), (&json!(4), &json!([])), "{counted}");
+    let (_, page) = server.post("/v1/collections/docs/points/scroll", &json!({"filter": filter}));
+    let ids: Vec<&str> =
+        page["points"].as_array().unwrap().iter().map(|p| p["id"].as_str().unwrap()).collect();
+    assert_eq!((ids, &page["meta"]["degraded"]), (vec!["1", "10", "4", "7"], &json!([])), "{page}");
+    let search = |filter: Value| {
+        server.search("docs", &json!({"vector": [1, 1, 1], "filter": filter, "explain": true}))
+    };
+    let found = search(filter);
     assert_eq!(crate::process::ids(&found), ["10", "7", "4", "1"]);
-    let unindexed = &found["explain"]["shards"][0]["filter"]["unindexed"];
-    let degraded = !found["meta"]["degraded"].as_array().unwrap().is_empty();
-    assert_eq!(degraded, *unindexed != json!([]), "{found}");
+    assert_eq!(found["meta"]["degraded"], json!([]), "{found}");
+    let shown = &found["explain"]["shards"][0]["filter"];
+    assert_eq!(
+        (&shown["matched"], &shown["checked"]),
+        (&json!(4), &json!(0)),
+        "no payload was looked at: {shown}"
+    );
+    // One field without an index is enough to be told so, by name.
+    let found = search(json!({"section": "s1", "other": {"$exists": false}, "n": 1}));
+    assert_eq!(found["meta"]["degraded"], json!(["filter_without_index"]), "{found}");
+    assert_eq!(found["explain"]["shards"][0]["filter"]["unindexed"], json!(["other"]), "{found}");
 }
 
 #[test]

@@ -267,7 +267,7 @@ impl Host {
 
     async fn take_up(self: &Arc<Self>, meta: ShardMeta) {
         match self.hosted(meta.shard.shard) {
-            Some(Slot::Serving(hosted)) => return self.follow_indexes(&hosted, meta),
+            Some(Slot::Serving(hosted)) => return self.follow_indexes(&hosted, meta).await,
             Some(_) => return,
             None => {}
         }
@@ -278,11 +278,12 @@ impl Host {
     }
 
     /// Gives a shard that is served the payload indexes that the catalog has for it now.
-    fn follow_indexes(&self, hosted: &Hosted, meta: ShardMeta) {
+    async fn follow_indexes(&self, hosted: &Arc<Hosted>, meta: ShardMeta) {
         if hosted.meta.incarnation != meta.incarnation || !hosted.want_indexes(&meta.field_indexes) {
             return;
         }
-        indexes::set(&hosted.shard, &meta.field_indexes);
+        let (shard, wanted) = (hosted.shard.clone(), meta.field_indexes.clone());
+        compute(&self.parts.pool, Lane::Background, move || indexes::set(&shard, &wanted)).await;
         hosted.work.notify_one();
         // Only what the shard is opened with at the next start, until the catalog is seen: if it cannot be
         // written now, the catalog's word comes a little later then.
