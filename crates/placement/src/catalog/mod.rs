@@ -289,15 +289,16 @@ mod tests {
     fn how_the_index_is_made_is_part_of_the_configuration() {
         let mut catalog = Catalog::default();
         catalog.apply(create("a", 1));
-        let changes: [(&str, fn(&mut CollectionSpec)); 3] = [
-            ("quantization", |spec| spec.quantization = Quantization::EightBit),
-            ("storage", |spec| spec.storage = Storage::Mmap),
-            ("index", |spec| spec.index.degree = 16),
-        ];
-        for (name, change) in changes {
+        for name in ["quantization", "storage", "index"] {
+            let mut other = spec("a", 1);
+            match name {
+                "quantization" => other.quantization = Quantization::EightBit,
+                "storage" => other.storage = Storage::Mmap,
+                _ => other.index.degree = 16,
+            }
             let mut again = create("a", 1);
             if let Command::CreateCollection { spec, .. } = &mut again {
-                change(spec);
+                *spec = other;
             }
             assert_eq!(catalog.apply(again), Reply::Conflict { differs: vec![name.into()] });
         }
