@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vectron_base::{Code, Outcome};
 
+pub use crate::figures::*;
+
 /// A JSON object, kept as the text it came as: numbers keep every digit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -96,12 +98,27 @@ pub struct Collection {
     pub replication_factor: u32,
     /// Default consistency of reads.
     pub read_policy: Consistency,
+    /// How vectors are coded for the search: auto, none, 8bit or 4bit.
+    pub quantization: String,
+    /// Where full vectors are kept: ram or mmap.
+    pub storage: String,
+    /// The shape of the graph.
+    pub index: IndexSettings,
     /// Milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// One life of the name.
     pub incarnation: u64,
     /// Settings that can change later.
     pub changeable: Vec<String>,
+}
+
+/// The shape of a collection's graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct IndexSettings {
+    /// Most links per point.
+    pub degree: u32,
+    /// Candidates kept while a point is linked.
+    pub ef_construction: u32,
 }
 
 /// The answer to a creation.
@@ -111,47 +128,6 @@ pub struct Created {
     pub collection: Collection,
     /// False when the same collection was there already.
     pub created: bool,
-}
-
-/// What a collection holds and who serves it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
-pub struct CollectionStatus {
-    pub name: String,
-    pub dimension: u32,
-    pub distance: String,
-    pub points: u64,
-    pub index_lag: u64,
-    pub bytes: u64,
-    pub memory_bytes: u64,
-    pub shards: Vec<ShardStatus>,
-}
-
-/// One shard's state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
-pub struct ShardStatus {
-    pub id: u64,
-    pub leader: Option<u64>,
-    pub replicas: Vec<Replica>,
-    pub ready: bool,
-    pub points: u64,
-    pub index_lag: u64,
-    pub bytes: u64,
-    pub memory_bytes: u64,
-    pub applied_index: u64,
-    pub durable_index: u64,
-    pub tombstones: u64,
-    pub damage: Vec<String>,
-}
-
-/// A copy of a shard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Replica {
-    /// Number, never reused.
-    pub id: u64,
-    /// Worker that holds it.
-    pub worker: u64,
 }
 
 /// One point of a batch that was not written.
@@ -332,8 +308,32 @@ pub struct ShardExplain {
     pub distances: u64,
     pub hops: u64,
     pub tail_scanned: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_read: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precise: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rescored: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterExplain>,
     pub applied_index: u64,
     pub stages: Vec<Stage>,
+}
+
+/// How one shard answered a filter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
+pub struct FilterExplain {
+    pub plan: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<u64>,
+    pub unindexed: Vec<String>,
 }
 
 /// A part of the time.

@@ -14,7 +14,8 @@ pub struct CreateCollection {
 }
 
 impl CreateCollection {
-    /// A collection with the server's defaults: one shard, one copy, linearizable reads.
+    /// A collection with the server's defaults: one shard, one copy, linearizable reads, quantization as the
+    /// server chooses, full vectors in memory.
     pub fn new(name: impl Into<String>, dimension: u32, distance: impl Into<String>) -> Self {
         let message = pb::CreateCollectionRequest {
             name: name.into(),
@@ -41,6 +42,34 @@ impl CreateCollection {
     pub fn read_policy(mut self, level: Consistency) -> Self {
         self.message.read_policy = Some(level.into());
         self
+    }
+
+    /// How vectors are coded for the search: auto, none, 8bit or 4bit.
+    pub fn quantization(mut self, codes: impl Into<String>) -> Self {
+        self.message.quantization = Some(codes.into());
+        self
+    }
+
+    /// Where full vectors are kept: ram or mmap.
+    pub fn storage(mut self, place: impl Into<String>) -> Self {
+        self.message.storage = Some(place.into());
+        self
+    }
+
+    /// Most links per point of the graph, 8 to 128.
+    pub fn degree(mut self, links: u32) -> Self {
+        self.index().degree = Some(links);
+        self
+    }
+
+    /// Candidates kept while a point is linked, 32 to 1,024 and at least the degree.
+    pub fn ef_construction(mut self, candidates: u32) -> Self {
+        self.index().ef_construction = Some(candidates);
+        self
+    }
+
+    fn index(&mut self) -> &mut pb::IndexSettings {
+        self.message.index.get_or_insert_default()
     }
 }
 

@@ -61,6 +61,12 @@ pub(crate) fn collection(c: pb::Collection) -> Collection {
         shards: c.shards,
         replication_factor: c.replication_factor,
         read_policy: c.read_policy.map_or(Consistency::Linearizable, Consistency::from),
+        quantization: c.quantization,
+        storage: c.storage,
+        index: c.index.map_or_else(IndexSettings::default, |index| IndexSettings {
+            degree: index.degree(),
+            ef_construction: index.ef_construction(),
+        }),
         created_at_ms: c.created_at_ms,
         incarnation: c.incarnation,
         changeable: c.changeable,
@@ -81,7 +87,32 @@ pub(crate) fn status(s: pb::CollectionStatus) -> CollectionStatus {
         index_lag: s.index_lag,
         bytes: s.bytes,
         memory_bytes: s.memory_bytes,
+        bytes_per_point: s.bytes_per_point,
+        memory: s.memory.map(memory),
+        indexes: s.indexes.into_iter().map(index).collect(),
         shards: s.shards.into_iter().map(shard).collect(),
+    }
+}
+
+fn memory(m: pb::MemorySplit) -> MemorySplit {
+    MemorySplit {
+        codes: m.codes,
+        vectors: m.vectors,
+        links: m.links,
+        payload_indexes: m.payload_indexes,
+        other: m.other,
+    }
+}
+
+pub(crate) fn index(i: pb::PayloadIndex) -> PayloadIndex {
+    PayloadIndex {
+        field: i.field,
+        kind: i.r#type,
+        ready: i.ready,
+        points_indexed: i.points_indexed,
+        points_total: i.points_total,
+        bytes: i.bytes,
+        points_irregular: i.points_irregular,
     }
 }
 
@@ -99,6 +130,20 @@ fn shard(s: pb::ShardStatus) -> ShardStatus {
         durable_index: s.durable_index,
         tombstones: s.tombstones,
         damage: s.damage,
+        bytes_per_point: s.bytes_per_point,
+        memory: s.memory.map(memory),
+        quantization: s.quantization.map(|q| QuantizationStatus {
+            kind: q.kind,
+            error_mean: q.error_mean,
+            error_p99: q.error_p99,
+        }),
+        calibration: s.calibration.map(|c| Calibration {
+            measured_at_points: c.measured_at_points,
+            ef_90: c.ef_90,
+            ef_95: c.ef_95,
+            ef_99: c.ef_99,
+        }),
+        indexes: s.indexes.into_iter().map(index).collect(),
     }
 }
 
@@ -145,6 +190,17 @@ fn explain(e: pb::Explain) -> Explain {
         distances: s.distances,
         hops: s.hops,
         tail_scanned: s.tail_scanned,
+        quantization: s.quantization,
+        bytes_read: s.bytes_read,
+        precise: s.precise,
+        rescored: s.rescored,
+        filter: s.filter.map(|f| FilterExplain {
+            plan: f.plan,
+            estimated: f.estimated,
+            matched: f.matched,
+            checked: f.checked,
+            unindexed: f.unindexed,
+        }),
         applied_index: s.applied_index,
         stages: stages(s.stages),
     };

@@ -29,14 +29,17 @@ mod connection;
 mod consistency;
 mod convert;
 mod error;
+mod figures;
 mod importer;
+mod indexes;
 mod points;
 mod retry;
 mod search;
 
 pub use answers::{
-    AnsweredShards, Collection, CollectionStatus, CountAnswer, Created, DeleteAnswer, Delivered, Explain,
-    GetAnswer, ItemFailure, Payload, Point, PointsAnswer, ReadMeta, Replica, ScoredPoint, ScrollAnswer,
+    AnsweredShards, Calibration, Collection, CollectionStatus, CountAnswer, Created, DeleteAnswer, Delivered,
+    Explain, FilterExplain, GetAnswer, IndexCreated, IndexSettings, ItemFailure, MemorySplit, Payload,
+    PayloadIndex, Point, PointsAnswer, QuantizationStatus, ReadMeta, Replica, ScoredPoint, ScrollAnswer,
     SearchAnswer, ShardExplain, ShardFailure, ShardStatus, Stage, UpsertAnswer,
 };
 pub use collections::CreateCollection;

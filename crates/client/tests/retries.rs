@@ -94,6 +94,9 @@ impl VectronService for Handle {
         list_collections(ListCollectionsRequest) -> ListCollectionsResponse;
         get_collection(GetCollectionRequest) -> Collection;
         get_collection_status(GetCollectionStatusRequest) -> CollectionStatus;
+        create_index(CreateIndexRequest) -> CreateIndexResponse;
+        list_indexes(ListIndexesRequest) -> ListIndexesResponse;
+        delete_index(DeleteIndexRequest) -> DeleteIndexResponse;
         get(GetRequest) -> GetResponse;
         batch_get(BatchGetRequest) -> BatchGetResponse;
         search(SearchRequest) -> SearchResponse;

@@ -31,8 +31,8 @@ vectron_base::knobs! {
         filter_depth: u64 = 16u64, "FILTER_DEPTH", Bounds::Integer(1, 64), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Longest list of $in and $nin. Longer lists cost more per point.
         filter_list: u64 = 10_000u64, "FILTER_LIST", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_requests_total";
-        /// Refuse filters on fields without an index instead of marking the answer as degraded. Stricter, and slow queries are found early.
-        refuse_unindexed_filters: bool = false, "REFUSE_UNINDEXED_FILTERS", Bounds::Flag, "", Affects::Limits, "vectron_gateway_requests_total";
+        /// What becomes of a filter on a field without a payload index: answered by looking at every payload, with filter_without_index in meta.degraded, or refused. Refusing finds slow queries early.
+        filter_without_index: String = "allow", "FILTER_WITHOUT_INDEX", Bounds::Choice(&["allow", "refuse"]), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Time that a call may take when it names no timeout. Shorter fails sooner under load.
         default_timeout_ms: u64 = 10_000u64, "DEFAULT_TIMEOUT_MS", Bounds::Integer(1, 3_600_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
         /// Longest timeout that a call may name. Longer holds resources for slow shards.
@@ -64,7 +64,24 @@ vectron_base::knobs! {
     }
 }
 
+/// What becomes of a filter on a field without a payload index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterWithoutIndex {
+    /// It is answered, and the answer says so.
+    Allow,
+    /// It is refused.
+    Refuse,
+}
+
 impl GatewayKnobs {
+    /// The choice in force.
+    pub fn filter_without_index(&self) -> FilterWithoutIndex {
+        match self.filter_without_index.as_str() {
+            "refuse" => FilterWithoutIndex::Refuse,
+            _ => FilterWithoutIndex::Allow,
+        }
+    }
+
     /// How much filter is accepted.
     pub fn filter_limits(&self) -> FilterLimits {
         FilterLimits {

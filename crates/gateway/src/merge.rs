@@ -123,7 +123,11 @@ mod tests {
 
     #[test]
     fn pages_merge_in_id_order_without_gaps() {
-        let page = |ids: &[&str], more| ShardPage { points: ids.iter().map(|i| point(i, 1)).collect(), more };
+        let page = |ids: &[&str], more| ShardPage {
+            points: ids.iter().map(|i| point(i, 1)).collect(),
+            more,
+            unindexed: Vec::new(),
+        };
         let (points, more) =
             next_page(vec![page(&["a", "d", "e"], true), page(&["b", "f", "g"], false)], 3).expect("a page");
         assert_eq!(points.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), ["a", "b", "d"]);

@@ -13,6 +13,9 @@ pub enum Call {
     GetCollection,
     DeleteCollection,
     GetCollectionStatus,
+    CreateIndex,
+    ListIndexes,
+    DeleteIndex,
     Upsert,
     Get,
     BatchGet,
@@ -24,12 +27,15 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 12] = [
+    pub const ALL: [Call; 15] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
         Call::DeleteCollection,
         Call::GetCollectionStatus,
+        Call::CreateIndex,
+        Call::ListIndexes,
+        Call::DeleteIndex,
         Call::Upsert,
         Call::Get,
         Call::BatchGet,
@@ -47,6 +53,9 @@ impl Call {
             Call::GetCollection => "get_collection",
             Call::DeleteCollection => "delete_collection",
             Call::GetCollectionStatus => "get_collection_status",
+            Call::CreateIndex => "create_index",
+            Call::ListIndexes => "list_indexes",
+            Call::DeleteIndex => "delete_index",
             Call::Upsert => "upsert",
             Call::Get => "get",
             Call::BatchGet => "batch_get",

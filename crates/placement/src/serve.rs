@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::clock::Clock;
+use vectron_base::filter::FieldIndex;
 use vectron_base::ids::{GroupId, Incarnation, WorkerId};
 use vectron_base::pool::{Lane, Pool, compute, within};
 use vectron_base::{Code, Fault, Outcome};
@@ -104,7 +105,10 @@ impl Service {
             serde_json::to_vec(command).map_err(|_| Fault::internal("the command has no encoding"))?;
         let consensus = &self.parts.consensus;
         // What frees space must pass on a full disk.
-        let frees = matches!(command, Command::DeleteCollection { .. } | Command::ForgetCollection { .. });
+        let frees = matches!(
+            command,
+            Command::DeleteCollection { .. } | Command::ForgetCollection { .. } | Command::DeleteIndex { .. }
+        );
         let applied = if frees {
             consensus.propose_reserved(GroupId::CATALOG, bytes).await
         } else {
@@ -184,6 +188,10 @@ impl Service {
     }
 }
 
+fn unexpected() -> Fault {
+    Fault::internal("the catalog gave an unexpected reply").with_outcome(Outcome::Unknown)
+}
+
 fn propose_fault(error: &ProposeError) -> Fault {
     let (code, detail) = match error {
         ProposeError::Overloaded => (Code::Overloaded, "the placement driver has no room for more work now"),
@@ -226,7 +234,7 @@ impl Placement for Service {
                     self.parts.knobs.collections_max
                 ),
             )),
-            _ => Err(Fault::internal("the catalog gave an unexpected reply").with_outcome(Outcome::Unknown)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -236,7 +244,44 @@ impl Placement for Service {
                 self.until(incarnation, &[ShardPhase::Sealed, ShardPhase::Removed], timeout_ms).await
             }
             Reply::NotFound => Err(Fault::no_collection(name)),
-            _ => Err(Fault::internal("the catalog gave an unexpected reply").with_outcome(Outcome::Unknown)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn create_index(&self, collection: &str, index: FieldIndex) -> Result<bool, Fault> {
+        let (field, asked) = (index.field.clone(), index.kind.as_str());
+        let indexes_max = self.parts.knobs.indexes_max;
+        let command = Command::CreateIndex { collection: collection.to_string(), index, indexes_max };
+        match self.propose(&command).await? {
+            Reply::Index { created } => Ok(created),
+            Reply::IndexConflict { have } => {
+                let have = have.as_str();
+                let reason =
+                    format!("is {asked}, but the index on '{field}' is {have}; delete that one first");
+                Err(Fault::on_field(Code::AlreadyExists, "type", reason))
+            }
+            Reply::Full => Err(Fault::new(
+                Code::TooLarge,
+                format!(
+                    "collection '{collection}' has {indexes_max} payload indexes already; delete one or raise \
+                     placement.indexes_max"
+                ),
+            )),
+            Reply::NotFound => Err(Fault::no_collection(collection)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn delete_index(&self, collection: &str, field: &str) -> Result<(), Fault> {
+        let command = Command::DeleteIndex { collection: collection.to_string(), field: field.to_string() };
+        match self.propose(&command).await? {
+            Reply::Done => Ok(()),
+            Reply::NotFound => Err(Fault::no_collection(collection)),
+            Reply::NoIndex => Err(Fault::new(
+                Code::NotFound,
+                format!("collection '{collection}' has no payload index on '{field}'"),
+            )),
+            _ => Err(unexpected()),
         }
     }
 

@@ -19,6 +19,7 @@
 //! What it must never know. Raft, terms, the network, protobuf, async, clocks, or where its commands come
 //! from. It keeps no journal of its own.
 
+mod admission;
 mod apply;
 mod bytes;
 mod checkpoint;
@@ -43,6 +44,7 @@ mod shard;
 mod state;
 mod stats;
 
+pub use admission::points_on_disk;
 pub use bytes::DecodeError;
 pub use checkpoint::CheckpointError;
 pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, Operation, UpsertPoint};

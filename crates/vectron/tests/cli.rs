@@ -154,6 +154,14 @@ fn collections_and_points_from_first_to_last() {
     node.run(5, "collections create docs --dimension 4 --distance cosine");
     assert_eq!(node.json("collections list")["collections"][0]["name"], "docs");
     assert_eq!(node.json("collections describe docs")["dimension"], 3);
+    node.run(0, "collections create tuned --dimension 3 --distance dot --quantization 8bit --storage mmap --degree 16");
+    let tuned = node.json("collections describe tuned");
+    assert_eq!((&tuned["quantization"], &tuned["index"]["degree"]), (&"8bit".into(), &16.into()), "{tuned}");
+    assert_eq!(node.json("indexes create docs n --type integer")["created"], true);
+    node.run(5, "indexes create docs n --type float");
+    assert_eq!(node.json("indexes list docs")["indexes"][0]["type"], "integer");
+    assert_eq!(node.json("indexes delete docs n")["deleted"], true);
+    node.run(3, "indexes delete docs n");
     let file = node.file(
         "p.jsonl",
         "{\"id\":\"a\",\"vector\":[1,0,0],\"payload\":{\"n\":1}}\n{\"id\":7,\"vector\":[0,1,0],\"t\":\"x, y\"}\n",

@@ -16,4 +16,6 @@ pub mod grpc;
 pub mod placement;
 pub mod proto;
 pub mod routing;
+mod settings;
+mod status;
 pub mod worker;

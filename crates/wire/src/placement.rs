@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use vectron_base::Fault;
+use vectron_base::filter::FieldIndex;
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
+
+pub use crate::settings::{IndexSettings, Quantization, Storage};
 
 /// How closeness is measured. Scores are always higher for closer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +56,8 @@ pub enum ReadPolicy {
     },
 }
 
-/// What a collection is made with.
+/// What a collection is made with. Settings that came later have defaults, so that what was written before
+/// them can be read for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionSpec {
     /// A valid collection name.
@@ -68,6 +72,15 @@ pub struct CollectionSpec {
     pub replication_factor: u32,
     /// Default consistency of reads.
     pub read_policy: ReadPolicy,
+    /// How vectors are coded.
+    #[serde(default)]
+    pub quantization: Quantization,
+    /// Where full vectors are kept.
+    #[serde(default)]
+    pub storage: Storage,
+    /// The shape of the graph.
+    #[serde(default)]
+    pub index: IndexSettings,
 }
 
 /// One replica and where it lives.
@@ -117,6 +130,16 @@ pub struct Collection {
     pub state: CollectionState,
     /// In hash order.
     pub shards: Vec<Shard>,
+    /// Payload indexes, by field.
+    #[serde(default)]
+    pub field_indexes: Vec<FieldIndex>,
+}
+
+impl Collection {
+    /// The payload index of a field.
+    pub fn field_index(&self, field: &str) -> Option<&FieldIndex> {
+        self.field_indexes.iter().find(|index| index.field == field)
+    }
 }
 
 /// The catalog at one epoch. Deleting collections are listed until their shards are gone, since workers
@@ -202,6 +225,12 @@ pub trait Placement: Send + Sync {
     ) -> Result<(Collection, bool), Fault>;
     /// Deletes and answers when every shard has sealed. `not_found` when there is no such collection.
     async fn delete_collection(&self, name: &str, timeout_ms: u64) -> Result<(), Fault>;
+    /// Adds a payload index to the live collection of a name, and answers when the catalog has it; workers build
+    /// it in the background. `false` when it was there already; `already_exists` when the field has an index of
+    /// another type, `not_found` without the collection.
+    async fn create_index(&self, collection: &str, index: FieldIndex) -> Result<bool, Fault>;
+    /// Takes a payload index away. `not_found` without the collection or the index.
+    async fn delete_index(&self, collection: &str, field: &str) -> Result<(), Fault>;
     /// The catalog as soon as its epoch is past `known_epoch`, or unchanged after a while. Pass 0 for now.
     async fn watch(&self, known_epoch: u64) -> Result<Arc<CatalogView>, Fault>;
     /// A worker is here, with what it has.

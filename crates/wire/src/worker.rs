@@ -1,10 +1,13 @@
 //! The worker's contract: writes to and reads from one shard.
 
 use async_trait::async_trait;
+use std::borrow::Cow;
 use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_base::ids::{Incarnation, ShardId};
+
+pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
 
 /// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
 /// `not_found`, under a later epoch `unavailable`.
@@ -202,7 +205,25 @@ pub struct Stage {
     pub us: u64,
 }
 
-/// How a shard found its hits.
+/// A short name out of a closed list that grows: borrowed where it was made, owned where it came over the wire.
+pub type Name = Cow<'static, str>;
+
+/// How a filter was answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilterTrace {
+    /// The plan's name.
+    pub plan: Name,
+    /// Points that were expected to pass.
+    pub estimated: Option<u64>,
+    /// Points that passed, where they were counted.
+    pub matched: Option<u64>,
+    /// Payloads that were looked at.
+    pub checked: Option<u64>,
+    /// Fields without a ready index.
+    pub unindexed: Vec<String>,
+}
+
+/// How a shard found its hits. What a shard does not measure is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchTrace {
     /// The plan's name.
@@ -219,6 +240,16 @@ pub struct SearchTrace {
     pub hops: u64,
     /// Points scanned exactly because the graph does not hold them yet.
     pub tail_scanned: u64,
+    /// What the codes were that distances were estimated from: `none`, `8bit` or `4bit`.
+    pub quantization: Option<Name>,
+    /// Bytes of codes, vectors and links read.
+    pub bytes_read: Option<u64>,
+    /// Distances computed from full vectors.
+    pub precise: Option<u64>,
+    /// Candidates whose score was computed anew from their full vectors.
+    pub rescored: Option<u64>,
+    /// How the filter was answered, if there is one.
+    pub filter: Option<FilterTrace>,
     /// Where the time went, in order.
     pub stages: Vec<Stage>,
 }
@@ -258,6 +289,8 @@ pub struct ShardPage {
     pub points: Vec<PointRecord>,
     /// Whether the shard has more after them.
     pub more: bool,
+    /// Fields of the filter without a ready index.
+    pub unindexed: Vec<String>,
 }
 
 /// An exact count.
@@ -273,27 +306,13 @@ pub struct ShardCount {
     pub timeout_ms: u64,
 }
 
-/// Figures of one shard replica, as they are now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShardStatus {
-    /// Live points.
-    pub points: u64,
-    /// Points that the graph does not hold yet.
-    pub index_lag: u64,
-    /// Deleted rows that the graph still passes through.
-    pub tombstones: u64,
-    /// On disk, without the shared journal.
-    pub disk_bytes: u64,
-    /// In memory.
-    pub memory_bytes: u64,
-    /// Last entry applied.
-    pub applied_index: u64,
-    /// Last entry that the checkpoint covers.
-    pub durable_index: u64,
-    /// Whether this replica leads its shard.
-    pub leads: bool,
-    /// Damage found and repaired since the start, in words.
-    pub damage: Vec<String>,
+/// A count, and how the filter was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardCounted {
+    /// Points that pass.
+    pub count: u64,
+    /// Fields of the filter without a ready index.
+    pub unindexed: Vec<String>,
 }
 
 /// What a gateway may ask of a worker. Every read states what it delivered; none is quietly weaker than
@@ -309,7 +328,7 @@ pub trait Worker: Send + Sync {
     /// In id order.
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault>;
     /// Exact.
-    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault>;
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use vectron_base::clock::Tick;
+use vectron_base::filter::FieldIndex;
 use vectron_base::ids::{GroupId, ShardId};
 use vectron_base::{Code, Fault};
 use vectron_consensus::Machine;
@@ -14,7 +15,7 @@ use vectron_wire::worker::Target;
 
 /// A shard replica with what serving it needs.
 pub struct Hosted {
-    /// Identity and configuration.
+    /// Identity and configuration, as it was opened.
     pub meta: ShardMeta,
     /// The state.
     pub shard: Arc<Shard>,
@@ -24,13 +25,16 @@ pub struct Hosted {
     sealed: AtomicBool,
     /// The last moment at which the shard proved to hold everything acknowledged until then.
     proof: Mutex<Option<Tick>>,
+    /// The payload indexes that the shard shall have.
+    indexes: Mutex<Vec<FieldIndex>>,
 }
 
 impl Hosted {
     /// A replica around an open shard.
     pub fn new(meta: ShardMeta, shard: Arc<Shard>) -> Self {
         let sealed = AtomicBool::new(shard.sealed());
-        Self { meta, shard, work: Notify::new(), sealed, proof: Mutex::new(None) }
+        let indexes = Mutex::new(meta.field_indexes.clone());
+        Self { meta, shard, work: Notify::new(), sealed, proof: Mutex::new(None), indexes }
     }
 
     /// The shard's id.
@@ -68,6 +72,16 @@ impl Hosted {
     pub fn prove(&self, at: Tick) {
         let mut proof = self.proof.lock();
         *proof = Some(proof.map_or(at, |known| known.max(at)));
+    }
+
+    /// Notes which payload indexes the shard shall have; whether that is news.
+    pub fn want_indexes(&self, wanted: &[FieldIndex]) -> bool {
+        let mut indexes = self.indexes.lock();
+        let news = *indexes != wanted;
+        if news {
+            *indexes = wanted.to_vec();
+        }
+        news
     }
 
     /// The last proof.

@@ -14,9 +14,12 @@
 mod faults;
 pub mod host;
 mod hosted;
+mod indexes;
 mod meta;
 mod read;
 mod serve;
+mod shape;
+mod shown;
 mod tend;
 mod write;
 

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use vectron_base::disk::{CheckedFileError, Disk, DiskError, load_checked, save_checked};
+use vectron_base::filter::FieldIndex;
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId};
 use vectron_wire::placement::{Collection, CollectionSpec, Shard};
 
@@ -21,6 +22,9 @@ pub struct ShardMeta {
     pub shard: Shard,
     /// Which replica this directory is.
     pub replica: ReplicaId,
+    /// The payload indexes that the catalog had for it last.
+    #[serde(default)]
+    pub field_indexes: Vec<FieldIndex>,
 }
 
 /// Why a shard's meta file could not be read or written.
@@ -54,6 +58,7 @@ impl ShardMeta {
             incarnation: collection.incarnation,
             shard: shard.clone(),
             replica,
+            field_indexes: collection.field_indexes.clone(),
         }
     }
 
@@ -95,8 +100,9 @@ pub fn present(disk: &dyn Disk) -> Result<Vec<ShardId>, DiskError> {
 mod tests {
     use super::*;
     use vectron_base::disk::sim::SimDisk;
+    use vectron_base::filter::FieldType;
     use vectron_base::ids::WorkerId;
-    use vectron_wire::placement::{Distance, ReadPolicy, Replica};
+    use vectron_wire::placement::{Distance, IndexSettings, Quantization, ReadPolicy, Replica, Storage};
 
     fn meta(shard: u64) -> ShardMeta {
         let spec = CollectionSpec {
@@ -106,10 +112,14 @@ mod tests {
             shards: 1,
             replication_factor: 1,
             read_policy: ReadPolicy::Bounded { max_staleness_ms: 7 },
+            quantization: Quantization::FourBit,
+            storage: Storage::Mmap,
+            index: IndexSettings { degree: 16, ef_construction: 64 },
         };
         let replicas = vec![Replica { replica: ReplicaId(5), worker: WorkerId(9) }];
         let shard = Shard { shard: ShardId(shard), first: 0, last: u64::MAX, epoch: 1, replicas };
-        ShardMeta { spec, incarnation: Incarnation(2), shard, replica: ReplicaId(5) }
+        let field_indexes = vec![FieldIndex { field: "a.b".into(), kind: FieldType::Datetime }];
+        ShardMeta { spec, incarnation: Incarnation(2), shard, replica: ReplicaId(5), field_indexes }
     }
 
     #[test]

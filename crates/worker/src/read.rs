@@ -3,6 +3,7 @@
 use crate::faults::{late, of_propose};
 use crate::host::Host;
 use crate::hosted::{Hosted, gone};
+use crate::shown::{stage, trace};
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::clock::Tick;
@@ -10,8 +11,8 @@ use vectron_base::pool::{Lane, compute, within};
 use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
-    Delivered, Hit, Include, PointRecord, ReadLevel, SearchTrace, ShardCount, ShardGet, ShardHits, ShardPage,
-    ShardRead, ShardScroll, ShardSearch, Stage,
+    Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
+    ShardPage, ShardRead, ShardScroll, ShardSearch,
 };
 
 /// How fresh the state is that a read may look at now.
@@ -173,34 +174,17 @@ pub async fn search(
         });
         (result, stages, at.since(started))
     };
-    let (result, stages, took) = in_lane(host, hosted, request.timeout_ms, look).await?;
+    let (result, mut stages, took) = in_lane(host, hosted, request.timeout_ms, look).await?;
     let result = result.map_err(|refusal| refused(hosted, &refusal))?;
     host.metrics().search.observe(took.as_secs_f64());
-    let trace = trace(&result.explain, admitted.waited, stages);
+    stages.insert(0, stage("barrier", admitted.waited));
+    let trace = trace(result.explain, stages);
     let hits = result.hits.into_iter().map(|hit| Hit {
         score: hit.score,
         point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },
     });
     let value = ShardHits { hits: hits.collect(), trace };
     Ok(ShardRead { value, delivered: admitted.delivered(host, result.applied_index) })
-}
-
-fn stage(name: &'static str, took: Duration) -> Stage {
-    Stage { name, us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }
-}
-
-fn trace(explain: &store::SearchTrace, barrier: Duration, mut stages: Vec<Stage>) -> SearchTrace {
-    stages.insert(0, stage("barrier", barrier));
-    SearchTrace {
-        plan: explain.plan,
-        ef: u32::try_from(explain.ef).unwrap_or(u32::MAX),
-        rows_live: explain.rows_live,
-        filter_matched: explain.filter_matched,
-        distances: explain.distances,
-        hops: explain.hops,
-        tail_scanned: explain.tail_scanned,
-        stages,
-    }
 }
 
 /// A page in id order.
@@ -216,14 +200,19 @@ pub async fn scroll(
     };
     let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
     let points = read.value.points.into_iter().map(record).collect();
-    let value = ShardPage { points, more: read.value.more };
+    let value = ShardPage { points, more: read.value.more, unindexed: read.filter_unindexed };
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }
 
 /// An exact count.
-pub async fn count(host: &Host, hosted: &Hosted, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+pub async fn count(
+    host: &Host,
+    hosted: &Hosted,
+    request: ShardCount,
+) -> Result<ShardRead<ShardCounted>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
     let look = move |shard: &store::Shard| shard.count(request.filter.as_deref());
     let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
-    Ok(ShardRead { value: read.value, delivered: admitted.delivered(host, read.applied_index) })
+    let value = ShardCounted { count: read.value, unindexed: read.filter_unindexed };
+    Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }

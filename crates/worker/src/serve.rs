@@ -2,14 +2,14 @@
 
 use crate::host::{Host, Slot};
 use crate::hosted::{Hosted, gone};
-use crate::{read, write};
+use crate::{indexes, read, shown, write};
 use async_trait::async_trait;
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
-    PointRecord, ShardCount, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
-    ShardStatus, ShardWrite, ShardWritten, Target, Worker,
+    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
+    ShardSearch, ShardStatus, ShardWrite, ShardWritten, Target, Worker,
 };
 
 impl Host {
@@ -57,7 +57,7 @@ impl Worker for Host {
         still_there(&hosted, read::scroll(self, &hosted, request).await?)
     }
 
-    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         let hosted = self.serve(&request.target)?;
         still_there(&hosted, read::count(self, &hosted, request).await?)
     }
@@ -81,6 +81,10 @@ impl Worker for Host {
             durable_index: hosted.shard.durable_index(),
             leads: group.is_some_and(|g| g.role == Role::Leader),
             damage,
+            memory: shown::memory(&hosted.shard),
+            quantization: shown::quantization(&hosted.shard),
+            calibration: shown::calibration(&hosted.shard),
+            field_indexes: indexes::status(&hosted.shard),
         })
     }
 }

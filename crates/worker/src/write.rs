@@ -3,6 +3,7 @@
 use crate::faults::{late, of_propose};
 use crate::host::Host;
 use crate::hosted::{Hosted, gone};
+use crate::shape;
 use std::time::Duration;
 use vectron_base::pool::within;
 use vectron_base::{Code, Fault, Outcome as Effect};
@@ -62,7 +63,7 @@ fn admit(host: &Host, hosted: &Hosted, points: &[UpsertPoint]) -> Result<(), Fau
         return Err(Fault::new(Code::DiskFull, detail));
     }
     let payloads: usize = points.iter().map(|p| p.payload.len() + p.id.len()).sum();
-    let estimate = store::estimate_bytes(hosted.meta.spec.dimension as usize, points.len() as u64);
+    let estimate = shape::estimate_bytes(&hosted.meta.spec, points.len() as u64);
     host.take_memory(estimate + payloads as u64).map_err(|(used, limit)| {
         let detail = format!(
             "worker {} holds {used} bytes in memory and may hold {limit}; delete points, add workers or raise \

@@ -1,4 +1,4 @@
-//! Collections: creating, describing, deleting, status.
+//! Collections: creating, describing, deleting.
 
 use super::Consistency;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,26 @@ pub struct CreateCollectionRequest {
     pub replication_factor: Option<u64>,
     /// Consistency of reads that name none. Default linearizable.
     pub read_policy: Option<Consistency>,
+    /// How vectors are coded for the search: `auto`, `none`, `8bit` or `4bit`. Results are scored with the
+    /// vectors as written in any case. Default auto.
+    pub quantization: Option<String>,
+    /// Where full vectors are kept: `ram`, or `mmap` to read them from the segment files. Codes are in memory in
+    /// any case. Default ram.
+    pub storage: Option<String>,
+    /// The shape of the graph.
+    pub index: Option<IndexRequest>,
+}
+
+/// The shape of the graph.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndexRequest {
+    /// Most links per point. Default 32.
+    #[schema(minimum = 8, maximum = 128)]
+    pub degree: Option<u64>,
+    /// Candidates kept while a point is linked; at least `degree`. Default 128.
+    #[schema(minimum = 32, maximum = 1024)]
+    pub ef_construction: Option<u64>,
 }
 
 /// A collection as it is.
@@ -41,12 +61,27 @@ pub struct Collection {
     pub replication_factor: u32,
     /// Consistency of reads that name none.
     pub read_policy: Consistency,
+    /// How vectors are coded for the search: `auto`, `none`, `8bit` or `4bit`.
+    pub quantization: String,
+    /// Where full vectors are kept: `ram` or `mmap`.
+    pub storage: String,
+    /// The shape of the graph.
+    pub index: IndexSettings,
     /// Milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// One life of the name: a collection deleted and created again has another.
     pub incarnation: u64,
     /// Names of the settings that can change later.
     pub changeable: Vec<String>,
+}
+
+/// The shape of the graph.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct IndexSettings {
+    /// Most links per point.
+    pub degree: u32,
+    /// Candidates kept while a point is linked.
+    pub ef_construction: u32,
 }
 
 /// The collection and whether this call made it.
@@ -70,63 +105,4 @@ pub struct ListCollectionsResponse {
 pub struct DeleteCollectionResponse {
     /// Always true: a collection that is not there is `not_found`.
     pub deleted: bool,
-}
-
-/// Figures of a collection, as they are now.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CollectionStatus {
-    /// Its name.
-    pub name: String,
-    /// Numbers per vector.
-    pub dimension: u32,
-    /// `cosine`, `dot` or `euclidean`.
-    pub distance: String,
-    /// Points in the shards that answered.
-    pub points: u64,
-    /// Points that are searched exactly because the graph does not hold them yet.
-    pub index_lag: u64,
-    /// On disk.
-    pub bytes: u64,
-    /// In memory.
-    pub memory_bytes: u64,
-    /// Each shard.
-    pub shards: Vec<ShardStatus>,
-}
-
-/// Figures of one shard.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub struct ShardStatus {
-    /// Its number in the cluster.
-    pub id: u64,
-    /// The worker that leads it; null while there is none.
-    pub leader: Option<u64>,
-    /// Its replicas.
-    pub replicas: Vec<Replica>,
-    /// Whether a leader answered.
-    pub ready: bool,
-    /// Points.
-    pub points: u64,
-    /// Points that the graph does not hold yet.
-    pub index_lag: u64,
-    /// On disk.
-    pub bytes: u64,
-    /// In memory.
-    pub memory_bytes: u64,
-    /// Last log entry applied.
-    pub applied_index: u64,
-    /// Last log entry covered by a checkpoint.
-    pub durable_index: u64,
-    /// Deleted rows that the graph still passes through until the next sweep.
-    pub tombstones: u64,
-    /// Damage found and repaired since the start, in words.
-    pub damage: Vec<String>,
-}
-
-/// A replica and where it lives.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Replica {
-    /// Its number, never reused.
-    pub id: u64,
-    /// Its worker.
-    pub worker: u64,
 }

@@ -4,11 +4,15 @@
 //! `translate`, once for both protocols.
 
 mod collections;
+mod indexes;
 mod points;
 mod scalar;
 mod search;
+mod status;
 
 pub use collections::*;
+pub use indexes::*;
 pub use points::*;
 pub use scalar::*;
 pub use search::*;
+pub use status::*;

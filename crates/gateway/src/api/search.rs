@@ -147,7 +147,25 @@ pub struct Explain {
     pub stages: Vec<Stage>,
 }
 
-/// How one shard found its results.
+/// How one shard answered a filter.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FilterExplain {
+    /// The plan's name.
+    pub plan: String,
+    /// Points that were expected to pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated: Option<u64>,
+    /// Points that passed, where they were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<u64>,
+    /// Payloads that were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<u64>,
+    /// Fields without a ready index.
+    pub unindexed: Vec<String>,
+}
+
+/// How one shard found its results. What a shard does not measure is absent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ShardExplain {
     /// Which.
@@ -166,6 +184,21 @@ pub struct ShardExplain {
     pub hops: u64,
     /// Points scanned exactly because the graph does not hold them yet.
     pub tail_scanned: u64,
+    /// What the codes were that distances were estimated from: `none`, `8bit` or `4bit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<String>,
+    /// Bytes of codes, vectors and links read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_read: Option<u64>,
+    /// Distances computed from full vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precise: Option<u64>,
+    /// Candidates whose score was computed anew from their full vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rescored: Option<u64>,
+    /// How the filter was answered, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterExplain>,
     /// The state that was searched.
     pub applied_index: u64,
     /// Where the shard's time went, in order.

@@ -150,6 +150,7 @@ impl Gateway {
             let limit = page_limit(request.limit, self.knobs())?;
             let filter = parse_filter(request.filter.as_ref(), self.knobs())?;
             let mut collection = self.collection(&request.collection, &deadline).await?;
+            self.require_indexes(filter.as_deref(), &collection, &deadline).await?;
             loop {
                 let plan = ReadPlan::of(request.consistency.as_ref(), &collection)?;
                 let reading =
@@ -184,7 +185,8 @@ impl Gateway {
             Box::pin(async move { worker.scroll(scroll).await })
         });
         let gathered = gather(answered.await, false)?;
-        let meta = gathered.meta(reading, degraded(filter));
+        let meta =
+            gathered.meta(reading, degraded(gathered.answers.iter().map(|(.., page)| &page.unindexed)));
         let pages = gathered.answers.into_iter().map(|(_, _, page)| page).collect();
         let Some((mut points, more)) = next_page(pages, limit) else {
             return Err(Fault::internal("a shard has more points but gave none"));
@@ -209,6 +211,7 @@ impl Gateway {
             let deadline = self.deadline(request.timeout_ms)?;
             let filter = parse_filter(request.filter.as_ref(), self.knobs())?;
             let mut collection = self.collection(&request.collection, &deadline).await?;
+            self.require_indexes(filter.as_deref(), &collection, &deadline).await?;
             loop {
                 let plan = ReadPlan::of(request.consistency.as_ref(), &collection)?;
                 let reading =
@@ -237,17 +240,15 @@ impl Gateway {
             Box::pin(async move { worker.count(count).await })
         });
         let gathered = gather(answered.await, false)?;
-        let meta = gathered.meta(reading, degraded(filter));
-        Ok(api::CountResponse { count: gathered.answers.iter().map(|(_, _, count)| count).sum(), meta })
+        let meta = gathered.meta(reading, degraded(gathered.answers.iter().map(|(.., of)| &of.unindexed)));
+        Ok(api::CountResponse { count: gathered.answers.iter().map(|(.., of)| of.count).sum(), meta })
     }
 }
 
-/// Why an answer with this filter may have taken longer than it should. No field has an index yet.
-pub(super) fn degraded(filter: Option<&Arc<Filter>>) -> Vec<String> {
-    match filter {
-        Some(filter) if !filter.fields().is_empty() => vec!["filter_without_index".into()],
-        _ => Vec::new(),
-    }
+/// Why an answer may have taken longer than it should: what each shard says of its filter's fields.
+pub(super) fn degraded<'a>(unindexed: impl Iterator<Item = &'a Vec<String>>) -> Vec<String> {
+    let mut fields = unindexed.flatten();
+    fields.next().map(|_| "filter_without_index".into()).into_iter().collect()
 }
 
 fn shown(point: PointRecord) -> api::Point {

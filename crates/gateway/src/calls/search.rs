@@ -26,6 +26,7 @@ impl Gateway {
         let mut collection = self.collection(&request.collection, &deadline).await?;
         watch.lap("route");
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
+        self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         watch.lap("translate");
         let allow_partial = request.allow_partial.unwrap_or(false);
         let gathered = loop {
@@ -47,7 +48,8 @@ impl Gateway {
         watch.lap("fanout");
         let reading =
             Reading { call: Call::Search, collection: &collection, deadline: &deadline, plan: &plan.read };
-        let mut meta = gathered.meta(&reading, degraded(plan.filter.as_ref()));
+        let filters = gathered.answers.iter().filter_map(|(.., found)| found.trace.filter.as_ref());
+        let mut meta = gathered.meta(&reading, degraded(filters.map(|filter| &filter.unindexed)));
         let (lists, traces) = apart(gathered);
         let hits = best_hits(lists, plan.top_k);
         let points = hits.iter().map(|hit| &hit.point);
@@ -94,6 +96,17 @@ fn explained(shard: u64, applied_index: u64, trace: SearchTrace) -> api::ShardEx
         distances: trace.distances,
         hops: trace.hops,
         tail_scanned: trace.tail_scanned,
+        quantization: trace.quantization.map(Into::into),
+        bytes_read: trace.bytes_read,
+        precise: trace.precise,
+        rescored: trace.rescored,
+        filter: trace.filter.map(|filter| api::FilterExplain {
+            plan: filter.plan.into(),
+            estimated: filter.estimated,
+            matched: filter.matched,
+            checked: filter.checked,
+            unindexed: filter.unindexed,
+        }),
         applied_index,
         stages: trace.stages.into_iter().map(stage).collect(),
     }

@@ -6,26 +6,38 @@ use crate::gateway::Gateway;
 use crate::metrics::Call;
 use crate::route::target;
 use futures::future::join_all;
+use std::sync::Arc;
+use vectron_base::filter::FieldIndex;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::{Collection, Replica, Shard};
-use vectron_wire::worker::ShardStatus;
+use vectron_wire::worker::{FieldIndexStatus, ShardStatus};
 
 impl Gateway {
     /// Figures of a collection as they are now. A shard whose leader does not answer is not ready.
     pub async fn collection_status(&self, name: &str) -> Result<api::CollectionStatus, Fault> {
         self.measured(Call::GetCollectionStatus, async {
-            let deadline = self.deadline(None)?;
-            let mut collection = self.collection(name, &deadline).await?;
-            if let Ok(view) = self.refreshed(&deadline).await {
-                collection = view.get(name).cloned().ok_or_else(|| Fault::no_collection(name))?;
-            }
-            let patience = deadline.no_later_than(self.knobs().status_timeout_ms);
-            self.metrics().asked(Call::GetCollectionStatus, collection.shards.len());
-            let asked =
-                collection.shards.iter().map(|shard| self.shard_status(&collection, shard, &patience));
-            Ok(summed(&collection, join_all(asked).await))
+            let (collection, shards) = self.asked_for_status(Call::GetCollectionStatus, name).await?;
+            Ok(summed(&collection, shards))
         })
         .await
+    }
+
+    /// The collection as the catalog has it now, and the figures of each of its shards.
+    pub(super) async fn asked_for_status(
+        &self,
+        call: Call,
+        name: &str,
+    ) -> Result<(Arc<Collection>, Vec<api::ShardStatus>), Fault> {
+        let deadline = self.deadline(None)?;
+        let mut collection = self.collection(name, &deadline).await?;
+        if let Ok(view) = self.refreshed(&deadline).await {
+            collection = view.get(name).cloned().ok_or_else(|| Fault::no_collection(name))?;
+        }
+        let patience = deadline.no_later_than(self.knobs().status_timeout_ms);
+        self.metrics().asked(call, collection.shards.len());
+        let asked = collection.shards.iter().map(|shard| self.shard_status(&collection, shard, &patience));
+        let shards = join_all(asked).await;
+        Ok((collection, shards))
     }
 
     async fn shard_status(
@@ -63,8 +75,85 @@ fn figures(status: &ShardStatus) -> api::ShardStatus {
         durable_index: status.durable_index,
         tombstones: status.tombstones,
         damage: status.damage.clone(),
+        bytes_per_point: per_point(status.memory_bytes, status.points),
+        memory: status.memory.map(|memory| api::MemorySplit {
+            codes: memory.codes,
+            vectors: memory.vectors,
+            links: memory.links,
+            payload_indexes: memory.payload_indexes,
+            other: memory.other,
+        }),
+        quantization: status.quantization.as_ref().map(|codes| api::QuantizationStatus {
+            kind: codes.kind.to_string(),
+            error_mean: codes.error_mean,
+            error_p99: codes.error_p99,
+        }),
+        calibration: status.calibration.map(|calibration| api::Calibration {
+            measured_at_points: calibration.measured_at_points,
+            ef_90: calibration.ef_90,
+            ef_95: calibration.ef_95,
+            ef_99: calibration.ef_99,
+        }),
+        indexes: status.field_indexes.iter().map(index).collect(),
         ..api::ShardStatus::default()
     }
+}
+
+fn index(status: &FieldIndexStatus) -> api::PayloadIndex {
+    api::PayloadIndex {
+        field: status.index.field.clone(),
+        kind: status.index.kind.as_str().into(),
+        ready: status.ready,
+        points_indexed: status.points_indexed,
+        points_total: status.points_total,
+        bytes: status.bytes,
+        points_irregular: status.irregular,
+    }
+}
+
+fn per_point(bytes: u64, points: u64) -> Option<f64> {
+    (points > 0).then(|| bytes as f64 / points as f64)
+}
+
+/// The payload indexes that the catalog has for a collection, over all its shards. A shard that did not answer,
+/// or has not heard of an index yet, has indexed nothing.
+pub(super) fn indexes_of(collection: &Collection, shards: &[api::ShardStatus]) -> Vec<api::PayloadIndex> {
+    let over_all = |wanted: &FieldIndex| {
+        let kind = wanted.kind.as_str();
+        let mut all = api::PayloadIndex {
+            field: wanted.field.clone(),
+            kind: kind.into(),
+            ready: !shards.is_empty(),
+            points_indexed: 0,
+            points_total: 0,
+            bytes: 0,
+            points_irregular: 0,
+        };
+        for shard in shards {
+            let found = shard.indexes.iter().find(|index| index.field == wanted.field && index.kind == kind);
+            all.ready &= shard.ready && found.is_some_and(|index| index.ready);
+            all.points_total += found.map_or(shard.points, |index| index.points_total);
+            all.points_indexed += found.map_or(0, |index| index.points_indexed);
+            all.bytes += found.map_or(0, |index| index.bytes);
+            all.points_irregular += found.map_or(0, |index| index.points_irregular);
+        }
+        all
+    };
+    collection.field_indexes.iter().map(over_all).collect()
+}
+
+/// The sum, if every shard gave its own.
+fn memory(shards: &[api::ShardStatus]) -> Option<api::MemorySplit> {
+    shards.iter().try_fold(api::MemorySplit::default(), |sum, shard| {
+        let memory = shard.memory?;
+        Some(api::MemorySplit {
+            codes: sum.codes + memory.codes,
+            vectors: sum.vectors + memory.vectors,
+            links: sum.links + memory.links,
+            payload_indexes: sum.payload_indexes + memory.payload_indexes,
+            other: sum.other + memory.other,
+        })
+    })
 }
 
 fn summed(collection: &Collection, shards: Vec<api::ShardStatus>) -> api::CollectionStatus {
@@ -77,6 +166,9 @@ fn summed(collection: &Collection, shards: Vec<api::ShardStatus>) -> api::Collec
         index_lag: sum(|s| s.index_lag),
         bytes: sum(|s| s.bytes),
         memory_bytes: sum(|s| s.memory_bytes),
+        bytes_per_point: per_point(sum(|s| s.memory_bytes), sum(|s| s.points)),
+        memory: memory(&shards),
+        indexes: indexes_of(collection, &shards),
         shards,
     }
 }

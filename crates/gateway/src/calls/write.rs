@@ -48,6 +48,11 @@ impl Gateway {
             let key = idempotency_key(request.idempotency_key.take())?;
             let collection = self.collection(&request.collection, &deadline).await?;
             let parts = delete_plan(&mut request, &collection, self.knobs())?;
+            let filter = parts.iter().find_map(|part| match &part.operation {
+                WriteOperation::DeleteFilter(filter) => Some(filter),
+                _ => None,
+            });
+            self.require_indexes(filter, &collection, &deadline).await?;
             let results = self.write(Call::Delete, &collection, parts, key, &deadline).await;
             match results.and_then(|results| deleted(&collection, results)) {
                 Err(fault) => Err(self.gone(&collection, fault, &deadline).await),

@@ -32,7 +32,17 @@ pub fn create(r: pb::CreateCollectionRequest) -> api::CreateCollectionRequest {
         shards: r.shards.map(u64::from),
         replication_factor: r.replication_factor.map(u64::from),
         read_policy: consistency(r.read_policy),
+        quantization: r.quantization,
+        storage: r.storage,
+        index: r.index.map(|index| api::IndexRequest {
+            degree: index.degree.map(u64::from),
+            ef_construction: index.ef_construction.map(u64::from),
+        }),
     }
+}
+
+pub fn create_index(r: pb::CreateIndexRequest) -> api::CreateIndexRequest {
+    api::CreateIndexRequest { collection: r.collection, field: r.field, kind: r.r#type }
 }
 
 pub fn upsert(r: pb::UpsertRequest) -> api::UpsertRequest {
@@ -145,6 +155,12 @@ pub fn collection(c: api::Collection) -> pb::Collection {
         created_at_ms: c.created_at_ms,
         incarnation: c.incarnation,
         changeable: c.changeable,
+        quantization: c.quantization,
+        storage: c.storage,
+        index: Some(pb::IndexSettings {
+            degree: Some(c.index.degree),
+            ef_construction: Some(c.index.ef_construction),
+        }),
     }
 }
 
@@ -154,34 +170,6 @@ pub fn created(a: api::CreateCollectionResponse) -> pb::CreateCollectionResponse
 
 pub fn listed(a: api::ListCollectionsResponse) -> pb::ListCollectionsResponse {
     pb::ListCollectionsResponse { collections: a.collections.into_iter().map(collection).collect() }
-}
-
-pub fn status(s: api::CollectionStatus) -> pb::CollectionStatus {
-    let replica = |r: api::Replica| pb::Replica { id: r.id, worker: r.worker };
-    let shard = |s: api::ShardStatus| pb::ShardStatus {
-        id: s.id,
-        leader: s.leader,
-        replicas: s.replicas.into_iter().map(replica).collect(),
-        ready: s.ready,
-        points: s.points,
-        index_lag: s.index_lag,
-        bytes: s.bytes,
-        memory_bytes: s.memory_bytes,
-        applied_index: s.applied_index,
-        durable_index: s.durable_index,
-        tombstones: s.tombstones,
-        damage: s.damage,
-    };
-    pb::CollectionStatus {
-        name: s.name,
-        dimension: s.dimension,
-        distance: s.distance,
-        points: s.points,
-        index_lag: s.index_lag,
-        bytes: s.bytes,
-        memory_bytes: s.memory_bytes,
-        shards: s.shards.into_iter().map(shard).collect(),
-    }
 }
 
 pub fn upserted(a: api::UpsertResponse) -> pb::UpsertResponse {
@@ -261,6 +249,17 @@ fn explain(e: api::Explain) -> pb::Explain {
         distances: s.distances,
         hops: s.hops,
         tail_scanned: s.tail_scanned,
+        quantization: s.quantization,
+        bytes_read: s.bytes_read,
+        precise: s.precise,
+        rescored: s.rescored,
+        filter: s.filter.map(|f| pb::FilterExplain {
+            plan: f.plan,
+            estimated: f.estimated,
+            matched: f.matched,
+            checked: f.checked,
+            unindexed: f.unindexed,
+        }),
         applied_index: s.applied_index,
         stages: stages(s.stages),
     };

@@ -2,6 +2,7 @@
 
 mod convert;
 mod edge;
+mod figures;
 mod health;
 mod service;
 

@@ -1,6 +1,7 @@
 //! The gRPC service: each method is one call of the gateway.
 
 use super::convert as c;
+use super::figures;
 use crate::admit::ReadBytes;
 use crate::gateway::Gateway;
 use crate::http::{RequestId, brief};
@@ -127,7 +128,32 @@ impl VectronService for Service {
         request: Request<pb::GetCollectionStatusRequest>,
     ) -> Result<Response<pb::CollectionStatus>, Status> {
         let (asked, beside) = self.open(request);
-        beside.close(self.gateway.collection_status(&asked.collection).await, c::status)
+        beside.close(self.gateway.collection_status(&asked.collection).await, figures::status)
+    }
+
+    async fn create_index(
+        &self,
+        request: Request<pb::CreateIndexRequest>,
+    ) -> Result<Response<pb::CreateIndexResponse>, Status> {
+        let (asked, beside) = self.open(request);
+        beside.close(self.gateway.create_index(c::create_index(asked)).await, figures::index_created)
+    }
+
+    async fn list_indexes(
+        &self,
+        request: Request<pb::ListIndexesRequest>,
+    ) -> Result<Response<pb::ListIndexesResponse>, Status> {
+        let (asked, beside) = self.open(request);
+        beside.close(self.gateway.list_indexes(&asked.collection).await, figures::indexes)
+    }
+
+    async fn delete_index(
+        &self,
+        request: Request<pb::DeleteIndexRequest>,
+    ) -> Result<Response<pb::DeleteIndexResponse>, Status> {
+        let (asked, beside) = self.open(request);
+        let answer = self.gateway.delete_index(&asked.collection, &asked.field).await;
+        beside.close(answer, |answer| pb::DeleteIndexResponse { deleted: answer.deleted })
     }
 
     async fn upsert(

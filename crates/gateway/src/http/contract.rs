@@ -31,6 +31,7 @@ pub fn openapi() -> OpenApi {
     };
     api.tags = Some(vec![
         tag("collections", "Sets of points with one dimension and distance."),
+        tag("indexes", "Payload indexes, which make filters fast."),
         tag("points", "Writing, reading and searching."),
         tag("system", "For probes and monitoring."),
         tag("admin", "For operators."),
@@ -80,6 +81,9 @@ fn codes_of(method: &str, path: &str) -> Vec<Code> {
         }
         ("get", path) if path.starts_with(POINTS) => &[&named, &[Code::StalenessUnmet]],
         ("post", path) if path.starts_with(POINTS) => &[&named, &[Code::StalenessUnmet, Code::TooLarge]],
+        ("post", path) if path.ends_with("/indexes") => {
+            &[&named, &[Code::AlreadyExists, Code::DiskFull, Code::TooLarge]]
+        }
         (_, path) if path.starts_with("/v1/collections/") => &[&named],
         _ => &[],
     };

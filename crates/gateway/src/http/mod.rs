@@ -3,6 +3,7 @@
 mod collections;
 mod contract;
 mod edge;
+mod indexes;
 mod json;
 mod path;
 mod points;
@@ -34,6 +35,8 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(collections::create_collection, collections::list_collections))
         .routes(routes!(collections::get_collection, collections::delete_collection))
         .routes(routes!(collections::get_collection_status))
+        .routes(routes!(indexes::create_index, indexes::list_indexes))
+        .routes(routes!(indexes::delete_index))
         .routes(routes!(points::upsert))
         .routes(routes!(points::get, points::delete_point))
         .routes(routes!(points::batch_get))

@@ -12,6 +12,11 @@ pub fn id_in(path: &str) -> Result<String, Fault> {
     decoded("id", segment(path, 5))
 }
 
+/// The field in `/v1/collections/{collection}/indexes/{field}`.
+pub fn field_in(path: &str) -> Result<String, Fault> {
+    decoded("field", segment(path, 5))
+}
+
 fn segment(path: &str, at: usize) -> &str {
     path.split('/').nth(at).unwrap_or_default()
 }

@@ -1,10 +1,13 @@
 //! Collections: what may be asked for, and how one is shown.
 
-use super::{between_one_and, check_collection_name};
+use super::{between_one_and, check_collection_name, shown};
 use crate::api;
 use crate::knobs::GatewayKnobs;
+use std::ops::RangeInclusive;
 use vectron_base::Fault;
-use vectron_wire::placement::{Collection, CollectionSpec, Distance, ReadPolicy};
+use vectron_wire::placement::{
+    Collection, CollectionSpec, Distance, IndexSettings, Quantization, ReadPolicy, Storage,
+};
 
 /// The collection that is asked for.
 pub fn collection_spec(
@@ -14,7 +17,7 @@ pub fn collection_spec(
     check_collection_name("name", &request.name)?;
     let dimension = between_one_and("dimension", request.dimension, knobs.max_dimension)?;
     let Some(distance) = Distance::parse(&request.distance) else {
-        let got = super::shown(&request.distance);
+        let got = shown(&request.distance);
         return Err(Fault::invalid("distance", format!("must be cosine, dot or euclidean, got {got}")));
     };
     let shards = between_one_and("shards", request.shards.unwrap_or(1), knobs.max_shards)?;
@@ -29,7 +32,49 @@ pub fn collection_spec(
         shards: shards as u32,
         replication_factor: voters as u32,
         read_policy: read_policy(request.read_policy.as_ref())?,
+        quantization: quantization(request.quantization.as_deref())?,
+        storage: storage(request.storage.as_deref())?,
+        index: index_settings(request.index.unwrap_or_default())?,
     })
+}
+
+fn quantization(asked: Option<&str>) -> Result<Quantization, Fault> {
+    let Some(text) = asked else { return Ok(Quantization::default()) };
+    Quantization::parse(text).ok_or_else(|| {
+        Fault::invalid("quantization", format!("must be auto, none, 8bit or 4bit, got {}", shown(text)))
+    })
+}
+
+fn storage(asked: Option<&str>) -> Result<Storage, Fault> {
+    let Some(text) = asked else { return Ok(Storage::default()) };
+    Storage::parse(text)
+        .ok_or_else(|| Fault::invalid("storage", format!("must be ram or mmap, got {}", shown(text))))
+}
+
+fn index_settings(asked: api::IndexRequest) -> Result<IndexSettings, Fault> {
+    const DEGREE: RangeInclusive<u64> = 8..=128;
+    const EF_CONSTRUCTION: RangeInclusive<u64> = 32..=1_024;
+    let default = IndexSettings::default();
+    let degree = within("index.degree", asked.degree, DEGREE)?.unwrap_or(default.degree);
+    let ef = within("index.ef_construction", asked.ef_construction, EF_CONSTRUCTION)?;
+    let ef_construction = ef.unwrap_or(default.ef_construction);
+    if ef_construction < degree {
+        let reason = format!(
+            "must be at least index.degree ({degree}), got {ef_construction}; raise it or lower the degree"
+        );
+        return Err(Fault::invalid("index.ef_construction", reason));
+    }
+    Ok(IndexSettings { degree, ef_construction })
+}
+
+fn within(field: &str, asked: Option<u64>, range: RangeInclusive<u64>) -> Result<Option<u32>, Fault> {
+    match asked {
+        Some(value) if !range.contains(&value) => {
+            let (least, most) = (range.start(), range.end());
+            Err(Fault::invalid(field, format!("must be from {least} to {most}, got {value}")))
+        }
+        asked => Ok(asked.map(|value| value as u32)),
+    }
 }
 
 fn read_policy(asked: Option<&api::Consistency>) -> Result<ReadPolicy, Fault> {
@@ -69,6 +114,9 @@ pub fn describe(collection: &Collection) -> api::Collection {
         shards: spec.shards,
         replication_factor: spec.replication_factor,
         read_policy: policy_consistency(spec.read_policy),
+        quantization: spec.quantization.as_str().into(),
+        storage: spec.storage.as_str().into(),
+        index: api::IndexSettings { degree: spec.index.degree, ef_construction: spec.index.ef_construction },
         created_at_ms: collection.created_at_ms,
         incarnation: collection.incarnation.0,
         // Nothing can change yet: no call does it.
@@ -88,6 +136,9 @@ mod tests {
             shards: None,
             replication_factor: None,
             read_policy: None,
+            quantization: None,
+            storage: None,
+            index: None,
         };
         change(&mut request);
         collection_spec(request, &GatewayKnobs::default()).map_err(|fault| fault.errors[0].field.clone())
@@ -98,6 +149,35 @@ mod tests {
         let spec = asked(|_| ()).expect("valid");
         assert_eq!((spec.shards, spec.replication_factor), (1, 1));
         assert_eq!(spec.read_policy, ReadPolicy::Linearizable);
+        assert_eq!((spec.quantization, spec.storage), (Quantization::Auto, Storage::Ram));
+        assert_eq!((spec.index.degree, spec.index.ef_construction), (32, 128));
+    }
+
+    #[test]
+    fn how_the_index_is_made_is_checked_and_named() {
+        assert_eq!(
+            asked(|r| r.quantization = Some("8bit".into())).unwrap().quantization,
+            Quantization::EightBit
+        );
+        assert_eq!(asked(|r| r.storage = Some("mmap".into())).unwrap().storage, Storage::Mmap);
+        for name in ["8-bit", "Auto", "", "int8"] {
+            assert_eq!(asked(|r| r.quantization = Some(name.into())), Err("quantization".into()));
+            assert_eq!(asked(|r| r.storage = Some(name.into())), Err("storage".into()));
+        }
+        let shaped = |degree, ef_construction| {
+            asked(|r| r.index = Some(api::IndexRequest { degree, ef_construction })).map(|spec| spec.index)
+        };
+        for (degree, ef_construction) in [(8, 32), (128, 128), (128, 1_024), (32, 32)] {
+            let made = shaped(Some(degree.into()), Some(ef_construction.into()));
+            assert_eq!(made, Ok(IndexSettings { degree, ef_construction }));
+        }
+        assert_eq!(shaped(Some(128), None).unwrap().ef_construction, 128);
+        for degree in [0, 7, 129, u64::MAX] {
+            assert_eq!(shaped(Some(degree), None), Err("index.degree".into()));
+        }
+        for (degree, ef) in [(None, 31), (None, 1_025), (Some(64), 63)] {
+            assert_eq!(shaped(degree, Some(ef)), Err("index.ef_construction".into()));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod collection;
 mod ids;
+mod index;
 mod payload;
 mod read;
 mod search;
@@ -11,6 +12,7 @@ mod write;
 
 pub use collection::{collection_spec, describe, policy_consistency};
 pub use ids::{check_collection_name, check_ids, check_point_id};
+pub use index::{check_field, check_indexed, field_index};
 pub use payload::compact_object;
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
 pub use search::{SearchPlan, search_plan};

@@ -130,14 +130,6 @@ pub fn parse_filter(text: Option<&JsonText>, knobs: &GatewayKnobs) -> Result<Opt
     };
     let filter = Filter::parse(text.as_str(), &knobs.filter_limits())
         .map_err(|error| Fault::invalid(error.path, error.reason))?;
-    if knobs.refuse_unindexed_filters
-        && let Some(field) = filter.fields().first()
-    {
-        return Err(Fault::invalid(
-            format!("filter.{field}"),
-            "has no index, and this server refuses filters without one",
-        ));
-    }
     Ok(Some(Arc::new(filter)))
 }
 

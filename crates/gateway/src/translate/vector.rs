@@ -82,7 +82,7 @@ fn check(vector: &[f32], wanted: &Wanted<'_>) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vectron_wire::placement::ReadPolicy;
+    use vectron_wire::placement::{IndexSettings, Quantization, ReadPolicy, Storage};
 
     fn refused(numbers: Option<Vec<f32>>, packed: Option<Vec<u8>>) -> String {
         let spec = CollectionSpec {
@@ -92,6 +92,9 @@ mod tests {
             shards: 1,
             replication_factor: 1,
             read_policy: ReadPolicy::Linearizable,
+            quantization: Quantization::Auto,
+            storage: Storage::Ram,
+            index: IndexSettings::default(),
         };
         let wanted = Wanted { path: &"points[7].", subject: &|| "points[7] 'a42'".into(), spec: &spec };
         let packed = packed.map(|bytes| PackedVector { bytes, field: "vector_b64" });

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tower::ServiceExt;
 use vectron_base::clock::SystemClock;
-use vectron_base::filter::{Filter, Scalar, Test};
+use vectron_base::filter::{FieldIndex, Filter, Scalar, Test};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 use vectron_base::pool::{Lane, Pool};
 use vectron_base::random::SeededRandom;
@@ -122,6 +122,20 @@ impl Cluster {
         catalog.epoch += 1;
         let all = catalog.collections.iter_mut().flat_map(|c| c.shards.iter_mut());
         all.filter(|s| s.shard.0 == shard).for_each(|s| s.epoch += 1);
+    }
+
+    /// Payload indexes of the collection that a shard belongs to; built as soon as they are there.
+    fn indexes(&self, shard: u64) -> Vec<FieldIndex> {
+        let catalog = self.catalog.lock();
+        let of_shard = |c: &&Collection| c.shards.iter().any(|s| s.shard.0 == shard);
+        catalog.collections.iter().find(of_shard).map_or_else(Vec::new, |c| c.field_indexes.clone())
+    }
+
+    fn unindexed(&self, shard: u64, filter: Option<&Arc<Filter>>) -> Vec<String> {
+        let indexes = self.indexes(shard);
+        let fields = filter.map_or_else(Vec::new, |filter| filter.fields());
+        let bare = fields.into_iter().filter(|field| indexes.iter().all(|index| index.field != *field));
+        bare.map(str::to_string).collect()
     }
 
     async fn enter(&self, name: &'static str, target: Target) -> Result<(), Fault> {
@@ -268,6 +282,7 @@ impl Worker for Cluster {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         self.enter("search", request.target).await?;
         self.searches.lock().push(request.clone());
+        let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
         self.read(request.target, request.read, |shard| {
             let distance = shard.distance.expect("set");
             let all = shard.points.values();
@@ -289,6 +304,17 @@ impl Worker for Cluster {
                 distances: shard.points.len() as u64,
                 hops: 0,
                 tail_scanned: 0,
+                quantization: Some("8bit".into()),
+                bytes_read: Some(640),
+                precise: None,
+                rescored: Some(3),
+                filter: request.filter.is_some().then(|| FilterTrace {
+                    plan: "bitmap".into(),
+                    estimated: Some(9),
+                    matched: Some(7),
+                    checked: None,
+                    unindexed,
+                }),
                 stages: vec![Stage { name: "search", us: 7 }],
             };
             ShardHits { hits, trace }
@@ -297,6 +323,7 @@ impl Worker for Cluster {
 
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         self.enter("scroll", request.target).await?;
+        let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
         self.read(request.target, request.read, |shard| {
             let passing = shard.points.values().filter(|point| {
                 request.after.as_ref().is_none_or(|after| point.id > *after)
@@ -306,27 +333,43 @@ impl Worker for Cluster {
                 passing.take(request.limit + 1).map(|point| trimmed(point, request.include)).collect();
             let more = points.len() > request.limit;
             points.truncate(request.limit);
-            ShardPage { points, more }
+            ShardPage { points, more, unindexed }
         })
     }
 
-    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         self.enter("count", request.target).await?;
+        let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
         self.read(request.target, request.read, |shard| {
             let passing = |p: &&PointRecord| request.filter.as_ref().is_none_or(|filter| passes(filter, p));
-            shard.points.values().filter(passing).count() as u64
+            ShardCounted { count: shard.points.values().filter(passing).count() as u64, unindexed }
         })
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.enter("status", target).await?;
+        let indexes = self.indexes(target.shard.0);
         let shards = self.shards.lock();
         let shard = &shards[&target.shard.0];
+        let points = shard.points.len() as u64;
+        let field_index = |index| FieldIndexStatus {
+            index,
+            ready: true,
+            points_indexed: points,
+            points_total: points,
+            bytes: 5,
+            irregular: 1,
+        };
         Ok(ShardStatus {
             points: shard.points.len() as u64,
             applied_index: shard.index,
             disk_bytes: 10,
+            memory_bytes: points * 20,
             leads: true,
+            memory: Some(MemorySplit { codes: 1, vectors: 2, links: 3, payload_indexes: 4, other: 5 }),
+            quantization: Some(CodeError { kind: "8bit".into(), error_mean: Some(0.25), error_p99: None }),
+            calibration: Some(Calibration { measured_at_points: 9, ef_90: 40, ef_95: 60, ef_99: 120 }),
+            field_indexes: indexes.into_iter().map(field_index).collect(),
             ..ShardStatus::default()
         })
     }
@@ -362,6 +405,7 @@ impl Placement for Cluster {
             incarnation: Incarnation(incarnation),
             created_at_ms: 1_700_000_000_000,
             state: CollectionState::Live,
+            field_indexes: Vec::new(),
         };
         catalog.collections.push(collection.clone());
         Ok((collection, true))
@@ -379,6 +423,33 @@ impl Placement for Cluster {
         for shard in &catalog.collections[at].shards {
             self.shards.lock().remove(&shard.shard.0);
         }
+        Ok(())
+    }
+
+    async fn create_index(&self, collection: &str, index: FieldIndex) -> Result<bool, Fault> {
+        let mut catalog = self.catalog.lock();
+        let Some(at) = catalog.collections.iter().position(|c| c.spec.name == collection) else {
+            return Err(Fault::no_collection(collection));
+        };
+        let indexes = &mut catalog.collections[at].field_indexes;
+        match indexes.iter().find(|there| there.field == index.field) {
+            Some(there) if *there == index => return Ok(false),
+            Some(_) => return Err(Fault::on_field(Code::AlreadyExists, "type", "is another")),
+            None => indexes.push(index),
+        }
+        catalog.epoch += 1;
+        Ok(true)
+    }
+
+    async fn delete_index(&self, collection: &str, field: &str) -> Result<(), Fault> {
+        let mut catalog = self.catalog.lock();
+        catalog.epoch += 1;
+        let mut all = catalog.collections.iter_mut();
+        let found =
+            all.find(|c| c.spec.name == collection).ok_or_else(|| Fault::no_collection(collection))?;
+        let at = found.field_indexes.iter().position(|index| index.field == field);
+        let at = at.ok_or_else(|| Fault::new(Code::NotFound, "no such index"))?;
+        found.field_indexes.remove(at);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use vectron_wire::fault_table::from_status;
 use vectron_wire::proto::public as pb;
 use vectron_wire::proto::public::vectron_service_client::VectronServiceClient;
 
-async fn served(knobs: GatewayKnobs) -> (Client, VectronServiceClient<Channel>, Channel) {
+pub async fn served(knobs: GatewayKnobs) -> (Client, VectronServiceClient<Channel>, Channel) {
     let client = Client::with(knobs, None).with_docs("cosine", 2).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -114,7 +114,7 @@ async fn every_call_answers_as_rest_does() {
 }
 
 /// The status has our code, its fields, and a request id.
-fn assert_refused(status: &Status, grpc: Code, code: &str, field: &str, words: &str) {
+pub fn assert_refused(status: &Status, grpc: Code, code: &str, field: &str, words: &str) {
     let fault = from_status(status);
     assert_eq!((status.code(), fault.code.as_str()), (grpc, code), "{status}");
     assert!(status.message().contains(words), "{}", status.message());

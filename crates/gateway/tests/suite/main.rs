@@ -5,5 +5,6 @@ mod calls;
 mod cluster;
 mod edge;
 mod grpc;
+mod indexes;
 mod refusals;
 mod routing;

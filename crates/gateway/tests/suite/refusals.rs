@@ -13,6 +13,7 @@ const COUNT: &str = "/v1/collections/docs/points/count";
 const DELETE: &str = "/v1/collections/docs/points/delete";
 const GET: &str = "/v1/collections/docs/points/get";
 const CREATE: &str = "/v1/collections";
+const INDEXES: &str = "/v1/collections/docs/indexes";
 
 /// Path, body, field at fault, words of the detail.
 type Row = (&'static str, String, &'static str, &'static str);
@@ -197,6 +198,11 @@ fn bad_collections() -> Vec<Row> {
     let create = |name: &str, dimension: i64, distance: &str| {
         json!({"name": name, "dimension": dimension, "distance": distance}).to_string()
     };
+    let tuned = |more: Value| {
+        let mut body = json!({"name": "x", "dimension": 2, "distance": "dot"});
+        body.as_object_mut().expect("object").extend(more.as_object().expect("object").clone());
+        body.to_string()
+    };
     vec![
         row(CREATE, by_position, "body", "expected an object"),
         row(DELETE, "[null,{},null,null]", "body", "expected an object"),
@@ -216,6 +222,33 @@ fn bad_collections() -> Vec<Row> {
             "replication_factor",
             "1, 3 or 5",
         ),
+        row(CREATE, tuned(json!({"quantization": "int8"})), "quantization", "auto, none, 8bit or 4bit"),
+        row(CREATE, tuned(json!({"quantization": 8})), "quantization", "wrong type"),
+        row(CREATE, tuned(json!({"storage": "disk"})), "storage", "ram or mmap"),
+        row(CREATE, tuned(json!({"index": {"degree": 7}})), "index.degree", "from 8 to 128, got 7"),
+        row(CREATE, tuned(json!({"index": {"degree": 129}})), "index.degree", "from 8 to 128, got 129"),
+        row(
+            CREATE,
+            tuned(json!({"index": {"ef_construction": 31}})),
+            "index.ef_construction",
+            "from 32 to 1024, got 31",
+        ),
+        row(
+            CREATE,
+            tuned(json!({"index": {"degree": 100, "ef_construction": 99}})),
+            "index.ef_construction",
+            "at least index.degree (100)",
+        ),
+        row(CREATE, tuned(json!({"index": {"m": 16}})), "index.m", "not a known field"),
+        row(CREATE, tuned(json!({"index": [32, 128]})), "index", "expected an object"),
+        row(INDEXES, json!({"field": "a"}), "type", "is missing"),
+        row(INDEXES, json!({"field": "", "type": "bool"}), "field", "empty"),
+        row(INDEXES, json!({"field": "a..b", "type": "bool"}), "field", ""),
+        row(INDEXES, json!({"field": "$and", "type": "bool"}), "field", ""),
+        row(INDEXES, json!({"field": "a", "type": "geo"}), "type", "geo is not supported yet"),
+        row(INDEXES, json!({"field": "a", "type": "text"}), "type", "text is not supported yet"),
+        row(INDEXES, json!({"field": "a", "type": "int"}), "type", "keyword, integer, float, bool, datetime"),
+        row(INDEXES, json!({"field": "a", "kind": "bool"}), "kind", "not a known field"),
         row(
             CREATE,
             r#"{"name":"x","dimension":2,"distance":"dot","vectors":{}}"#,
@@ -291,6 +324,8 @@ async fn paths_and_queries_are_checked_too() {
         ("GET", "/v1/collections/docs/points/%ff", "id"),
         ("GET", "/v1/collections/docs/points/a%00b", "id"),
         ("DELETE", "/v1/collections/docs/points/a?timeout_ms=0", "timeout_ms"),
+        ("DELETE", "/v1/collections/docs/indexes/%ff", "field"),
+        ("DELETE", "/v1/collections/docs/indexes/a..b", "field"),
         ("GET", "/v1/collections/a%2Fb", "collection"),
         ("DELETE", "/v1/collections/..", "collection"),
     ] {

@@ -138,7 +138,9 @@ async fn another_replica_is_asked_when_one_is_lost() {
 
 #[tokio::test]
 async fn a_name_created_again_elsewhere_shows_nothing_old() {
-    use vectron_wire::placement::{CollectionSpec, Distance, Placement, ReadPolicy};
+    use vectron_wire::placement::{
+        CollectionSpec, Distance, IndexSettings, Placement, Quantization, ReadPolicy, Storage,
+    };
     let client = Client::new().with_docs("dot", 2).await;
     client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.ok();
     // Behind this gateway's back: its view still has the old life.
@@ -150,6 +152,9 @@ async fn a_name_created_again_elsewhere_shows_nothing_old() {
         shards: 1,
         replication_factor: 1,
         read_policy: ReadPolicy::Linearizable,
+        quantization: Quantization::Auto,
+        storage: Storage::Ram,
+        index: IndexSettings::default(),
     };
     client.cluster.create_collection(spec, 1_000).await.expect("created");
     assert_eq!(client.post("/v1/collections/docs/points/count", "{}").await.ok()["count"], 0);

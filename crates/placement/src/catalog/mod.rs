@@ -3,6 +3,7 @@
 //! Everything that must be decided once is decided in [`Catalog::apply`]: ids are handed out by counters in
 //! the state, so every replica hands out the same.
 
+mod field_indexes;
 mod file;
 mod machine;
 
@@ -11,6 +12,7 @@ pub use machine::{CatalogMachine, SharedCatalog};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use vectron_base::filter::{FieldIndex, FieldType};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 use vectron_wire::placement::{
     CatalogView, Collection, CollectionSpec, CollectionState, Registration, Replica, Shard,
@@ -42,6 +44,22 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// The live collection of a name gets a payload index.
+    CreateIndex {
+        /// The collection's name.
+        collection: String,
+        /// What to index.
+        index: FieldIndex,
+        /// How many a collection may have.
+        indexes_max: u64,
+    },
+    /// The live collection of a name loses a payload index.
+    DeleteIndex {
+        /// The collection's name.
+        collection: String,
+        /// Whose index.
+        field: String,
+    },
     /// Every shard's data is gone.
     ForgetCollection {
         /// Which life of the name.
@@ -67,10 +85,22 @@ pub enum Reply {
         /// Names of the settings that differ.
         differs: Vec<String>,
     },
-    /// There are as many collections as may be.
+    /// There are as many collections as may be, or as many indexes in this one.
     Full,
     /// No such collection.
     NotFound,
+    /// The payload index is there; `created` says whether by this command.
+    Index {
+        /// Made by this command.
+        created: bool,
+    },
+    /// The field has an index of another type.
+    IndexConflict {
+        /// The type it has.
+        have: FieldType,
+    },
+    /// The collection has no index on the field.
+    NoIndex,
     /// The command could not be read; nothing changed.
     Malformed,
 }
@@ -101,6 +131,10 @@ impl Catalog {
                 self.create(spec, created_at_ms, &placements, collections_max)
             }
             Command::DeleteCollection { name } => self.delete(&name),
+            Command::CreateIndex { collection, index, indexes_max } => {
+                self.create_index(&collection, index, indexes_max)
+            }
+            Command::DeleteIndex { collection, field } => self.delete_index(&collection, &field),
             Command::ForgetCollection { incarnation } => {
                 if self.collections.remove(&incarnation).is_some() {
                     self.epoch += 1;
@@ -128,8 +162,14 @@ impl Catalog {
         let ranges = equal_ranges(spec.shards);
         let shards = ranges.iter().zip(placements).map(|(range, workers)| self.new_shard(*range, workers));
         let shards = shards.collect();
-        let collection =
-            Collection { spec, incarnation, created_at_ms: at_ms, state: CollectionState::Live, shards };
+        let collection = Collection {
+            spec,
+            incarnation,
+            created_at_ms: at_ms,
+            state: CollectionState::Live,
+            shards,
+            field_indexes: Vec::new(),
+        };
         self.collections.insert(incarnation, collection);
         Reply::Collection { incarnation, created: true }
     }
@@ -145,13 +185,13 @@ impl Catalog {
     }
 
     fn delete(&mut self, name: &str) -> Reply {
-        let live = self.live(name).map(|c| c.incarnation);
-        let Some(collection) = live.and_then(|i| self.collections.get_mut(&i)) else {
+        let Some(collection) = self.live_mut(name) else {
             return Reply::NotFound;
         };
         collection.state = CollectionState::Deleting;
+        let incarnation = collection.incarnation;
         self.epoch += 1;
-        Reply::Collection { incarnation: collection.incarnation, created: false }
+        Reply::Collection { incarnation, created: false }
     }
 
     fn live_collections(&self) -> impl Iterator<Item = &Collection> {
@@ -161,6 +201,11 @@ impl Catalog {
     /// The live collection of a name.
     pub fn live(&self, name: &str) -> Option<&Collection> {
         self.live_collections().find(|c| c.spec.name == name)
+    }
+
+    fn live_mut(&mut self, name: &str) -> Option<&mut Collection> {
+        let incarnation = self.live(name)?.incarnation;
+        self.collections.get_mut(&incarnation)
     }
 
     /// A collection by incarnation, live or deleting.
@@ -194,6 +239,9 @@ fn differences(have: &CollectionSpec, want: &CollectionSpec) -> Vec<String> {
         ("shards", have.shards != want.shards),
         ("replication_factor", have.replication_factor != want.replication_factor),
         ("read_policy", have.read_policy != want.read_policy),
+        ("quantization", have.quantization != want.quantization),
+        ("storage", have.storage != want.storage),
+        ("index", have.index != want.index),
     ];
     checks.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_string()).collect()
 }
@@ -201,9 +249,9 @@ fn differences(have: &CollectionSpec, want: &CollectionSpec) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vectron_wire::placement::{Distance, ReadPolicy};
+    use vectron_wire::placement::{Distance, IndexSettings, Quantization, ReadPolicy, Storage};
 
-    fn spec(name: &str, shards: u32) -> CollectionSpec {
+    pub(super) fn spec(name: &str, shards: u32) -> CollectionSpec {
         CollectionSpec {
             name: name.into(),
             dimension: 4,
@@ -211,10 +259,13 @@ mod tests {
             shards,
             replication_factor: 1,
             read_policy: ReadPolicy::Linearizable,
+            quantization: Quantization::Auto,
+            storage: Storage::Ram,
+            index: IndexSettings::default(),
         }
     }
 
-    fn create(name: &str, shards: u32) -> Command {
+    pub(super) fn create(name: &str, shards: u32) -> Command {
         let placements = vec![vec![WorkerId(1)]; shards as usize];
         Command::CreateCollection {
             spec: spec(name, shards),
@@ -232,6 +283,53 @@ mod tests {
         let again = catalog.apply(create("a", 2));
         assert_eq!(again, Reply::Collection { incarnation: Incarnation(1), created: false });
         assert_eq!(catalog.apply(create("a", 3)), Reply::Conflict { differs: vec!["shards".into()] });
+    }
+
+    #[test]
+    fn how_the_index_is_made_is_part_of_the_configuration() {
+        let mut catalog = Catalog::default();
+        catalog.apply(create("a", 1));
+        for name in ["quantization", "storage", "index"] {
+            let mut other = spec("a", 1);
+            match name {
+                "quantization" => other.quantization = Quantization::EightBit,
+                "storage" => other.storage = Storage::Mmap,
+                _ => other.index.degree = 16,
+            }
+            let mut again = create("a", 1);
+            if let Command::CreateCollection { spec, .. } = &mut again {
+                *spec = other;
+            }
+            assert_eq!(catalog.apply(again), Reply::Conflict { differs: vec![name.into()] });
+        }
+    }
+
+    /// Catalogs, log entries and shard files from before a setting existed have its default.
+    #[test]
+    fn what_was_written_before_a_setting_existed_has_its_default() {
+        let mut catalog = Catalog::default();
+        catalog.apply(create("a", 1));
+        let old = |mut json: serde_json::Value| {
+            strip(&mut json, &["quantization", "storage", "index", "field_indexes"]);
+            json.to_string()
+        };
+        let text = old(serde_json::to_value(&catalog).unwrap());
+        assert!(!text.contains("quantization") && !text.contains("field_indexes"), "{text}");
+        assert_eq!(serde_json::from_str::<Catalog>(&text).unwrap(), catalog);
+        let text = old(serde_json::to_value(create("a", 1)).unwrap());
+        assert_eq!(serde_json::from_str::<Command>(&text).unwrap(), create("a", 1));
+    }
+
+    /// Takes members away wherever they are.
+    fn strip(json: &mut serde_json::Value, names: &[&str]) {
+        match json {
+            serde_json::Value::Object(members) => {
+                members.retain(|name, _| !names.contains(&name.as_str()));
+                members.values_mut().for_each(|value| strip(value, names));
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| strip(item, names)),
+            _ => {}
+        }
     }
 
     #[test]

@@ -31,6 +31,9 @@ impl Client {
             shards: Some(shards),
             replication_factor: None,
             read_policy: None,
+            quantization: None,
+            storage: None,
+            index: None,
         };
         Ok(self.gateway.create_collection(request).await?.created)
     }

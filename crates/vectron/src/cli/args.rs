@@ -1,7 +1,7 @@
 //! The command tree.
 
 use super::output::OutputFormat;
-use super::{collections, config, demo, doctor, export, import, points, search, status, up};
+use super::{collections, config, demo, doctor, export, import, indexes, points, search, status, up};
 use clap::{Args, Parser, Subcommand};
 
 /// A distributed vector database: server, client and tools in one program.
@@ -67,6 +67,9 @@ pub enum Command {
     /// List, create, describe and delete collections.
     #[command(subcommand)]
     Collections(collections::CollectionsCommand),
+    /// Create, list and delete payload indexes.
+    #[command(subcommand)]
+    Indexes(indexes::IndexesCommand),
     /// Get, upsert, delete, scroll and count points.
     #[command(subcommand)]
     Points(points::PointsCommand),

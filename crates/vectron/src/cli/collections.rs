@@ -5,7 +5,7 @@ use super::confirm::Confirm;
 use super::exit::{Exit, Outcome};
 use super::output::{Cell, Grid, Output, note};
 use super::vector;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use vectron_client::{Collection, Consistency, CreateCollection};
 
 /// Verbs of `collections`.
@@ -15,26 +15,10 @@ pub enum CollectionsCommand {
     #[command(after_help = "Example:\n  vectron collections list -o json")]
     List,
     /// Create a collection. The same one again is fine.
-    #[command(after_help = "Example:\n  vectron collections create docs --dimension 384 --distance cosine")]
-    Create {
-        /// Name: a letter or digit, then letters, digits, '_', '.' or '-'.
-        name: String,
-        /// Numbers per vector.
-        #[arg(long, value_name = "N")]
-        dimension: u32,
-        /// How nearness is measured.
-        #[arg(long, value_parser = ["cosine", "dot", "euclidean"])]
-        distance: String,
-        /// Number of shards; the server's default when absent.
-        #[arg(long, value_name = "N")]
-        shards: Option<u32>,
-        /// Voters per shard; the server's default when absent.
-        #[arg(long, value_name = "N")]
-        replication_factor: Option<u32>,
-        /// Default consistency of reads: linearizable, eventual or bounded:MS.
-        #[arg(long, value_parser = vector::consistency, value_name = "LEVEL")]
-        read_policy: Option<Consistency>,
-    },
+    #[command(after_help = "Examples:
+  vectron collections create docs --dimension 384 --distance cosine
+  vectron collections create docs --dimension 384 --distance cosine --quantization 4bit --storage mmap")]
+    Create(CreateArgs),
     /// Show a collection's settings.
     #[command(after_help = "Example:\n  vectron collections describe docs")]
     Describe {
@@ -52,6 +36,68 @@ pub enum CollectionsCommand {
     },
 }
 
+/// Settings of a collection to create.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Name: a letter or digit, then letters, digits, '_', '.' or '-'.
+    pub name: String,
+    /// Numbers per vector.
+    #[arg(long, value_name = "N")]
+    pub dimension: u32,
+    /// How nearness is measured.
+    #[arg(long, value_parser = ["cosine", "dot", "euclidean"])]
+    pub distance: String,
+    /// Number of shards; the server's default when absent.
+    #[arg(long, value_name = "N")]
+    pub shards: Option<u32>,
+    /// Voters per shard; the server's default when absent.
+    #[arg(long, value_name = "N")]
+    pub replication_factor: Option<u32>,
+    /// Default consistency of reads: linearizable, eventual or bounded:MS.
+    #[arg(long, value_parser = vector::consistency, value_name = "LEVEL")]
+    pub read_policy: Option<Consistency>,
+    /// How vectors are coded for the search; the server's default, auto, when absent.
+    #[arg(long, value_parser = ["auto", "none", "8bit", "4bit"])]
+    pub quantization: Option<String>,
+    /// Where full vectors are kept: in memory, or mapped from the disk; the server's default, ram, when absent.
+    #[arg(long, value_parser = ["ram", "mmap"])]
+    pub storage: Option<String>,
+    /// Most links per point of the graph, 8 to 128; the server's default when absent.
+    #[arg(long, value_name = "N")]
+    pub degree: Option<u32>,
+    /// Candidates kept while a point is linked, 32 to 1024; the server's default when absent.
+    #[arg(long, value_name = "N")]
+    pub ef_construction: Option<u32>,
+}
+
+impl CreateArgs {
+    fn settings(self) -> CreateCollection {
+        let mut settings = CreateCollection::new(self.name, self.dimension, self.distance);
+        if let Some(shards) = self.shards {
+            settings = settings.shards(shards);
+        }
+        if let Some(voters) = self.replication_factor {
+            settings = settings.replication_factor(voters);
+        }
+        if let Some(level) = self.read_policy {
+            settings = settings.read_policy(level);
+        }
+        if let Some(codes) = self.quantization {
+            settings = settings.quantization(codes);
+        }
+        if let Some(place) = self.storage {
+            settings = settings.storage(place);
+        }
+        if let Some(links) = self.degree {
+            settings = settings.degree(links);
+        }
+        if let Some(candidates) = self.ef_construction {
+            settings = settings.ef_construction(candidates);
+        }
+        settings
+    }
+}
+
 /// Runs a verb.
 pub async fn run(command: CollectionsCommand, global: &Global, out: Output) -> Outcome<Exit> {
     match command {
@@ -60,18 +106,8 @@ pub async fn run(command: CollectionsCommand, global: &Global, out: Output) -> O
             let document = serde_json::json!({ "collections": list });
             out.answer(&grid(&list), &document, &list)?;
         }
-        CollectionsCommand::Create { name, dimension, distance, shards, replication_factor, read_policy } => {
-            let mut settings = CreateCollection::new(name, dimension, distance);
-            if let Some(shards) = shards {
-                settings = settings.shards(shards);
-            }
-            if let Some(voters) = replication_factor {
-                settings = settings.replication_factor(voters);
-            }
-            if let Some(level) = read_policy {
-                settings = settings.read_policy(level);
-            }
-            let answer = super::connect(global).await?.create_collection(settings).await?;
+        CollectionsCommand::Create(args) => {
+            let answer = super::connect(global).await?.create_collection(args.settings()).await?;
             if !answer.created {
                 note("it was there already, with the same settings");
             }
@@ -131,6 +167,10 @@ fn description(c: &Collection) -> Grid {
         ("shards", c.shards.to_string()),
         ("replication_factor", c.replication_factor.to_string()),
         ("read_policy", level(&c.read_policy)),
+        ("quantization", c.quantization.clone()),
+        ("storage", c.storage.clone()),
+        ("degree", c.index.degree.to_string()),
+        ("ef_construction", c.index.ef_construction.to_string()),
         ("created_at", created.map_or_else(|| c.created_at_ms.to_string(), |time| time.to_string())),
         ("incarnation", c.incarnation.to_string()),
         ("changeable", if c.changeable.is_empty() { "nothing".into() } else { c.changeable.join(", ") }),

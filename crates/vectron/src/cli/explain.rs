@@ -1,8 +1,8 @@
 //! How a search was done, for people.
 
-use super::output::{Cell, Grid, human_us};
+use super::output::{Cell, Grid, human_bytes, human_us};
 use super::search::footer;
-use vectron_client::{Explain, SearchAnswer, ShardExplain};
+use vectron_client::{Explain, FilterExplain, SearchAnswer, ShardExplain};
 
 /// The whole explanation as text.
 pub fn render(answer: &SearchAnswer, explain: &Explain, terminal: bool) -> String {
@@ -52,8 +52,34 @@ fn facts(shard: &ShardExplain) -> Vec<String> {
         "work: {} distances, {} hops, ef {}, {} unindexed rows scanned",
         shard.distances, shard.hops, shard.ef, shard.tail_scanned
     ));
+    lines.extend(codes(shard));
+    lines.extend(shard.filter.as_ref().map(filter));
     lines.push(format!("at applied index {}", shard.applied_index));
     lines
+}
+
+/// What was read and scored anew, as far as the shard measures it.
+fn codes(shard: &ShardExplain) -> Option<String> {
+    let parts = [
+        shard.quantization.as_ref().map(|kind| format!("{kind} codes")),
+        shard.bytes_read.map(|bytes| format!("{} read", human_bytes(bytes))),
+        shard.precise.map(|count| format!("{count} precise distances")),
+        shard.rescored.map(|count| format!("{count} rescored")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("vectors: {}", parts.join(", ")))
+}
+
+fn filter(filter: &FilterExplain) -> String {
+    let counts = [
+        filter.estimated.map(|count| format!("{count} estimated")),
+        filter.matched.map(|count| format!("{count} matched")),
+        filter.checked.map(|count| format!("{count} payloads checked")),
+        (!filter.unindexed.is_empty()).then(|| format!("without an index: {}", filter.unindexed.join(", "))),
+    ];
+    let parts: Vec<String> =
+        std::iter::once(filter.plan.clone()).chain(counts.into_iter().flatten()).collect();
+    format!("filter: {}", parts.join(", "))
 }
 
 /// One row per shard.

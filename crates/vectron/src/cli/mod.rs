@@ -16,6 +16,7 @@ pub mod exit;
 pub mod explain;
 pub mod export;
 pub mod import;
+pub mod indexes;
 pub mod logging;
 pub mod output;
 pub mod points;
@@ -88,6 +89,7 @@ fn execute(cli: Cli) -> Outcome<Exit> {
         Command::Up(args) => block_on(up::run(args, out)),
         Command::Demo(args) => block_on(demo::run(args, out)),
         Command::Collections(command) => block_on(collections::run(command, &global, out)),
+        Command::Indexes(command) => block_on(indexes::run(command, &global, out)),
         Command::Points(command) => block_on(points::run(command, &global, out)),
         Command::Import(args) => block_on(import::run(args, &global, out)),
         Command::Export(args) => block_on(export::run(args, &global, out)),

@@ -58,6 +58,11 @@ pub async fn run(args: StatusArgs, global: &Global, out: Output) -> Outcome<Exit
     }
 }
 
+/// Memory per point, in whole bytes.
+fn per_point(bytes: Option<f64>) -> Cell {
+    bytes.map_or(Cell::None, |bytes| Cell::Bytes(bytes.round() as u64))
+}
+
 fn collections(list: &[CollectionStatus]) -> Grid {
     let mut grid = Grid::new([
         "collection",
@@ -65,6 +70,7 @@ fn collections(list: &[CollectionStatus]) -> Grid {
         "index_lag",
         "disk",
         "memory",
+        "per_point",
         "dimension",
         "distance",
         "shards_ready",
@@ -77,6 +83,7 @@ fn collections(list: &[CollectionStatus]) -> Grid {
             Cell::Number(s.index_lag),
             Cell::Bytes(s.bytes),
             Cell::Bytes(s.memory_bytes),
+            per_point(s.bytes_per_point),
             Cell::Number(s.dimension.into()),
             Cell::text(&s.distance),
             Cell::text(format!("{ready}/{}", s.shards.len())),
@@ -95,6 +102,8 @@ fn shards(status: &CollectionStatus) -> Grid {
         "index_lag",
         "disk",
         "memory",
+        "per_point",
+        "codes",
         "applied",
         "durable",
         "tombstones",
@@ -109,6 +118,8 @@ fn shards(status: &CollectionStatus) -> Grid {
             Cell::Number(s.index_lag),
             Cell::Bytes(s.bytes),
             Cell::Bytes(s.memory_bytes),
+            per_point(s.bytes_per_point),
+            s.quantization.as_ref().map_or(Cell::None, |codes| Cell::text(&codes.kind)),
             Cell::Number(s.applied_index),
             Cell::Number(s.durable_index),
             Cell::Number(s.tombstones),

@@ -52,6 +52,13 @@ fn write(dir: &Path) {
 fn hold(dir: &Path, version: &str) {
     let server = Server::start(dir);
     assert_eq!(server.count("golden"), 31, "format {version}");
+    // Settings that came later have their defaults.
+    let (_, described) = server.get("/v1/collections/golden");
+    let settings = (&described["quantization"], &described["storage"], &described["index"]);
+    let defaults = (json!("auto"), json!("ram"), json!({"degree": 32, "ef_construction": 128}));
+    assert_eq!(settings, (&defaults.0, &defaults.1, &defaults.2), "format {version}");
+    let (_, listed) = server.get("/v1/collections/golden/indexes");
+    assert_eq!(listed, json!({"indexes": []}), "format {version}");
     for number in [5, 29, 40, 44, 50] {
         let (status, answer) =
             server.get(&format!("/v1/collections/golden/points/p{number}?include_vector=true"));

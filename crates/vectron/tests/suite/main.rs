@@ -5,6 +5,7 @@ mod contract;
 mod dataset;
 mod format;
 mod generated;
+mod indexes;
 mod kill;
 mod lessons;
 mod lifecycle;

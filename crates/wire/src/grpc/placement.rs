@@ -13,11 +13,16 @@ use std::time::Duration;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use vectron_base::Fault;
+use vectron_base::filter::FieldIndex;
 
 const CREATE: Method<pb::CreateCollectionRequest, pb::CreateCollectionResponse> =
     Method::changing("/vectron.placementdriver.v1.PlacementService/CreateCollection");
 const DELETE: Method<pb::DeleteCollectionRequest, pb::DeleteCollectionResponse> =
     Method::changing("/vectron.placementdriver.v1.PlacementService/DeleteCollection");
+const CREATE_INDEX: Method<pb::CreateIndexRequest, pb::CreateIndexResponse> =
+    Method::changing("/vectron.placementdriver.v1.PlacementService/CreateIndex");
+const DELETE_INDEX: Method<pb::DeleteIndexRequest, pb::DeleteIndexResponse> =
+    Method::changing("/vectron.placementdriver.v1.PlacementService/DeleteIndex");
 const WATCH: Method<pb::WatchRequest, pb::Catalog> =
     Method::reading("/vectron.placementdriver.v1.PlacementService/Watch");
 const REGISTER: Method<pb::RegisterRequest, pb::RegisterResponse> =
@@ -60,6 +65,26 @@ impl PlacementService for PlacementServer {
             self.placement.delete_collection(&name, timeout_ms).await
         };
         serve(DELETE, self.send_limit, message, act).await
+    }
+
+    async fn create_index(
+        &self,
+        message: Request<pb::CreateIndexRequest>,
+    ) -> Result<Response<pb::CreateIndexResponse>, Status> {
+        let act = async |(collection, index): (String, FieldIndex)| {
+            self.placement.create_index(&collection, index).await
+        };
+        serve(CREATE_INDEX, self.send_limit, message, act).await
+    }
+
+    async fn delete_index(
+        &self,
+        message: Request<pb::DeleteIndexRequest>,
+    ) -> Result<Response<pb::DeleteIndexResponse>, Status> {
+        let act = async |(collection, field): (String, String)| {
+            self.placement.delete_index(&collection, &field).await
+        };
+        serve(DELETE_INDEX, self.send_limit, message, act).await
     }
 
     async fn watch(&self, message: Request<pb::WatchRequest>) -> Result<Response<pb::Catalog>, Status> {
@@ -109,6 +134,14 @@ impl Placement for PlacementConnection {
 
     async fn delete_collection(&self, name: &str, timeout_ms: u64) -> Result<(), Fault> {
         self.peer.call(DELETE, (name.to_string(), timeout_ms), Duration::from_millis(timeout_ms)).await
+    }
+
+    async fn create_index(&self, collection: &str, index: FieldIndex) -> Result<bool, Fault> {
+        self.peer.call(CREATE_INDEX, (collection.to_string(), index), self.timeout).await
+    }
+
+    async fn delete_index(&self, collection: &str, field: &str) -> Result<(), Fault> {
+        self.peer.call(DELETE_INDEX, (collection.to_string(), field.to_string()), self.timeout).await
     }
 
     async fn watch(&self, known_epoch: u64) -> Result<Arc<CatalogView>, Fault> {

@@ -7,8 +7,8 @@ use super::serve::serve;
 use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
-    PointRecord, ShardCount, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
-    ShardStatus, ShardWrite, ShardWritten, Target, Worker,
+    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
+    ShardSearch, ShardStatus, ShardWrite, ShardWritten, Target, Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ impl Worker for WorkerConnection {
         self.peer.call(SCROLL, request, wait).await
     }
 
-    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(COUNT, request, wait).await
     }

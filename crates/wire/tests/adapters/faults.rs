@@ -105,7 +105,7 @@ fn malformed_answers_of_a_worker_are_refused_by_field() {
     let outcome = pb::ItemOutcome { kind: 9, current_version: 0 };
     let written = pb::WriteResponse { items: vec![outcome], ..Default::default() };
     assert_eq!(refused::<ShardWritten, _>(written), "items[0].kind");
-    assert_eq!(refused::<ShardRead<u64>, _>(pb::CountResponse::default()), "delivered");
+    assert_eq!(refused::<ShardRead<ShardCounted>, _>(pb::CountResponse::default()), "delivered");
     let delivered = Some(pb::Delivered::default());
     let trace = Some(pb::Trace::default());
     let missing = pb::SearchResponse { delivered, hits: vec![pb::Hit::default()], trace };
@@ -113,6 +113,9 @@ fn malformed_answers_of_a_worker_are_refused_by_field() {
     let unscored = pb::Hit { point: Some(pb::Point::default()), score: None };
     let unscored = pb::SearchResponse { delivered, hits: vec![unscored], trace: Some(pb::Trace::default()) };
     assert_eq!(refused::<ShardRead<ShardHits>, _>(unscored), "hits[0].score");
+    let index = pb::FieldIndexStatus { r#type: 9, ..Default::default() };
+    let told = pb::StatusResponse { field_indexes: vec![index], ..Default::default() };
+    assert_eq!(refused::<ShardStatus, _>(told), "field_indexes[0].type");
     let untold = pb::SearchResponse { delivered, ..Default::default() };
     assert_eq!(refused::<ShardRead<ShardHits>, _>(untold), "trace");
     let point = Some(pb::Point { vector_f32: Some(vec![1]), ..Default::default() });

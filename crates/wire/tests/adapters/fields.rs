@@ -50,6 +50,10 @@ fn every_message_of_the_placement_driver_round_trips() {
     round_trips::<placement_pb::CreateCollectionResponse, _>((given_placement::collection(), any::<bool>()));
     round_trips::<placement_pb::DeleteCollectionRequest, _>(any::<(String, u64)>());
     round_trips::<placement_pb::DeleteCollectionResponse, _>(Just(()));
+    round_trips::<placement_pb::CreateIndexRequest, _>((any::<String>(), given_placement::field_index()));
+    round_trips::<placement_pb::CreateIndexResponse, _>(any::<bool>());
+    round_trips::<placement_pb::DeleteIndexRequest, _>(any::<(String, String)>());
+    round_trips::<placement_pb::DeleteIndexResponse, _>(Just(()));
     round_trips::<placement_pb::WatchRequest, u64>(any::<u64>());
     round_trips::<placement_pb::Catalog, _>(given_placement::view());
     round_trips::<placement_pb::RegisterRequest, _>(given_placement::registration());
@@ -109,6 +113,13 @@ fn every_method_of_the_placement_driver_carries_everything() {
         Just(()),
         async |(name, timeout_ms): (String, u64)| driver.delete_collection(&name, timeout_ms).await,
     );
+    let index = (any::<String>(), given_placement::field_index());
+    carries(&stage, index, any::<bool>(), async |(name, index): (String, _)| {
+        driver.create_index(&name, index).await
+    });
+    carries(&stage, any::<(String, String)>(), Just(()), async |(name, field): (String, String)| {
+        driver.delete_index(&name, &field).await
+    });
     carries(&stage, any::<u64>(), given_placement::view(), |epoch| driver.watch(epoch));
     carries(&stage, given_placement::registration(), Just(()), |q| driver.register(q));
     carries(&stage, given_placement::report(), Just(()), |q| driver.report(q));

@@ -154,7 +154,7 @@ fn no_bytes_break_a_caller() {
     reads::<ShardRead<Vec<Option<PointRecord>>>, pb::GetResponse>(given::got());
     reads::<ShardRead<ShardHits>, pb::SearchResponse>(given::found());
     reads::<ShardRead<ShardPage>, pb::ScrollResponse>(given::page());
-    reads::<ShardRead<u64>, pb::CountResponse>(given::counted());
+    reads::<ShardRead<ShardCounted>, pb::CountResponse>(given::counted());
     reads::<ShardStatus, pb::StatusResponse>(given::status());
     reads::<_, driver::CreateCollectionResponse>((given_placement::collection(), any::<bool>()));
     reads::<_, driver::Catalog>(given_placement::view());

@@ -1,6 +1,7 @@
 //! Any request to and any answer of a worker, and any fault.
 
 use crate::filters::filter;
+use crate::given_placement::field_index;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use proptest::{collection::vec, option, sample::select};
@@ -148,11 +149,24 @@ pub fn got() -> impl Strategy<Value = ShardRead<Vec<Option<PointRecord>>>> {
     read(vec(option::of(point()), 0..5))
 }
 
+fn filter_trace() -> impl Strategy<Value = FilterTrace> {
+    let figures = any::<(Option<u64>, Option<u64>, Option<u64>)>();
+    (any::<String>(), figures, vec(any::<String>(), 0..3)).prop_map(|(plan, f, unindexed)| FilterTrace {
+        plan: plan.into(),
+        estimated: f.0,
+        matched: f.1,
+        checked: f.2,
+        unindexed,
+    })
+}
+
 pub fn found() -> impl Strategy<Value = ShardRead<ShardHits>> {
     let hit = (point(), any::<f32>()).prop_map(|(point, score)| Hit { point, score });
     let stage = (select(&STAGES[..]), any::<u64>()).prop_map(|(name, us)| Stage { name, us });
     let figures = any::<(u32, u64, Option<u64>, u64, u64, u64)>();
-    let trace = (select(&PLANS[..]), figures, vec(stage, 0..6)).prop_map(|(plan, f, stages)| SearchTrace {
+    let measured = any::<(Option<String>, Option<u64>, Option<u64>, Option<u64>)>();
+    let trace = (select(&PLANS[..]), figures, vec(stage, 0..6), measured, option::of(filter_trace()));
+    let trace = trace.prop_map(|(plan, f, stages, m, filter)| SearchTrace {
         plan,
         ef: f.0,
         rows_live: f.1,
@@ -160,22 +174,61 @@ pub fn found() -> impl Strategy<Value = ShardRead<ShardHits>> {
         distances: f.3,
         hops: f.4,
         tail_scanned: f.5,
+        quantization: m.0.map(Into::into),
+        bytes_read: m.1,
+        precise: m.2,
+        rescored: m.3,
+        filter,
         stages,
     });
     read((vec(hit, 0..5), trace).prop_map(|(hits, trace)| ShardHits { hits, trace }))
 }
 
 pub fn page() -> impl Strategy<Value = ShardRead<ShardPage>> {
-    read((vec(point(), 0..5), any::<bool>()).prop_map(|(points, more)| ShardPage { points, more }))
+    let page = (vec(point(), 0..5), any::<bool>(), vec(any::<String>(), 0..3));
+    read(page.prop_map(|(points, more, unindexed)| ShardPage { points, more, unindexed }))
 }
 
-pub fn counted() -> impl Strategy<Value = ShardRead<u64>> {
-    read(any::<u64>())
+pub fn counted() -> impl Strategy<Value = ShardRead<ShardCounted>> {
+    let counted = (any::<u64>(), vec(any::<String>(), 0..3));
+    read(counted.prop_map(|(count, unindexed)| ShardCounted { count, unindexed }))
+}
+
+fn field_index_status() -> impl Strategy<Value = FieldIndexStatus> {
+    (field_index(), any::<(bool, u64, u64, u64, u64)>()).prop_map(|(index, f)| FieldIndexStatus {
+        index,
+        ready: f.0,
+        points_indexed: f.1,
+        points_total: f.2,
+        bytes: f.3,
+        irregular: f.4,
+    })
+}
+
+/// What only some shards measure.
+fn measured() -> impl Strategy<Value = (Option<MemorySplit>, Option<CodeError>, Option<Calibration>)> {
+    let memory = any::<(u64, u64, u64, u64, u64)>().prop_map(|m| MemorySplit {
+        codes: m.0,
+        vectors: m.1,
+        links: m.2,
+        payload_indexes: m.3,
+        other: m.4,
+    });
+    let codes = any::<(String, Option<f64>, Option<f64>)>()
+        .prop_map(|(kind, error_mean, error_p99)| CodeError { kind: kind.into(), error_mean, error_p99 });
+    let calibration = any::<(u64, u32, u32, u32)>().prop_map(|c| Calibration {
+        measured_at_points: c.0,
+        ef_90: c.1,
+        ef_95: c.2,
+        ef_99: c.3,
+    });
+    (option::of(memory), option::of(codes), option::of(calibration))
 }
 
 pub fn status() -> impl Strategy<Value = ShardStatus> {
     let figures = any::<(u64, u64, u64, u64, u64, u64, u64, bool)>();
-    (figures, vec(any::<String>(), 0..3)).prop_map(|(f, damage)| ShardStatus {
+    let lists = (vec(any::<String>(), 0..3), vec(field_index_status(), 0..3));
+    (figures, lists, measured()).prop_map(|(f, (damage, field_indexes), m)| ShardStatus {
         points: f.0,
         index_lag: f.1,
         tombstones: f.2,
@@ -185,6 +238,10 @@ pub fn status() -> impl Strategy<Value = ShardStatus> {
         durable_index: f.6,
         leads: f.7,
         damage,
+        memory: m.0,
+        quantization: m.1,
+        calibration: m.2,
+        field_indexes,
     })
 }
 

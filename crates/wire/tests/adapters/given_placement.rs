@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::{collection::vec, sample::select};
 use std::sync::Arc;
+use vectron_base::filter::{FieldIndex, FieldType};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 use vectron_wire::placement::*;
 
@@ -12,16 +13,26 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
         Just(ReadPolicy::Eventual),
         any::<u64>().prop_map(|max_staleness_ms| ReadPolicy::Bounded { max_staleness_ms }),
     ];
-    (any::<(String, u32, u32, u32)>(), select(&Distance::ALL[..]), read_policy).prop_map(
-        |((name, dimension, shards, replication_factor), distance, read_policy)| CollectionSpec {
+    let index =
+        any::<(u32, u32)>().prop_map(|(degree, ef_construction)| IndexSettings { degree, ef_construction });
+    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index);
+    (any::<(String, u32, u32, u32)>(), select(&Distance::ALL[..]), read_policy, tuned).prop_map(
+        |((name, dimension, shards, replication_factor), distance, read_policy, tuned)| CollectionSpec {
             name,
             dimension,
             distance,
             shards,
             replication_factor,
             read_policy,
+            quantization: tuned.0,
+            storage: tuned.1,
+            index: tuned.2,
         },
     )
+}
+
+pub fn field_index() -> impl Strategy<Value = FieldIndex> {
+    (any::<String>(), select(&FieldType::ALL[..])).prop_map(|(field, kind)| FieldIndex { field, kind })
 }
 
 fn shard() -> impl Strategy<Value = Shard> {
@@ -34,13 +45,14 @@ fn shard() -> impl Strategy<Value = Shard> {
 
 pub fn collection() -> impl Strategy<Value = Collection> {
     let state = select(vec![CollectionState::Live, CollectionState::Deleting]);
-    (spec(), any::<(u64, u64)>(), state, vec(shard(), 0..4)).prop_map(
-        |(spec, (incarnation, created_at_ms), state, shards)| Collection {
+    (spec(), any::<(u64, u64)>(), state, vec(shard(), 0..4), vec(field_index(), 0..3)).prop_map(
+        |(spec, (incarnation, created_at_ms), state, shards, field_indexes)| Collection {
             spec,
             incarnation: Incarnation(incarnation),
             created_at_ms,
             state,
             shards,
+            field_indexes,
         },
     )
 }

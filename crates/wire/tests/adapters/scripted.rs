@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use vectron_base::Fault;
+use vectron_base::filter::FieldIndex;
 use vectron_wire::placement::*;
 use vectron_wire::worker::*;
 
@@ -66,7 +67,7 @@ impl Worker for Scripted {
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         self.reply(request).await
     }
-    async fn count(&self, request: ShardCount) -> Result<ShardRead<u64>, Fault> {
+    async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         self.reply(request).await
     }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
@@ -85,6 +86,12 @@ impl Placement for Scripted {
     }
     async fn delete_collection(&self, name: &str, timeout_ms: u64) -> Result<(), Fault> {
         self.reply((name, timeout_ms)).await
+    }
+    async fn create_index(&self, collection: &str, index: FieldIndex) -> Result<bool, Fault> {
+        self.reply((collection, index)).await
+    }
+    async fn delete_index(&self, collection: &str, field: &str) -> Result<(), Fault> {
+        self.reply((collection, field)).await
     }
     async fn watch(&self, known_epoch: u64) -> Result<Arc<CatalogView>, Fault> {
         self.reply(known_epoch).await

@@ -8,11 +8,15 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use vectron_base::Fault;
+use vectron_base::filter::{FieldIndex, FieldType};
 use vectron_base::ids::{Incarnation, ShardId};
 use vectron_wire::grpc::MessageLimits;
 use vectron_wire::grpc::placement::{PlacementConnection, PlacementServer};
 use vectron_wire::grpc::worker::{WorkerConnection, WorkerServer};
-use vectron_wire::placement::{CollectionSpec, Distance, Placement, ReadPolicy, Registration, WorkerReport};
+use vectron_wire::placement::{
+    CollectionSpec, Distance, IndexSettings, Placement, Quantization, ReadPolicy, Registration, Storage,
+    WorkerReport,
+};
 use vectron_wire::worker::*;
 
 pub const ROOMY: MessageLimits = MessageLimits { send: 1 << 20, receive: 1 << 20 };
@@ -89,13 +93,25 @@ pub fn channel_to(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-pub const METHODS: [&str; 11] = [
-    "write", "get", "search", "scroll", "count", "status", "create", "delete", "watch", "register", "report",
+pub const METHODS: [&str; 13] = [
+    "write",
+    "get",
+    "search",
+    "scroll",
+    "count",
+    "status",
+    "create",
+    "delete",
+    "create_index",
+    "delete_index",
+    "watch",
+    "register",
+    "report",
 ];
 
 /// Methods whose lost answer means that nobody knows.
 pub fn changes(method: &str) -> bool {
-    matches!(method, "write" | "create" | "delete" | "register" | "report")
+    matches!(method, "write" | "create" | "delete" | "create_index" | "delete_index" | "register" | "report")
 }
 
 pub const TARGET: Target = Target { shard: ShardId(7), incarnation: Incarnation(3), epoch: 2 };
@@ -128,6 +144,9 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
         shards: 1,
         replication_factor: 1,
         read_policy: ReadPolicy::Eventual,
+        quantization: Quantization::Auto,
+        storage: Storage::Ram,
+        index: IndexSettings::default(),
     };
     let search = ShardSearch {
         target: TARGET,
@@ -161,6 +180,11 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
         "status" => worker.status(TARGET).await.err(),
         "create" => placement.create_collection(spec, timeout_ms).await.err(),
         "delete" => placement.delete_collection("docs", timeout_ms).await.err(),
+        "create_index" => {
+            let index = FieldIndex { field: "n".into(), kind: FieldType::Integer };
+            placement.create_index("docs", index).await.err()
+        }
+        "delete_index" => placement.delete_index("docs", "n").await.err(),
         "watch" => placement.watch(1).await.err(),
         "register" => placement.register(registration).await.err(),
         _ => placement.report(report).await.err(),
@@ -175,9 +199,10 @@ pub fn will_fail(script: &Scripted, method: &str, fault: Fault) {
         "get" => script.will::<ShardRead<Vec<Option<PointRecord>>>>(Err(fault)),
         "search" => script.will::<ShardRead<ShardHits>>(Err(fault)),
         "scroll" => script.will::<ShardRead<ShardPage>>(Err(fault)),
-        "count" => script.will::<ShardRead<u64>>(Err(fault)),
+        "count" => script.will::<ShardRead<ShardCounted>>(Err(fault)),
         "status" => script.will::<ShardStatus>(Err(fault)),
         "create" => script.will::<(vectron_wire::placement::Collection, bool)>(Err(fault)),
+        "create_index" => script.will::<bool>(Err(fault)),
         "watch" => script.will::<Arc<vectron_wire::placement::CatalogView>>(Err(fault)),
         _ => script.will::<()>(Err(fault)),
     }

@@ -1,11 +1,12 @@
 //! The host: opens the shards that this worker holds, and keeps them in agreement with the catalog.
 
+mod admission;
 mod report;
 
 use crate::hosted::{Hosted, ShardMachine};
 use crate::meta::{self, ShardMeta};
-use crate::tend;
 use crate::{WorkerEvent, WorkerKnobs, WorkerMetrics};
+use crate::{indexes, shape, tend};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use vectron_base::ids::{ShardId, WorkerId};
 use vectron_base::pool::{Lane, Pool, compute, within};
 use vectron_consensus::{GroupConfig, GroupError, Handle};
 use vectron_store as store;
-use vectron_wire::placement::{CatalogView, Collection, CollectionState, Distance, Placement, Registration};
+use vectron_wire::placement::{CatalogView, Collection, CollectionState, Placement, Registration};
 
 /// What a host is made of.
 pub struct Parts {
@@ -182,12 +183,18 @@ impl Host {
 
     /// Opens the store and joins the shard's group.
     async fn open_shard(&self, meta: ShardMeta) -> Result<Arc<Hosted>, OpenFailure> {
-        let (disk, config) = (self.parts.disk.clone(), self.shard_config(&meta));
-        let directory = meta::data_directory(meta.shard.shard);
-        let opened =
-            compute(&self.parts.pool, Lane::Read, move || store::Shard::open(disk, &directory, config)).await;
-        let shard =
-            opened.ok_or_else(|| OpenFailure::passing("the worker is stopping"))?.map_err(of_store)?;
+        let (disk, room) = (self.parts.disk.clone(), self.room());
+        let config = shape::shard_config(&meta.spec, &self.parts.store_knobs);
+        let wanted = meta.clone();
+        let opening = move || {
+            room.check(&*disk, &wanted)?;
+            let directory = meta::data_directory(wanted.shard.shard);
+            let shard = store::Shard::open(disk, &directory, config).map_err(of_store)?;
+            indexes::set(&shard, &wanted.field_indexes);
+            Ok(shard)
+        };
+        let opened = compute(&self.parts.pool, Lane::Read, opening).await;
+        let shard = opened.ok_or_else(|| OpenFailure::passing("the worker is stopping"))??;
         let hosted = Arc::new(Hosted::new(meta, Arc::new(shard)));
         let config = GroupConfig {
             group: hosted.group(),
@@ -197,17 +204,6 @@ impl Host {
         let machine = Box::new(ShardMachine(hosted.shard.clone()));
         self.parts.consensus.open_group(config, machine).await.map_err(of_group)?;
         Ok(hosted)
-    }
-
-    fn shard_config(&self, meta: &ShardMeta) -> store::ShardConfig {
-        let metric = match meta.spec.distance {
-            Distance::Cosine => store::Metric::Cosine,
-            Distance::Dot => store::Metric::Dot,
-            Distance::Euclidean => store::Metric::Euclidean,
-        };
-        let mut config = store::ShardConfig::new(meta.spec.dimension as usize, metric);
-        config.knobs = self.parts.store_knobs.clone();
-        config
     }
 
     /// Sets a shard aside for good, or leaves it to the next look at the catalog when the reason may pass.
@@ -270,13 +266,28 @@ impl Host {
     }
 
     async fn take_up(self: &Arc<Self>, meta: ShardMeta) {
-        if self.hosted(meta.shard.shard).is_some() {
-            return;
+        match self.hosted(meta.shard.shard) {
+            Some(Slot::Serving(hosted)) => return self.follow_indexes(&hosted, meta).await,
+            Some(_) => return,
+            None => {}
         }
         match meta.save(self.disk()) {
             Ok(()) => self.open(meta).await,
             Err(error) => self.fail(meta.shard.shard, OpenFailure::passing(error)),
         }
+    }
+
+    /// Gives a shard that is served the payload indexes that the catalog has for it now.
+    async fn follow_indexes(&self, hosted: &Arc<Hosted>, meta: ShardMeta) {
+        if hosted.meta.incarnation != meta.incarnation || !hosted.want_indexes(&meta.field_indexes) {
+            return;
+        }
+        let (shard, wanted) = (hosted.shard.clone(), meta.field_indexes.clone());
+        compute(&self.parts.pool, Lane::Background, move || indexes::set(&shard, &wanted)).await;
+        hosted.work.notify_one();
+        // Only what the shard is opened with at the next start, until the catalog is seen: if it cannot be
+        // written now, the catalog's word comes a little later then.
+        let _ = ShardMeta { field_indexes: meta.field_indexes, ..hosted.meta.clone() }.save(self.disk());
     }
 
     /// Seals at once, says so, then removes the data and the group. A crash between the steps is fine: the
@@ -346,18 +357,6 @@ impl Host {
             }
         };
         within(&self.parts.pool, limit, ready).await.is_some()
-    }
-
-    /// Takes room for `bytes` more of memory before the work starts; the bytes in use and the limit when there
-    /// is none. Estimated, and corrected by every report.
-    pub(crate) fn take_memory(&self, bytes: u64) -> Result<(), (u64, u64)> {
-        let limit = self.parts.registration.memory_bytes / 100 * self.parts.knobs.memory_percent;
-        let used = self.memory_bytes.load(Ordering::Relaxed);
-        if limit > 0 && used.saturating_add(bytes) > limit {
-            return Err((used, limit));
-        }
-        self.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Whether the host is going down.

@@ -14,7 +14,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::{Code, Fault, FieldError, Outcome};
-use vectron_client::{Batch, Collection, Consistency, Error, RetryPolicy, RetryWatch, Sink, UpsertAnswer};
+use vectron_client::{
+    Batch, Collection, Consistency, Error, IndexSettings, RetryPolicy, RetryWatch, Sink, UpsertAnswer,
+};
 
 type Body = Full<std::io::Cursor<Vec<u8>>>;
 
@@ -219,6 +221,9 @@ fn collection(answer: &Value) -> Result<Collection, Error> {
         shards: small("shards").unwrap_or(1),
         replication_factor: small("replication_factor").unwrap_or(1),
         read_policy: Consistency::Linearizable,
+        quantization: text("quantization").unwrap_or_default(),
+        storage: text("storage").unwrap_or_default(),
+        index: IndexSettings::default(),
         created_at_ms: number("created_at_ms").unwrap_or(0),
         incarnation: number("incarnation").unwrap_or(0),
         changeable: Vec::new(),

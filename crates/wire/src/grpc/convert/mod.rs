@@ -4,8 +4,10 @@
 //! `invalid_argument` with the path of the field in the message.
 
 mod placement;
+mod settings;
 mod worker_answer;
 mod worker_request;
+mod worker_status;
 
 use std::sync::Arc;
 use vectron_base::Fault;

@@ -1,5 +1,6 @@
 //! Requests to and answers of the placement driver.
 
+use super::settings::{index_settings, quantization, storage};
 use super::{choice, each, marked, required, within};
 use crate::placement::{
     CatalogView, Collection, CollectionSpec, CollectionState, Distance, ReadPolicy, Registration, Replica,
@@ -58,6 +59,9 @@ impl From<CollectionSpec> for pb::CollectionSpec {
             shards: spec.shards,
             replication_factor: spec.replication_factor,
             read_policy: Some(spec.read_policy.into()),
+            quantization: pb::Quantization::from(spec.quantization).into(),
+            storage: pb::Storage::from(spec.storage).into(),
+            index: Some(spec.index.into()),
         }
     }
 }
@@ -72,6 +76,9 @@ fn spec(message: Option<pb::CollectionSpec>) -> Result<CollectionSpec, Fault> {
         shards: message.shards,
         replication_factor: message.replication_factor,
         read_policy: read_policy(message.read_policy).map_err(outside)?,
+        quantization: quantization(message.quantization).map_err(outside)?,
+        storage: storage(message.storage).map_err(outside)?,
+        index: index_settings(message.index).map_err(outside)?,
     })
 }
 
@@ -115,6 +122,7 @@ impl From<Collection> for pb::Collection {
             created_at_ms: collection.created_at_ms,
             state: state.into(),
             shards: collection.shards.into_iter().map(Into::into).collect(),
+            field_indexes: collection.field_indexes.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -134,6 +142,7 @@ impl TryFrom<pb::Collection> for Collection {
             created_at_ms: message.created_at_ms,
             state,
             shards: each("shards", message.shards)?,
+            field_indexes: each("field_indexes", message.field_indexes)?,
         })
     }
 }

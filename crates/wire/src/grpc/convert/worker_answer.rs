@@ -4,8 +4,8 @@ use super::{bytes_of, choice, each, numbers, required, within};
 use crate::proto::worker as pb;
 use crate::proto::worker::item_outcome::Kind;
 use crate::worker::{
-    Delivered, Hit, ItemOutcome, PointRecord, SearchTrace, ShardHits, ShardPage, ShardRead, ShardStatus,
-    ShardWritten, Stage,
+    Delivered, FilterTrace, Hit, ItemOutcome, PointRecord, SearchTrace, ShardCounted, ShardHits, ShardPage,
+    ShardRead, ShardWritten, Stage,
 };
 use vectron_base::Fault;
 
@@ -159,6 +159,30 @@ impl TryFrom<pb::Hit> for Hit {
     }
 }
 
+impl From<FilterTrace> for pb::FilterTrace {
+    fn from(trace: FilterTrace) -> Self {
+        Self {
+            plan: trace.plan.into(),
+            estimated: trace.estimated,
+            matched: trace.matched,
+            checked: trace.checked,
+            unindexed: trace.unindexed,
+        }
+    }
+}
+
+impl From<pb::FilterTrace> for FilterTrace {
+    fn from(message: pb::FilterTrace) -> Self {
+        Self {
+            plan: message.plan.into(),
+            estimated: message.estimated,
+            matched: message.matched,
+            checked: message.checked,
+            unindexed: message.unindexed,
+        }
+    }
+}
+
 impl From<SearchTrace> for pb::Trace {
     fn from(trace: SearchTrace) -> Self {
         let stage = |stage: Stage| pb::Stage { name: stage.name.into(), us: stage.us };
@@ -171,6 +195,11 @@ impl From<SearchTrace> for pb::Trace {
             hops: trace.hops,
             tail_scanned: trace.tail_scanned,
             stages: trace.stages.into_iter().map(stage).collect(),
+            quantization: trace.quantization.map(Into::into),
+            bytes_read: trace.bytes_read,
+            precise: trace.precise,
+            rescored: trace.rescored,
+            filter: trace.filter.map(Into::into),
         }
     }
 }
@@ -187,6 +216,11 @@ impl From<pb::Trace> for SearchTrace {
             hops: message.hops,
             tail_scanned: message.tail_scanned,
             stages: message.stages.into_iter().map(stage).collect(),
+            quantization: message.quantization.map(Into::into),
+            bytes_read: message.bytes_read,
+            precise: message.precise,
+            rescored: message.rescored,
+            filter: message.filter.map(Into::into),
         }
     }
 }
@@ -217,6 +251,7 @@ impl From<ShardRead<ShardPage>> for pb::ScrollResponse {
             delivered: Some(read.delivered.into()),
             points: read.value.points.into_iter().map(Into::into).collect(),
             more: read.value.more,
+            unindexed: read.value.unindexed,
         }
     }
 }
@@ -225,55 +260,26 @@ impl TryFrom<pb::ScrollResponse> for ShardRead<ShardPage> {
     type Error = Fault;
 
     fn try_from(message: pb::ScrollResponse) -> Result<Self, Fault> {
-        let page = ShardPage { points: each("points", message.points)?, more: message.more };
+        let page = ShardPage {
+            points: each("points", message.points)?,
+            more: message.more,
+            unindexed: message.unindexed,
+        };
         read(page, message.delivered)
     }
 }
 
-impl From<ShardRead<u64>> for pb::CountResponse {
-    fn from(read: ShardRead<u64>) -> Self {
-        Self { delivered: Some(read.delivered.into()), count: read.value }
+impl From<ShardRead<ShardCounted>> for pb::CountResponse {
+    fn from(read: ShardRead<ShardCounted>) -> Self {
+        let ShardCounted { count, unindexed } = read.value;
+        Self { delivered: Some(read.delivered.into()), count, unindexed }
     }
 }
 
-impl TryFrom<pb::CountResponse> for ShardRead<u64> {
+impl TryFrom<pb::CountResponse> for ShardRead<ShardCounted> {
     type Error = Fault;
 
     fn try_from(message: pb::CountResponse) -> Result<Self, Fault> {
-        read(message.count, message.delivered)
-    }
-}
-
-impl From<ShardStatus> for pb::StatusResponse {
-    fn from(status: ShardStatus) -> Self {
-        Self {
-            points: status.points,
-            index_lag: status.index_lag,
-            tombstones: status.tombstones,
-            disk_bytes: status.disk_bytes,
-            memory_bytes: status.memory_bytes,
-            applied_index: status.applied_index,
-            durable_index: status.durable_index,
-            leads: status.leads,
-            damage: status.damage,
-        }
-    }
-}
-
-impl TryFrom<pb::StatusResponse> for ShardStatus {
-    type Error = Fault;
-
-    fn try_from(message: pb::StatusResponse) -> Result<Self, Fault> {
-        Ok(Self {
-            points: message.points,
-            index_lag: message.index_lag,
-            tombstones: message.tombstones,
-            disk_bytes: message.disk_bytes,
-            memory_bytes: message.memory_bytes,
-            applied_index: message.applied_index,
-            durable_index: message.durable_index,
-            leads: message.leads,
-            damage: message.damage,
-        })
+        read(ShardCounted { count: message.count, unindexed: message.unindexed }, message.delivered)
     }
 }

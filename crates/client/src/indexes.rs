@@ -1,0 +1,54 @@
+//! Calls about payload indexes.
+
+use crate::answers::{IndexCreated, PayloadIndex};
+use crate::connection::{Client, Repeat};
+use crate::convert;
+use crate::error::Error;
+use vectron_wire::proto::public as pb;
+
+impl Client {
+    /// Adds a payload index: `kind` is keyword, integer, float, bool or datetime. It is built in the background;
+    /// [`Client::list_indexes`] says how far it is. It is never sent twice when the first outcome is unknown:
+    /// somebody may have deleted it in between.
+    pub async fn create_index(
+        &self,
+        collection: &str,
+        field: &str,
+        kind: &str,
+    ) -> Result<IndexCreated, Error> {
+        let message = pb::CreateIndexRequest {
+            collection: collection.into(),
+            field: field.into(),
+            r#type: kind.into(),
+        };
+        let answer = self
+            .call(message, None, Repeat::IfNotApplied, |mut stub, request| async move {
+                stub.create_index(request).await
+            })
+            .await?;
+        Ok(IndexCreated { field: answer.field, kind: answer.r#type, created: answer.created })
+    }
+
+    /// The payload indexes of a collection, by field.
+    pub async fn list_indexes(&self, collection: &str) -> Result<Vec<PayloadIndex>, Error> {
+        let message = pb::ListIndexesRequest { collection: collection.into() };
+        let answer = self
+            .call(message, None, Repeat::Safely, |mut stub, request| async move {
+                stub.list_indexes(request).await
+            })
+            .await?;
+        Ok(answer.indexes.into_iter().map(convert::index).collect())
+    }
+
+    /// Takes a payload index away. It is never sent twice when the first outcome is unknown: somebody may have
+    /// added it again.
+    pub async fn delete_index(&self, collection: &str, field: &str) -> Result<bool, Error> {
+        let message = pb::DeleteIndexRequest { collection: collection.into(), field: field.into() };
+        let answer = self
+            .call(message, None, Repeat::IfNotApplied, |mut stub, request| async move {
+                stub.delete_index(request).await
+            })
+            .await?;
+        Ok(answer.deleted)
+    }
+}
