@@ -8,6 +8,7 @@ mod crash;
 mod decoding;
 mod filters;
 mod full_disk;
+mod graph_files;
 mod interleaving;
 mod lessons;
 mod model;
