@@ -152,7 +152,7 @@ impl Shard {
             let little = full && !self.graph_grown(&state);
             (state.index.graph_chunks(), state.index.params().chunk_rows, state.graph_changes, little)
         };
-        if before.whole.is_none() && (changes == saved_changes || little) {
+        if before.whole.is_none() && little {
             return Ok((before, saved_changes));
         }
         let mut writer =
