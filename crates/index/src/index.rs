@@ -29,7 +29,7 @@ impl VectorIndex {
         Self {
             space: Space::new(params.metric, params.dimension),
             rows: Rows::default(),
-            graph: Graph::new(params.degree),
+            graph: Graph::new(params.degree, params.chunk_rows),
             sweep: None,
             sweeps: 0,
             inserted: 0,

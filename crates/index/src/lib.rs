@@ -35,7 +35,7 @@ mod rowset;
 mod search;
 mod space;
 
-pub use graph::{GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
+pub use graph::{ChunkFate, DecodedGraph, GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
 pub use index::VectorIndex;
 pub use params::{Hit, MemoryBytes, Metric, Params, Reachability, Row};
 pub use rowset::RowSet;

@@ -44,6 +44,9 @@ pub struct Params {
     pub seed: u64,
     /// With fewer live rows than this no graph is built or used: every search is exact.
     pub flat_below: usize,
+    /// Rows per chunk of the encoded graph: what is encoded, saved and lost to damage together. Held to
+    /// 1..=65,536. Chunks of another size are adopted all the same.
+    pub chunk_rows: usize,
 }
 
 impl Params {
@@ -56,6 +59,7 @@ impl Params {
             ef_construction: 128,
             seed: 0x7665_6374_726F_6E31,
             flat_below: 4096,
+            chunk_rows: 1024,
         }
     }
 
@@ -63,6 +67,7 @@ impl Params {
     pub(crate) fn bounded(mut self) -> Self {
         self.degree = self.degree.clamp(4, 128);
         self.ef_construction = self.ef_construction.clamp(self.degree, 4096);
+        self.chunk_rows = self.chunk_rows.clamp(1, 1 << 16);
         self
     }
 }

@@ -3,8 +3,8 @@
 //! 1. Under the read side of the lock: copy what is needed, which is a list of pointers.
 //! 2. Without any lock: write the unsaved records, and the live ones of segments that are mostly dead or no
 //!    larger than what is written anyway, as one new segment.
-//!    Under the read side again, if the graph changed: encode it. This copies all links; searches go on
-//!    meanwhile, writes and the searches behind them wait. Without any lock: write it, and replace the manifest.
+//!    Then the chunks of the graph that changed: each is encoded under the read side, and written without any
+//!    lock. Then replace the manifest.
 //! 3. Under the write side, in short steps: point the rows at the new segment.
 //! 4. Remove the files that the manifest no longer names.
 //!
@@ -13,8 +13,9 @@
 //! that a failed attempt may have written is never written again: every attempt takes new numbers.
 
 use crate::damage::Damage;
+use crate::graph_files::SavedGraph;
 use crate::idempotency::Remembered;
-use crate::manifest::{GraphRef, MANIFEST, Manifest, SegmentRef, graph_name};
+use crate::manifest::{MANIFEST, Manifest, SegmentRef};
 use crate::rows::{Place, Rows};
 use crate::segment::{Segment, SegmentWriter, segment_name};
 use crate::shard::Shard;
@@ -47,7 +48,7 @@ pub(crate) struct Saved {
     pub next_file: u64,
     /// Whether there is a manifest.
     pub any: bool,
-    pub graph: Option<GraphRef>,
+    pub graph: SavedGraph,
 }
 
 /// What the write phase works on.
@@ -87,7 +88,7 @@ impl Shard {
                 drop(frozen);
                 self.durable.store(applied_index, Ordering::Release);
                 self.install(written, &victims);
-                self.remove_unreferenced(saved.graph);
+                self.remove_unreferenced(&saved.graph);
                 Ok(applied_index)
             }
             Err((error, manifest_in_doubt)) => {
@@ -134,7 +135,8 @@ impl Shard {
         let plain = |error: CheckpointError| (error, false);
         let victims = self.victims(frozen);
         let written = self.write_segment(saved, frozen, &victims, new_files).map_err(plain)?;
-        let (graph, graph_changes) = self.write_graph(saved, new_files).map_err(|e| plain(e.into()))?;
+        let full = frozen.unsaved_bytes >= self.config.knobs.checkpoint_bytes;
+        let (graph, graph_changes) = self.write_graph(saved, full, new_files).map_err(|e| plain(e.into()))?;
         let disk = &*self.disk;
         disk.sync_dir(&self.dir).map_err(|e| plain(e.into()))?;
         let mut segments: Vec<SegmentRef> = frozen
@@ -151,7 +153,7 @@ impl Shard {
             log_time_ms: frozen.log_time_ms,
             sealed: frozen.sealed,
             segments,
-            graph,
+            graph: graph.files.clone(),
             remembered: frozen.remembered.clone(),
             ..Manifest::without_files(&self.config, saved.next_file)
         };
@@ -159,9 +161,9 @@ impl Shard {
             let in_doubt = matches!(error.operation, "rename" | "sync_dir");
             (error.into(), in_doubt)
         })?;
-        saved.graph = graph;
         self.saved_graph_changes.store(graph_changes, Ordering::Relaxed);
-        self.graph_bytes.store(graph.map_or(0, |graph| graph.len), Ordering::Relaxed);
+        self.graph_bytes.store(graph.bytes(), Ordering::Relaxed);
+        saved.graph = graph;
         Ok((written, victims))
     }
 
@@ -230,29 +232,6 @@ impl Shard {
         Ok(Some(Written { segment: Arc::new(segment), origins }))
     }
 
-    /// Writes the graph if it changed since the last file; the file to be named, and the count of changes that
-    /// it covers.
-    fn write_graph(
-        &self,
-        saved: &mut Saved,
-        new_files: &mut Vec<String>,
-    ) -> Result<(Option<GraphRef>, u64), DiskError> {
-        let saved_changes = self.saved_graph_changes.load(Ordering::Relaxed);
-        let (bytes, changes) = {
-            let state = self.state.read();
-            if state.graph_changes == saved_changes {
-                return Ok((saved.graph, saved_changes));
-            }
-            (state.index.encode_graph(), state.graph_changes)
-        };
-        let (number, name) = next_name(saved, graph_name, new_files);
-        let mut file = self.disk.create(&self.path(&name))?;
-        file.append(&bytes)?;
-        file.sync()?;
-        let graph = GraphRef { number, len: bytes.len() as u64, crc: crc32fast::hash(&bytes) };
-        Ok((Some(graph), changes))
-    }
-
     /// Points the rows at the new segment and forgets the segments that it replaces.
     fn install(&self, written: Option<Written>, victims: &[u64]) {
         if let Some(Written { segment, origins }) = written {
@@ -269,18 +248,19 @@ impl Shard {
             }
         }
         let mut state = self.state.write();
-        for number in victims {
-            state.segments.remove(number);
-        }
+        let gone: Vec<SegmentState> = victims.iter().filter_map(|n| state.segments.remove(n)).collect();
+        // Unmapping a large file takes time: not while others wait.
+        drop(state);
+        drop(gone);
     }
 
     /// Removes what the current manifest does not name. What cannot be removed now is removed another time.
-    pub(crate) fn remove_unreferenced(&self, graph: Option<GraphRef>) {
+    pub(crate) fn remove_unreferenced(&self, graph: &SavedGraph) {
         let mut wanted: Vec<String> = {
             let state = self.state.read();
             state.segments.keys().map(|number| segment_name(*number)).collect()
         };
-        wanted.extend(graph.map(|graph| graph_name(graph.number)));
+        wanted.extend(graph.names());
         wanted.push(MANIFEST.into());
         for name in self.disk.list(&self.dir).unwrap_or_default() {
             let ours = is_data(&name) || name.starts_with(MANIFEST);
@@ -303,7 +283,11 @@ fn segment_ref(segment: &Segment, live: RoaringBitmap) -> SegmentRef {
     SegmentRef { number: segment.number, len: segment.len(), entries_crc: segment.entries_crc, live }
 }
 
-fn next_name(saved: &mut Saved, name: fn(u64) -> String, new_files: &mut Vec<String>) -> (u64, String) {
+pub(crate) fn next_name(
+    saved: &mut Saved,
+    name: fn(u64) -> String,
+    new_files: &mut Vec<String>,
+) -> (u64, String) {
     let number = saved.next_file;
     saved.next_file += 1;
     let name = name(number);

@@ -18,6 +18,8 @@ pub struct ShardConfig {
     pub seed: u64,
     /// With fewer rows than this every search is an exact scan.
     pub flat_below: usize,
+    /// Rows whose part of the graph is saved, and lost to damage, together.
+    pub graph_chunk_rows: usize,
     /// Bytes of remembered writes from which on new idempotency keys are refused until old ones expire. Decides
     /// outcomes, so a shard made with another value is not opened.
     pub idempotency_bytes: u64,
@@ -36,6 +38,7 @@ impl ShardConfig {
             ef_construction: index.ef_construction,
             seed: index.seed,
             flat_below: index.flat_below,
+            graph_chunk_rows: index.chunk_rows,
             idempotency_bytes: 64 << 20,
             knobs: StoreKnobs::default(),
         }
@@ -47,6 +50,7 @@ impl ShardConfig {
             ef_construction: self.ef_construction,
             seed: self.seed,
             flat_below: self.flat_below,
+            chunk_rows: self.graph_chunk_rows,
             ..Params::new(self.dimension, self.metric)
         }
     }

@@ -28,6 +28,7 @@ mod config;
 mod damage;
 mod fields;
 pub mod filter;
+mod graph_files;
 mod idempotency;
 mod indexing;
 mod knobs;

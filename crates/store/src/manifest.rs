@@ -1,18 +1,27 @@
 //! The manifest: the one file that says what a checkpoint consists of. Replaced atomically.
 //!
-//! `"VECMAN01"` · body · crc u32 of all before it. The body, little-endian: format u32 · dimension u32 ·
+//! `"VECMAN01"` · body · crc u32 of all before it. The body, little-endian: format u32 (2) · dimension u32 ·
 //! metric u8 · idempotency bytes u64 · applied index u64 · log time u64 · sealed u8 · next file number u64 ·
-//! segments (number u64 · length u64 · entries crc u32 · live entries as a serialised roaring bitmap) · graph u8
-//! \[number u64 · length u64 · crc u32\] · remembered writes (key · body hash u64 · log time u64 · outcome).
+//! segments (number u64 · length u64 · entries crc u32 · live entries as a serialised roaring bitmap) ·
+//! graph files (number u64 · length u64) · graph chunks (first row u32 · file number u64 · offset u64 ·
+//! length u32 · crc u32) · remembered writes (key · body hash u64 · log time u64 · outcome).
+//!
+//! Format 1 has, in the place of graph files and chunks, graph u8 \[number u64 · length u64 · crc u32\]: one file
+//! with all of the graph. It is read, and written as format 2 by the next checkpoint; builds that know only
+//! format 1 do not open the shard from then on.
 
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
 use crate::config::ShardConfig;
 use crate::idempotency::Remembered;
 use roaring::RoaringBitmap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use vectron_index::Row;
 
 const MAGIC: &[u8; 8] = b"VECMAN01";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The format with the graph in one piece.
+const WHOLE_GRAPH: u32 = 1;
 /// The manifest's name in the shard's directory.
 pub(crate) const MANIFEST: &str = "manifest";
 
@@ -27,7 +36,9 @@ pub(crate) struct Manifest {
     pub sealed: bool,
     pub next_file: u64,
     pub segments: Vec<SegmentRef>,
-    pub graph: Option<GraphRef>,
+    pub graph: GraphFiles,
+    /// Read from format 1, never written.
+    pub whole_graph: Option<WholeGraphRef>,
     pub remembered: Vec<Arc<Remembered>>,
 }
 
@@ -39,9 +50,27 @@ pub(crate) struct SegmentRef {
     pub live: RoaringBitmap,
 }
 
-/// The graph file.
+/// The graph, in chunks. No chunk: no graph.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GraphFiles {
+    /// Lengths by number; each file has a chunk that is named at least.
+    pub files: BTreeMap<u64, u64>,
+    /// By first row.
+    pub chunks: BTreeMap<Row, ChunkRef>,
+}
+
+/// Part of a graph file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GraphRef {
+pub(crate) struct ChunkRef {
+    pub file: u64,
+    pub offset: u64,
+    pub len: u32,
+    pub crc: u32,
+}
+
+/// The graph file of format 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WholeGraphRef {
     pub number: u64,
     pub len: u64,
     pub crc: u32,
@@ -64,7 +93,8 @@ impl Manifest {
             sealed: false,
             next_file,
             segments: Vec::new(),
-            graph: None,
+            graph: GraphFiles::default(),
+            whole_graph: None,
             remembered: Vec::new(),
         }
     }
@@ -89,11 +119,19 @@ impl Manifest {
             let _ = segment.live.serialize_into(&mut live);
             w.bytes(&live);
         }
-        w.u8(u8::from(self.graph.is_some()));
-        if let Some(graph) = &self.graph {
-            w.u64(graph.number);
-            w.u64(graph.len);
-            w.u32(graph.crc);
+        let GraphFiles { files, chunks } = &self.graph;
+        w.len(files.len());
+        for (number, len) in files {
+            w.u64(*number);
+            w.u64(*len);
+        }
+        w.len(chunks.len());
+        for (first, chunk) in chunks {
+            w.u32(*first);
+            w.u64(chunk.file);
+            w.u64(chunk.offset);
+            w.u32(chunk.len);
+            w.u32(chunk.crc);
         }
         w.len(self.remembered.len());
         for entry in &self.remembered {
@@ -117,7 +155,8 @@ impl Manifest {
         if r.take(MAGIC.len())? != MAGIC {
             return Err(DecodeError("is not a manifest"));
         }
-        if r.u32()? != FORMAT {
+        let format = r.u32()?;
+        if !(WHOLE_GRAPH..=FORMAT).contains(&format) {
             return Err(DecodeError("has a format that this version does not know"));
         }
         let manifest = Manifest {
@@ -129,7 +168,8 @@ impl Manifest {
             sealed: r.flag()?,
             next_file: r.u64()?,
             segments: r.list(24, segment_ref)?,
-            graph: if r.flag()? { Some(graph_ref(&mut r)?) } else { None },
+            graph: if format == WHOLE_GRAPH { GraphFiles::default() } else { graph_files(&mut r)? },
+            whole_graph: if format == WHOLE_GRAPH && r.flag()? { Some(whole_graph(&mut r)?) } else { None },
             remembered: r.list(24, remembered)?,
         };
         r.end()?;
@@ -143,8 +183,18 @@ fn segment_ref(r: &mut Reader<'_>) -> Decoded<SegmentRef> {
     Ok(SegmentRef { number, len, entries_crc, live })
 }
 
-fn graph_ref(r: &mut Reader<'_>) -> Decoded<GraphRef> {
-    Ok(GraphRef { number: r.u64()?, len: r.u64()?, crc: r.u32()? })
+fn whole_graph(r: &mut Reader<'_>) -> Decoded<WholeGraphRef> {
+    Ok(WholeGraphRef { number: r.u64()?, len: r.u64()?, crc: r.u32()? })
+}
+
+fn graph_files(r: &mut Reader<'_>) -> Decoded<GraphFiles> {
+    let files = r.list(16, |r| Ok((r.u64()?, r.u64()?)))?;
+    let chunk = |r: &mut Reader<'_>| {
+        let first = r.u32()?;
+        Ok((first, ChunkRef { file: r.u64()?, offset: r.u64()?, len: r.u32()?, crc: r.u32()? }))
+    };
+    let chunks = r.list(28, chunk)?;
+    Ok(GraphFiles { files: files.into_iter().collect(), chunks: chunks.into_iter().collect() })
 }
 
 fn remembered(r: &mut Reader<'_>) -> Decoded<Arc<Remembered>> {
@@ -172,7 +222,14 @@ mod tests {
             sealed: true,
             next_file: 9,
             segments: vec![SegmentRef { number: 4, len: 99, entries_crc: 8, live: (0..700).collect() }],
-            graph: Some(GraphRef { number: 5, len: 6, crc: 7 }),
+            graph: GraphFiles {
+                files: BTreeMap::from([(5, 60), (6, 7)]),
+                chunks: BTreeMap::from([
+                    (0, ChunkRef { file: 5, offset: 20, len: 40, crc: 7 }),
+                    (1024, ChunkRef { file: 6, offset: 0, len: 7, crc: 9 }),
+                ]),
+            },
+            whole_graph: None,
             remembered: vec![Arc::new(remembered)],
         }
     }

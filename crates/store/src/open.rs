@@ -7,8 +7,9 @@
 use crate::checkpoint::{Saved, is_data};
 use crate::config::ShardConfig;
 use crate::damage::Damage;
+use crate::graph_files::adopt_graph;
 use crate::indexing::Stepper;
-use crate::manifest::{GraphRef, MANIFEST, Manifest, SegmentRef, graph_name};
+use crate::manifest::{MANIFEST, Manifest, SegmentRef};
 use crate::record::{point_hash, vector_bits, vector_tag};
 use crate::rows::{Place, Slot};
 use crate::segment::{Segment, segment_name};
@@ -46,8 +47,8 @@ impl Shard {
     ///
     /// # Errors
     /// A damaged file is named, and so is a manifest that is missing where data files are; nothing is removed or
-    /// changed then. A damaged graph is no error: it is listed in [`Shard::damage`], and the index is built again
-    /// in the background.
+    /// changed then. A damaged part of the graph is no error: it is listed in [`Shard::damage`], its rows are scanned
+    /// until they are indexed again in the background, and the rest serves.
     pub fn open(disk: Arc<dyn Disk>, dir: &str, config: ShardConfig) -> Result<Shard, OpenError> {
         disk.create_dir(dir)?;
         let manifest = read_manifest(&*disk, &format!("{dir}/{MANIFEST}"), &config)?;
@@ -56,13 +57,9 @@ impl Shard {
         let mut damage = Vec::new();
         if let Some(manifest) = manifest {
             load(&mut state, &*disk, dir, &config, &manifest)?;
-            saved = Saved { next_file: manifest.next_file, any: true, graph: manifest.graph };
-            if let Some(graph) = manifest.graph
-                && let Some(bad) = adopt_graph(&mut state, &*disk, dir, graph)?
-            {
-                damage.push(bad);
-                saved.graph = None;
-            }
+            let (graph, bad) = adopt_graph(&mut state, &*disk, dir, &manifest)?;
+            saved = Saved { next_file: manifest.next_file, any: true, graph };
+            damage = bad;
             state.reclaim_rows();
             state.free_rows =
                 (0..state.next_row).rev().filter(|row| state.rows.get(*row).is_none()).collect();
@@ -81,7 +78,7 @@ impl Shard {
             dir: dir.to_string(),
             config,
             durable: AtomicU64::new(state.applied_index),
-            graph_bytes: AtomicU64::new(saved.graph.map_or(0, |graph| graph.len)),
+            graph_bytes: AtomicU64::new(saved.graph.bytes()),
             saved_graph_changes: AtomicU64::new(0),
             index_bytes: CountedBytes::default(),
             state: RwLock::new(state),
@@ -94,7 +91,7 @@ impl Shard {
         let saved = shard.saving.lock();
         // What may be needed to find out what happened is not removed.
         if saved.any && shard.damage.lock().is_empty() {
-            shard.remove_unreferenced(saved.graph);
+            shard.remove_unreferenced(&saved.graph);
         }
         drop(saved);
         Ok(shard)
@@ -180,27 +177,4 @@ fn load_segment(
     }
     state.segments.insert(wanted.number, SegmentState::new(segment, wanted.live.clone()));
     Ok(())
-}
-
-/// Puts the graph back. Damage is returned, not raised: the graph can be built again.
-fn adopt_graph(
-    state: &mut State,
-    disk: &dyn Disk,
-    dir: &str,
-    graph: GraphRef,
-) -> Result<Option<Damage>, DiskError> {
-    let file = format!("{dir}/{}", graph_name(graph.number));
-    let damage = |detail: String| Ok(Some(Damage { file: file.clone(), detail }));
-    let bytes = match disk.read(&file) {
-        Err(error) if error.failure == DiskFailure::PowerLost => return Err(error),
-        Err(error) => return damage(error.to_string()),
-        Ok(bytes) => bytes,
-    };
-    if bytes.len() as u64 != graph.len || crc32fast::hash(&bytes) != graph.crc {
-        return damage("does not match its checksum; the graph is built again".into());
-    }
-    match state.index.decode_graph(&bytes) {
-        Ok(_) => Ok(None),
-        Err(error) => damage(format!("{error}; the graph is built again")),
-    }
 }

@@ -30,9 +30,9 @@ pub struct Shard {
     /// Held by the one checkpoint under way.
     pub(crate) saving: Mutex<Saved>,
     pub(crate) durable: AtomicU64,
-    /// Length of the graph file, for figures.
+    /// Length of the graph files, for figures.
     pub(crate) graph_bytes: AtomicU64,
-    /// The state's count of graph changes that the graph file covers. Changed only with `saving` held.
+    /// The state's count of graph changes that the graph files cover. Changed only with `saving` held.
     pub(crate) saved_graph_changes: AtomicU64,
     pub(crate) index_bytes: CountedBytes,
     pub(crate) scratches: Mutex<Vec<Scratch>>,

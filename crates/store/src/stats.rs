@@ -77,10 +77,15 @@ impl Shard {
         if state.failure.is_some() {
             return false;
         }
+        let full = state.unsaved_bytes >= self.config.knobs.checkpoint_bytes;
+        full || self.graph_grown(state) && pending(state) == 0
+    }
+
+    /// Whether enough rows entered or left the graph since it was last saved.
+    pub(crate) fn graph_grown(&self, state: &State) -> bool {
         let saved = self.saved_graph_changes.load(Ordering::Relaxed);
         let least = GRAPH_DUE_LEAST.max(state.ids.len() as u64 / GRAPH_DUE_SHARE);
-        let built = state.graph_changes.saturating_sub(saved) >= least;
-        state.unsaved_bytes >= self.config.knobs.checkpoint_bytes || built && pending(state) == 0
+        state.graph_changes.saturating_sub(saved) >= least
     }
 
     /// Figures of this moment.

@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 /// A walk over all links of all layers that can be interrupted. It remembers its tree: a link
 /// that is not part of it can be dropped without cutting anything off.
 #[derive(Default)]
-pub(super) struct Walker {
+pub(in crate::graph) struct Walker {
     pub seen: Visited,
     stack: Vec<Row>,
     /// From where each seen row was first reached; `NONE` for where the walk started.

@@ -2,7 +2,7 @@
 
 use crate::params::Row;
 use crate::rows::State;
-use crate::{InsertPlan, Metric, Params, Scratch, SweepCursor, SweepPlan, VectorIndex};
+use crate::{ChunkFate, InsertPlan, Metric, Params, Scratch, SweepCursor, SweepPlan, VectorIndex};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -116,8 +116,12 @@ impl Driver {
             }
             Call::Released => self.free.extend(index.take_released()),
             Call::Restore => {
-                let bytes = index.encode_graph();
-                index.decode_graph(&bytes).expect("own bytes are sound");
+                let chunk = |at: usize| Some((at as Row * 8, index.encode_graph_chunk(at)?));
+                let chunks: Vec<_> = (0..index.graph_chunks()).filter_map(chunk).collect();
+                let chunks: Vec<(Row, &[u8])> =
+                    chunks.iter().map(|(row, bytes)| (*row, &bytes[..])).collect();
+                let decoded = index.decode_graph(&chunks);
+                assert!(!decoded.chunks.iter().any(|fate| matches!(fate, ChunkFate::Damaged(_))));
                 // Nothing was pending as decoding expects it, so all is pending now.
                 assert_eq!(index.tombstones(), 0);
             }
@@ -127,7 +131,8 @@ impl Driver {
 }
 
 fn index(metric: Metric) -> VectorIndex {
-    VectorIndex::new(Params { degree: 4, ef_construction: 8, flat_below: 0, ..Params::new(2, metric) })
+    let params = Params { degree: 4, ef_construction: 8, flat_below: 0, ..Params::new(2, metric) };
+    VectorIndex::new(Params { chunk_rows: 8, ..params })
 }
 
 fn settle(index: &mut VectorIndex) {

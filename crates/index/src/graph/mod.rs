@@ -22,7 +22,7 @@ mod sweep;
 mod visited;
 mod walk;
 
-pub use codec::GraphDamage;
+pub use codec::{ChunkFate, DecodedGraph, GraphDamage};
 pub use insert::InsertPlan;
 pub use sweep::{SweepCursor, SweepPlan, SweepProgress};
 
@@ -58,6 +58,9 @@ pub(crate) struct Graph {
     head_of: BTreeMap<Row, Row>,
     /// Lengths of the live vertices, where the metric cares: starting places of a search.
     pub lengths: Lengths,
+    /// Rows per chunk of the encoded graph, and how often what is encoded of each has changed.
+    chunk_rows: usize,
+    changes: Vec<u64>,
 }
 
 #[inline(always)]
@@ -67,7 +70,7 @@ fn filled(list: &[Row]) -> &[Row] {
 }
 
 impl Graph {
-    pub fn new(degree: usize) -> Self {
+    pub fn new(degree: usize, chunk_rows: usize) -> Self {
         Self {
             degree,
             links: Chunks::new(degree, NONE),
@@ -80,7 +83,33 @@ impl Graph {
             chains: BTreeMap::new(),
             head_of: BTreeMap::new(),
             lengths: Lengths::default(),
+            chunk_rows: chunk_rows.max(1),
+            changes: Vec::new(),
         }
+    }
+
+    /// An empty graph in the place of another, whose chunks have all changed.
+    pub fn succeeding(other: &Graph) -> Self {
+        let changes = other.changes.iter().map(|count| count + 1).collect();
+        Self { changes, ..Self::new(other.degree, other.chunk_rows) }
+    }
+
+    /// Number of chunks that hold or held a vertex.
+    pub fn chunks(&self) -> usize {
+        self.changes.len()
+    }
+
+    pub fn chunk_changes(&self, chunk: usize) -> u64 {
+        self.changes.get(chunk).copied().unwrap_or(0)
+    }
+
+    /// Notes that what is encoded of a row has changed.
+    fn touch(&mut self, row: Row) {
+        let chunk = row as usize / self.chunk_rows;
+        if self.changes.len() <= chunk {
+            self.changes.resize(chunk + 1, 0);
+        }
+        self.changes[chunk] += 1;
     }
 
     /// The layer up to which a row is linked: geometric with ratio 1/16, decided by the seed,
@@ -126,6 +155,7 @@ impl Graph {
 
     /// Makes a row a vertex without links.
     pub fn add_vertex(&mut self, row: Row, level: u8) {
+        self.touch(row);
         let at = row as usize;
         if self.level.len() <= at {
             self.level.resize(at + 1, 0);
@@ -156,6 +186,7 @@ impl Graph {
 
     /// Writes one link list; the first `diverse` of `list` are its diverse part.
     pub fn set_links(&mut self, row: Row, layer: u8, list: &[Row], diverse: usize) {
+        self.touch(row);
         let width = self.degree_at(layer);
         let list = &list[..list.len().min(width)];
         if layer > 0 {
@@ -194,6 +225,7 @@ impl Graph {
     }
 
     pub fn chain(&mut self, head: Row, twin: Row) {
+        self.touch(twin);
         self.chains.entry(head).or_default().insert(twin);
         self.head_of.insert(twin, head);
     }
@@ -201,6 +233,7 @@ impl Graph {
     /// Takes a twin out of its chain; true when the chain is empty now.
     pub fn unchain(&mut self, twin: Row) -> Option<(Row, bool)> {
         let head = self.head_of.remove(&twin)?;
+        self.touch(twin);
         let chain = self.chains.get_mut(&head)?;
         chain.remove(&twin);
         let empty = chain.is_empty();
@@ -210,9 +243,9 @@ impl Graph {
         Some((head, empty))
     }
 
-    /// Every chained row with its head, by row.
-    pub fn chained(&self) -> impl Iterator<Item = (Row, Row)> + '_ {
-        self.head_of.iter().map(|(twin, head)| (*twin, *head))
+    /// The chained rows of a range with their heads, by row.
+    pub fn chained(&self, rows: std::ops::Range<Row>) -> impl Iterator<Item = (Row, Row)> + '_ {
+        self.head_of.range(rows).map(|(twin, head)| (*twin, *head))
     }
 
     /// Chooses the vertex of the highest layer (the lowest row among equals) that `admits`.
@@ -233,5 +266,6 @@ impl Graph {
             + self.in_degree.capacity() * size_of::<u32>()
             + self.head_of.len() * 32
             + self.lengths.bytes()
+            + self.changes.capacity() * size_of::<u64>()
     }
 }

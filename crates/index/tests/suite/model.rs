@@ -13,7 +13,12 @@ enum Call {
     Remove(u32),
     Insert,
     Sweep,
+    /// Encodes the next chunk, if it changed since it was last encoded.
+    Save,
+    /// What is live now is what a later crash leaves.
+    Freeze,
     Reload,
+    Crash,
     Search(Vec<i8>, usize, usize, u32),
 }
 
@@ -27,7 +32,10 @@ fn call() -> impl Strategy<Value = Call> {
         4 => (0u32..1000).prop_map(Call::Remove),
         10 => Just(Call::Insert),
         1 => Just(Call::Sweep),
+        12 => Just(Call::Save),
+        1 => Just(Call::Freeze),
         1 => Just(Call::Reload),
+        1 => Just(Call::Crash),
         4 => (vector(), 0usize..12, 0usize..20, 1u32..5)
             .prop_map(|(query, k, ef, every)| Call::Search(query, k, ef, every)),
     ]
@@ -45,6 +53,10 @@ struct Model {
     next: Row,
     tag: u64,
     scratch: Scratch,
+    /// Chunks as they were last encoded, with the count of changes then; of as many moments as there are chunks.
+    saved: BTreeMap<usize, (u64, Option<Vec<u8>>)>,
+    saving: usize,
+    frozen: BTreeMap<Row, (u64, Vec<f32>)>,
 }
 
 impl Model {
@@ -79,25 +91,68 @@ impl Model {
                 sweep(&mut self.index);
                 assert_eq!(self.index.tombstones(), 0);
             }
-            Call::Reload => self.reload(),
+            Call::Save => self.save(),
+            Call::Freeze => self.frozen = self.live.clone(),
+            Call::Reload => {
+                (0..self.index.graph_chunks()).for_each(|_| self.save());
+                let in_graph = self.index.live() - self.index.pending();
+                assert!(self.reload() <= in_graph);
+            }
+            Call::Crash => {
+                self.live = self.frozen.clone();
+                self.reload();
+            }
             Call::Search(query, k, ef, every) => self.search(&floats(&query), k, ef, every),
         }
         assert_eq!(self.index.live(), self.live.len());
     }
 
-    /// A restart: a new index gets the live rows and adopts the old one's graph.
-    fn reload(&mut self) {
-        let in_graph = self.index.live() - self.index.pending();
-        let bytes = self.index.encode_graph();
+    fn save(&mut self) {
+        self.saving = (self.saving + 1) % self.index.graph_chunks().max(1);
+        let changes = self.index.graph_chunk_changes(self.saving);
+        let before = self.saved.get(&self.saving).map_or(0, |(changes, _)| *changes);
+        let bytes = self.index.encode_graph_chunk(self.saving);
+        if before == changes {
+            assert_eq!(
+                self.saved.get(&self.saving).and_then(|(_, bytes)| bytes.clone()),
+                bytes,
+                "nothing changed"
+            );
+        }
+        self.saved.insert(self.saving, (changes, bytes));
+    }
+
+    /// A restart: a new index gets the live rows and adopts what was encoded, whenever that was. The number of
+    /// rows adopted.
+    fn reload(&mut self) -> usize {
         let mut index = VectorIndex::new(self.index.params().clone());
         for (row, (tag, vector)) in &self.live {
             index.put(*row, *tag, vector);
         }
-        let adopted = index.decode_graph(&bytes).expect("sound");
-        assert!(adopted <= in_graph);
-        assert_eq!(index.reachable().reachable, adopted);
+        let per = index.params().chunk_rows;
+        let chunk = |(chunk, (_, bytes)): (&usize, &(u64, Option<Vec<u8>>))| {
+            Some(((chunk * per) as Row, bytes.clone()?))
+        };
+        let chunks: Vec<(Row, Vec<u8>)> = self.saved.iter().filter_map(chunk).collect();
+        let decoded = decode(&mut index, &chunks);
+        let adopted = decoded.adopted;
+        assert_eq!(index.reachable(), Reachability { graph_rows: adopted, reachable: adopted });
+        assert_eq!((index.live(), index.tombstones()), (self.live.len(), 0));
+        self.saved.clear();
+        for ((first, bytes), fate) in chunks.into_iter().zip(decoded.chunks) {
+            match fate {
+                ChunkFate::Intact(changes) => {
+                    self.saved.insert(first as usize / per, (changes, Some(bytes)));
+                }
+                ChunkFate::Altered => {}
+                ChunkFate::Damaged(damage) => panic!("{damage}"),
+            }
+        }
         self.free = (0..self.next).filter(|row| !self.live.contains_key(row)).collect();
         self.index = index;
+        // What is counted as saved is what there is: asserted by saving again.
+        (0..self.index.graph_chunks()).for_each(|_| self.save());
+        adopted
     }
 
     fn search(&mut self, query: &[f32], k: usize, ef: usize, every: u32) {
@@ -147,11 +202,15 @@ proptest! {
         calls in proptest::collection::vec(call(), 0..500),
         metric in prop_oneof![Just(Metric::Cosine), Just(Metric::Dot), Just(Metric::Euclidean)],
         degree in 4usize..10,
+        chunk_rows in 3usize..60,
     ) {
-        let params = Params { degree, ef_construction: 12, ..params(3, metric) };
+        let params = Params { degree, ef_construction: 12, chunk_rows, ..params(3, metric) };
         let index = VectorIndex::new(params);
         let (live, scratch) = (BTreeMap::new(), Scratch::new());
-        let mut model = Model { metric, index, live, free: Vec::new(), next: 0, tag: 0, scratch };
+        let (saved, frozen) = (BTreeMap::new(), BTreeMap::new());
+        let free = Vec::new();
+        let mut model =
+            Model { metric, index, live, free, next: 0, tag: 0, scratch, saved, saving: 0, frozen };
         calls.into_iter().for_each(|call| model.run(call));
         drain(&mut model.index);
         let reach = model.index.reachable();
@@ -164,7 +223,7 @@ proptest! {
 fn equal_calls_give_equal_graphs() {
     let (first, _) = built(1500, 8, Metric::Euclidean, 3);
     let (second, _) = built(1500, 8, Metric::Euclidean, 3);
-    assert_eq!(first.encode_graph(), second.encode_graph());
+    assert_eq!(encode(&first), encode(&second));
 }
 
 #[test]

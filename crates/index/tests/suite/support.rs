@@ -39,6 +39,19 @@ pub fn sweep(index: &mut VectorIndex) -> usize {
     }
 }
 
+/// The whole graph in chunks, each with its first row.
+pub fn encode(index: &VectorIndex) -> Vec<(Row, Vec<u8>)> {
+    let first = |chunk: usize| (chunk * index.params().chunk_rows) as Row;
+    (0..index.graph_chunks())
+        .filter_map(|chunk| Some((first(chunk), index.encode_graph_chunk(chunk)?)))
+        .collect()
+}
+
+pub fn decode(index: &mut VectorIndex, chunks: &[(Row, Vec<u8>)]) -> DecodedGraph {
+    let chunks: Vec<(Row, &[u8])> = chunks.iter().map(|(first, bytes)| (*first, &bytes[..])).collect();
+    index.decode_graph(&chunks)
+}
+
 pub fn find(index: &VectorIndex, query: &[f32], k: usize, ef: usize) -> SearchOutcome {
     let request = SearchRequest { k, ef, exact: false, allowed: None };
     index.search(query, &request, &mut Scratch::new())

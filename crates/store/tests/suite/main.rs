@@ -9,6 +9,7 @@ mod decoding;
 mod field_indexes;
 mod filters;
 mod full_disk;
+mod graph_files;
 mod interleaving;
 mod lessons;
 mod model;

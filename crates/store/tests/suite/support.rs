@@ -20,6 +20,7 @@ pub fn config(dimension: usize, metric: Metric) -> ShardConfig {
     config.degree = 8;
     config.ef_construction = 32;
     config.flat_below = 8;
+    config.graph_chunk_rows = 6;
     config.idempotency_bytes = WINDOW_BYTES;
     config.knobs.index_step_rows = 5;
     config

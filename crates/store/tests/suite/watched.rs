@@ -13,14 +13,14 @@ type Hook = Box<dyn FnMut(&'static str, &str) -> bool + Send>;
 /// What to do in the middle of a read of mapped bytes, once.
 type OnRead = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
-/// Calls a hook before maps and directory syncs and in reads of mapped bytes, and serves bad bytes from maps once
+/// Calls a hook before maps, appends and directory syncs and in reads of mapped bytes, and serves bad bytes from maps once
 /// told to. Counts reads.
 pub struct Watched {
     disk: SimDisk,
     pub decayed: Arc<AtomicBool>,
     pub reads: Arc<AtomicUsize>,
     on_read: OnRead,
-    hook: Mutex<Option<Hook>>,
+    hook: Arc<Mutex<Option<Hook>>>,
 }
 
 impl Watched {
@@ -30,7 +30,7 @@ impl Watched {
             decayed: Arc::default(),
             reads: Arc::default(),
             on_read: Arc::default(),
-            hook: Mutex::new(None),
+            hook: Arc::default(),
         })
     }
 
@@ -43,11 +43,34 @@ impl Watched {
     }
 
     fn happens(&self, operation: &'static str, path: &str) -> DiskResult<()> {
-        let go_on = self.hook.lock().as_mut().is_none_or(|hook| hook(operation, path));
-        if go_on {
-            return Ok(());
-        }
-        Err(DiskError { operation, path: path.into(), failure: DiskFailure::Failed })
+        happens(&self.hook, operation, path)
+    }
+}
+
+fn happens(hook: &Mutex<Option<Hook>>, operation: &'static str, path: &str) -> DiskResult<()> {
+    let go_on = hook.lock().as_mut().is_none_or(|hook| hook(operation, path));
+    if go_on {
+        return Ok(());
+    }
+    Err(DiskError { operation, path: path.into(), failure: DiskFailure::Failed })
+}
+
+struct WatchedFile {
+    file: Box<dyn DiskFile>,
+    path: String,
+    hook: Arc<Mutex<Option<Hook>>>,
+}
+
+impl DiskFile for WatchedFile {
+    fn append(&mut self, bytes: &[u8]) -> DiskResult<()> {
+        happens(&self.hook, "append", &self.path)?;
+        self.file.append(bytes)
+    }
+    fn sync(&mut self) -> DiskResult<()> {
+        self.file.sync()
+    }
+    fn len(&self) -> u64 {
+        self.file.len()
     }
 }
 
@@ -86,7 +109,8 @@ impl Disk for Watched {
         self.disk.list(path)
     }
     fn create(&self, path: &str) -> DiskResult<Box<dyn DiskFile>> {
-        self.disk.create(path)
+        let file = self.disk.create(path)?;
+        Ok(Box::new(WatchedFile { file, path: path.into(), hook: self.hook.clone() }))
     }
     fn open_at(&self, path: &str, len: u64) -> DiskResult<Box<dyn DiskFile>> {
         self.disk.open_at(path, len)
