@@ -33,7 +33,7 @@ fn sweep(index: &mut VectorIndex, scratch: &mut Scratch) {
 fn build(data: &data::Data, metric: Metric, scratch: &mut Scratch) -> VectorIndex {
     let mut index = VectorIndex::new(Params::new(data.dimension, metric));
     for row in 0..data.len() {
-        index.put(row as Row, 1, data.row(row));
+        index.put(row as Row, 1, data.row(row), &());
     }
     let start = std::time::Instant::now();
     let before = cpu_seconds(start);
@@ -67,7 +67,7 @@ fn truth(
     allowed: Option<&vectron_index::RowSet>,
 ) -> Vec<Vec<Hit>> {
     let exact = SearchRequest { k: 10, ef: 10, exact: true, allowed };
-    (0..data.query_count()).map(|at| index.search(data.query(at), &exact, scratch).hits).collect()
+    (0..data.query_count()).map(|at| index.search(data.query(at), &exact, &(), scratch).hits).collect()
 }
 
 fn curve(
@@ -84,7 +84,7 @@ fn curve(
         let start = std::time::Instant::now();
         let before = cpu_seconds(start);
         let answers: Vec<SearchOutcome> =
-            (0..queries).map(|at| index.search(data.query(at), &request, scratch)).collect();
+            (0..queries).map(|at| index.search(data.query(at), &request, &(), scratch)).collect();
         let seconds = cpu_seconds(start) - before;
         let (mut same, mut near, mut wanted, mut distances) = (0, 0, 0, 0);
         let mut plans = BTreeSet::new();

@@ -28,15 +28,19 @@ mod graph;
 mod hash;
 mod index;
 mod params;
+mod quantize;
+mod request;
+mod rescore;
 mod rows;
 mod rowset;
 mod search;
+mod source;
 mod space;
 
 pub use graph::{GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
 pub use index::VectorIndex;
-pub use params::{Hit, MemoryBytes, Metric, Params, Reachability, Row};
+pub use params::{Hit, MemoryBytes, Metric, Params, Quantization, Reachability, Row, Vectors};
+pub use request::{Plan, Scratch, SearchOutcome, SearchRequest, SearchStats};
 pub use rowset::RowSet;
-pub use search::{
-    PLAIN_TRAVERSAL_SHARE, Plan, SCAN_ALLOWED_ROWS, Scratch, SearchOutcome, SearchRequest, SearchStats,
-};
+pub use search::{PLAIN_TRAVERSAL_SHARE, SCAN_ALLOWED_ROWS};
+pub use source::FullVectors;

@@ -4,8 +4,9 @@ use super::Visited;
 use super::prune::{LinkList, ranked, select};
 use crate::index::VectorIndex;
 use crate::params::{NONE, Reachability, Row};
+use crate::quantize::CodeProbe;
+use crate::request::{Scratch, SearchStats};
 use crate::rows::State;
-use crate::search::{Scratch, SearchStats};
 use roaring::RoaringBitmap;
 
 /// A walk over all links of all layers that can be interrupted. It remembers its tree: a link
@@ -122,19 +123,22 @@ impl VectorIndex {
     }
 
     fn plan_relink(&self, orphan: Row, walker: &mut Walker, scratch: &mut Scratch) -> Option<Relink> {
-        let probe = self.space.probe_row(orphan);
+        let mut code = CodeProbe::default();
+        let probe = self.space.probe_row(orphan, &mut code);
         let mut stats = SearchStats::default();
         let (_, near) = self.descend(&probe, 0, &mut stats)?;
         let host = |row: Row| walker.seen.contains(row) && !self.is_condemned(row);
-        self.seed_walk(&probe, &[near], HOSTS, scratch, &mut stats, host);
-        self.walk_layer(&probe, 0, u64::MAX, scratch, &mut stats, host);
+        self.seed_walk::<false>(&probe, &[near], HOSTS, scratch, &mut stats, host);
+        self.walk_layer::<false>(&probe, 0, u64::MAX, scratch, &mut stats, host);
         let hosts: Vec<Row> = scratch.pool.found().map(|(_, row)| row).collect();
         let fresh = hosts.iter().copied().filter(|row| !walker.hosts.contains(*row));
         let (host, victim) = fresh.filter_map(|row| Some((row, self.room(row, walker)?))).next()?;
         walker.hosts.insert(host);
         let bare = self.graph.links(orphan, 0).is_empty();
-        let links =
-            bare.then(|| select(&self.space, &ranked(&self.space, orphan, &hosts), self.graph.degree));
+        let links = bare.then(|| {
+            let candidates = ranked(&self.space, orphan, &hosts, &mut code);
+            select(&self.space, &candidates, self.graph.degree, &mut code)
+        });
         let tagged = |row: Row| (row, self.rows.tag(row));
         Some(Relink { host: tagged(host), orphan: tagged(orphan), victim, links })
     }

@@ -17,8 +17,9 @@ use super::prune::{LinkList, ranked, select};
 use super::{Graph, TOP_LAYER};
 use crate::index::VectorIndex;
 use crate::params::{NONE, Row};
+use crate::quantize::CodeProbe;
+use crate::request::Scratch;
 use crate::rows::State;
-use crate::search::Scratch;
 use crate::{Params, SweepCursor};
 use std::collections::BTreeMap;
 
@@ -103,7 +104,7 @@ impl VectorIndex {
     }
 
     /// Puts every live row back into the tail and frees the deleted ones.
-    fn dissolve_graph(&mut self) {
+    pub(crate) fn dissolve_graph(&mut self) {
         self.sweep = None;
         self.inserted = 0;
         self.graph = Graph::new(self.params.degree);
@@ -141,8 +142,8 @@ impl VectorIndex {
             self.graph.entry = Some(parsed.entry);
         }
         for (twin, tag, head) in &parsed.twins {
-            let same = self.space.vector(*twin) == self.space.vector(*head);
-            if self.is_pending(*twin, *tag) && self.rows.state(*head).is_live_vertex() && same {
+            let live = self.is_pending(*twin, *tag) && self.rows.state(*head).is_live_vertex();
+            if live && self.space.same(*twin, *head) {
                 self.make_twin(*twin, *head);
             }
         }
@@ -173,8 +174,9 @@ impl VectorIndex {
         let lost = list.iter().filter(|row| !keep(**row)).filter_map(|row| known.get(row));
         let inherited = lost.filter_map(|lost| lost.lists.get(layer as usize)).flatten().copied();
         kept.rows.extend(inherited.filter(|row| keep(*row)));
-        let candidates = ranked(&self.space, vertex.row, &kept.rows);
-        select(&self.space, &candidates, self.graph.degree_at(layer))
+        let mut code = CodeProbe::default();
+        let candidates = ranked(&self.space, vertex.row, &kept.rows, &mut code);
+        select(&self.space, &candidates, self.graph.degree_at(layer), &mut code)
     }
 
     /// Links in whatever an incomplete adoption has cut off.

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 use vectron_index::*;
 
-static BUILT: LazyLock<(VectorIndex, Vec<Vec<f32>>)> = LazyLock::new(|| built(600, 4, Metric::Euclidean, 9));
+static BUILT: LazyLock<(Subject, Vec<Vec<f32>>)> = LazyLock::new(|| built(600, 4, Metric::Euclidean, 9));
 
-fn pending(vectors: &[Vec<f32>], tag: impl Fn(usize) -> u64) -> VectorIndex {
-    let mut index = VectorIndex::new(params(4, Metric::Euclidean));
+fn pending(vectors: &[Vec<f32>], tag: impl Fn(usize) -> u64) -> Subject {
+    let mut index = Subject::new(params(4, Metric::Euclidean));
     for (row, vector) in vectors.iter().enumerate() {
         index.put(row as Row, tag(row), vector);
     }
@@ -42,18 +42,20 @@ fn only_rows_with_the_same_occupant_are_adopted_and_the_rest_stays_reachable() {
 
 #[test]
 fn chains_survive() {
-    let mut index = VectorIndex::new(params(2, Metric::Dot));
-    for row in 0..300 {
-        index.put(row, 1, &[(row % 20) as f32, 1.0]);
-    }
-    drain(&mut index);
-    let bytes = index.encode_graph();
-    let mut again = VectorIndex::new(params(2, Metric::Dot));
-    for row in 0..300 {
-        again.put(row, 1, &[(row % 20) as f32, 1.0]);
-    }
-    assert_eq!(again.decode_graph(&bytes), Ok(300));
-    assert_eq!(again.reachable(), Reachability { graph_rows: 300, reachable: 300 });
+    every_kind(|| {
+        let mut index = Subject::new(params(2, Metric::Dot));
+        for row in 0..300 {
+            index.put(row, 1, &[(row % 20) as f32, 1.0]);
+        }
+        drain(&mut index);
+        let bytes = index.encode_graph();
+        let mut again = Subject::new(params(2, Metric::Dot));
+        for row in 0..300 {
+            again.put(row, 1, &[(row % 20) as f32, 1.0]);
+        }
+        assert_eq!(again.decode_graph(&bytes), Ok(300));
+        assert_eq!(again.reachable(), Reachability { graph_rows: 300, reachable: 300 });
+    });
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn damage_names_its_section() {
         [damaged(3), damaged(20 + 16), damaged(rows), damaged(bytes.len() - 1)],
         ["header", "params", "rows", "chains"]
     );
-    let mut other = VectorIndex::new(params(5, Metric::Euclidean));
+    let mut other = Subject::new(params(5, Metric::Euclidean));
     assert_eq!(other.decode_graph(&bytes).map_err(|damage| damage.section), Err("params"));
 }
 
