@@ -216,7 +216,7 @@ impl Space {
             sums.iter_mut().zip(self.vector(*row)).for_each(|(sum, value)| *sum += f64::from(*value));
         }
         let mean: Vec<f32> = sums.iter().map(|sum| (sum / held.len().max(1) as f64) as f32).collect();
-        let mut codes = Codes::new(self.metric, self.dimension, bits, self.seed, Some(&mean));
+        let mut codes = Codes::new(self.metric, self.dimension, bits, self.seed, Some(mean));
         for row in held {
             codes.store(*row, self.vector(*row));
         }
@@ -293,7 +293,7 @@ impl Space {
         let wide = self.wide || is_wide(self.metric, reference::dot(prepared, prepared));
         let codes = self.codes.as_ref().filter(|_| !wide);
         if let Some(codes) = codes {
-            codes.probe_into(prepared, false, code);
+            codes.probe_into(code, prepared, false);
         }
         let code = codes.map(|_| &*code);
         Probe { vector: prepared, angular: None, wide, grade: Grade::Full, code }.graded(Grade::Coarse)

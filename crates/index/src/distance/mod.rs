@@ -1,22 +1,48 @@
-//! Distance kernels: one pair (inner product, squared Euclidean) per instruction set,
-//! chosen once per process; [`reference`] is the f64 oracle they are all held to.
+//! Distance kernels: one table per instruction set, chosen once per process; [`reference`] is the
+//! oracle they are all held to.
 //!
-//! Every kernel reads `min(a.len(), b.len())` components and sums in f32. Sums differ between
-//! instruction sets in the last bits, so floats from different machines are never compared.
+//! **Floats.** f32 and f16 kernels read `min(a.len(), b.len())` components and sum in f32. Sums
+//! differ between instruction sets in the last bits, so floats from different machines are never
+//! compared.
+//!
+//! **Codes.** Integer kernels are exact, hence the same on every instruction set, for codes of up
+//! to 65,536 components. Codes are unsigned (0..=255 or 0..=15), queries signed. Two
+//! nibbles share a byte as told in [`nibbles`]. A row too short for its query counts as zeros.
+//! The kernels over four rows load the query once and reduce four sums together.
 
+mod hadamard;
+pub(crate) mod half;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod nibbles;
 mod portable;
 pub mod reference;
+#[cfg(test)]
+mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use std::ops::Range;
 use std::sync::OnceLock;
+
+/// Most components the integer kernels sum without overflow: 255 · 128 · 2¹⁶ < 2³¹.
+#[cfg(test)]
+pub(crate) const MOST_COMPONENTS: usize = 1 << 16;
+
+/// What is taken off an 8-bit code before it is multiplied with a float.
+pub(crate) const BYTE_CENTRE: u8 = 128;
 
 /// A kernel over two vectors of the same length.
 pub(crate) type Kernel = fn(&[f32], &[f32]) -> f32;
+/// A kernel over a vector of IEEE half-precision bit patterns and an f32 query.
+pub(crate) type HalfKernel = fn(&[u16], &[f32]) -> f32;
+/// Inner product of codes and a signed query.
+pub(crate) type CodeKernel = fn(&[u8], &[i8]) -> i32;
+/// Inner products of four rows of codes and one signed query.
+pub(crate) type CodeKernelFour = fn(&[&[u8]; 4], &[i8]) -> [i32; 4];
 
 /// The kernels of one instruction set.
+#[allow(dead_code, reason = "the code kernels are used by the quantized graph only")]
 pub(crate) struct Kernels {
     /// Name of the instruction set, for tests and measurements.
     pub name: &'static str,
@@ -24,6 +50,29 @@ pub(crate) struct Kernels {
     pub dot: Kernel,
     /// Squared Euclidean distance.
     pub squared: Kernel,
+    /// Inner product of a half-precision row and a query.
+    pub dot_half: HalfKernel,
+    /// Squared Euclidean distance of a half-precision row and a query.
+    pub squared_half: HalfKernel,
+    /// 8-bit codes and query.
+    pub dot_bytes: CodeKernel,
+    /// Four rows of 8-bit codes.
+    pub dot_bytes_four: CodeKernelFour,
+    /// 8-bit codes less [`BYTE_CENTRE`], and an f32 query.
+    pub dot_bytes_float: fn(&[u8], &[f32]) -> f32,
+    /// 4-bit codes and query.
+    pub dot_nibbles: CodeKernel,
+    /// Four rows of 4-bit codes.
+    pub dot_nibbles_four: CodeKernelFour,
+    /// 8-bit codes whose high and low nibbles are stored apart, and query.
+    pub dot_split: fn(&[u8], &[u8], &[i8]) -> i32,
+    /// Four rows of such codes: the four high halves, then the four low ones.
+    pub dot_split_four: fn(&[&[u8]; 4], &[&[u8]; 4], &[i8]) -> [i32; 4],
+    /// Such codes less [`BYTE_CENTRE`], and an f32 query.
+    pub dot_split_float: fn(&[u8], &[u8], &[f32]) -> f32,
+    /// One round of the fast rotation, of a vector, its signs and the window of its transform;
+    /// the same bits on every instruction set.
+    pub rotate_round: fn(&mut [f32], &[f32], Range<usize>),
 }
 
 /// The fastest kernels this processor runs; detected on first use.
@@ -32,7 +81,7 @@ pub(crate) fn kernels() -> &'static Kernels {
     CHOSEN.get_or_init(|| available()[0])
 }
 
-/// Name of the instruction set in use (`avx512`, `avx2`, `neon` or `portable`).
+/// Name of the instruction set in use (`avx512vnni`, `avx512`, `avx2`, `neon` or `portable`).
 pub fn instruction_set() -> &'static str {
     kernels().name
 }
@@ -67,60 +116,4 @@ pub(crate) fn prefetch<T>(data: &[T]) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = data;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn sample(seed: u64, len: usize) -> Vec<f32> {
-        let mut state = seed;
-        (0..len)
-            .map(|_| {
-                state = crate::hash::mix(state);
-                (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-            })
-            .collect()
-    }
-
-    fn check(a: &[f32], b: &[f32]) {
-        // The rounding of a sum grows with the sum of magnitudes, not with the sum.
-        let size: f64 = a.iter().zip(b).map(|(x, y)| f64::from((x * y).abs())).sum();
-        let spread = reference::squared(a, b);
-        for table in available() {
-            let dot = f64::from((table.dot)(a, b));
-            let gap = (dot - reference::dot(a, b)).abs();
-            assert!(gap <= 1e-5 * size + 1e-6, "{} dot at {}: {gap}", table.name, a.len());
-            let squared = f64::from((table.squared)(a, b));
-            let gap = (squared - spread).abs();
-            assert!(gap <= 1e-5 * spread + 1e-6, "{} squared at {}: {gap}", table.name, a.len());
-        }
-    }
-
-    #[test]
-    fn every_length_agrees_with_the_reference() {
-        let a = sample(1, 4096 + 8);
-        let b = sample(2, 4096 + 8);
-        for len in 0..=4096 {
-            let (x, y) = (len % 7, len % 5);
-            check(&a[x..x + len], &b[y..y + len]);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_offset_agrees_with_the_reference(
-            seed in any::<u64>(), len in 0usize..300, left in 0usize..17, right in 0usize..17,
-        ) {
-            let a = sample(seed, len + left);
-            let b = sample(seed ^ 0x5555, len + right);
-            check(&a[left..], &b[right..]);
-        }
-    }
-
-    #[test]
-    fn the_chosen_kernels_are_the_first_available() {
-        assert_eq!(instruction_set(), available()[0].name);
-    }
 }

@@ -1,4 +1,4 @@
-//! The oracle: the definitions written out in f64, one component after another.
+//! The oracle: the definitions written out in f64 (i64 for codes), one component after another.
 
 /// Inner product, summed in f64.
 pub fn dot(a: &[f32], b: &[f32]) -> f64 {
@@ -14,6 +14,12 @@ pub fn squared(a: &[f32], b: &[f32]) -> f64 {
             gap * gap
         })
         .sum()
+}
+
+/// Inner product of 8-bit codes and a signed query.
+#[cfg(test)]
+pub(crate) fn dot_codes(codes: &[u8], query: &[i8]) -> i64 {
+    codes.iter().zip(query).map(|(code, query)| i64::from(*code) * i64::from(*query)).sum()
 }
 
 #[cfg(test)]
