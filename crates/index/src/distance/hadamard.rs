@@ -85,7 +85,7 @@ mod tests {
                 (table.rotate_round)(&mut found, &vec![1.0; len], 0..len);
                 for (row, found) in found.iter().enumerate() {
                     // Small integers: every order of summation is exact.
-                    let sign = |at: usize| if (row & at).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+                    let sign = |at: usize| if (row & at).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
                     let wanted: f32 = values.iter().enumerate().map(|(at, value)| sign(at) * value).sum();
                     assert_eq!(*found, wanted, "{} at {len}", table.name);
                 }

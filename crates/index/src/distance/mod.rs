@@ -40,6 +40,8 @@ pub(crate) type HalfKernel = fn(&[u16], &[f32]) -> f32;
 pub(crate) type CodeKernel = fn(&[u8], &[i8]) -> i32;
 /// Inner products of four rows of codes and one signed query.
 pub(crate) type CodeKernelFour = fn(&[&[u8]; 4], &[i8]) -> [i32; 4];
+/// The same of codes whose high and low nibbles are stored apart.
+pub(crate) type SplitKernelFour = fn(&[&[u8]; 4], &[&[u8]; 4], &[i8]) -> [i32; 4];
 
 /// The kernels of one instruction set.
 #[allow(dead_code, reason = "the code kernels are used by the quantized graph only")]
@@ -67,7 +69,7 @@ pub(crate) struct Kernels {
     /// 8-bit codes whose high and low nibbles are stored apart, and query.
     pub dot_split: fn(&[u8], &[u8], &[i8]) -> i32,
     /// Four rows of such codes: the four high halves, then the four low ones.
-    pub dot_split_four: fn(&[&[u8]; 4], &[&[u8]; 4], &[i8]) -> [i32; 4],
+    pub dot_split_four: SplitKernelFour,
     /// Such codes less [`BYTE_CENTRE`], and an f32 query.
     pub dot_split_float: fn(&[u8], &[u8], &[f32]) -> f32,
     /// One round of the fast rotation, of a vector, its signs and the window of its transform;

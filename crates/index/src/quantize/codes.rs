@@ -1,4 +1,4 @@
-//! The codes of all rows, and keys estimated from them.
+//! The codes of all rows.
 
 use super::encode::{self, CodeError, Encoded, NIBBLE_CENTRE};
 use super::probe::{CodeProbe, Line};
@@ -7,8 +7,6 @@ use crate::chunks::Chunks;
 use crate::distance::{BYTE_CENTRE, Kernels, kernels, nibbles, prefetch};
 use crate::params::{Metric, Row};
 
-/// Rows ahead whose codes are prefetched.
-const AHEAD: usize = 8;
 /// Codes of at least this many bytes are padded to whole cache lines.
 const PADDED_BYTES: usize = 33;
 const LINE_BYTES: usize = 64;
@@ -31,26 +29,26 @@ pub(crate) enum Bits {
 /// |m|²/2)` and distances from `|q−x|² = |q−m|² + |x−m|² − 2⟨q−m, x−m⟩`: either way a key is a bias
 /// of the probe, a bias of the row, and a multiple of the inner product of two centred vectors.
 pub(crate) struct Codes {
-    metric: Metric,
-    bits: Bits,
+    pub(super) metric: Metric,
+    pub(super) bits: Bits,
     dimension: usize,
     /// Components of a code with its padding.
-    width: usize,
-    kernels: &'static Kernels,
+    pub(super) width: usize,
+    pub(super) kernels: &'static Kernels,
     rotation: Rotation,
     /// Empty for none.
     mean: Vec<f32>,
-    mean_squared: f64,
+    pub(super) mean_squared: f64,
     /// What rounding in f32 may add to a sum of products, relative to the norms in it.
-    slack: f32,
-    coarse: Chunks<u8>,
-    residual: Chunks<u8>,
+    pub(super) slack: f32,
+    pub(super) coarse: Chunks<u8>,
+    pub(super) residual: Chunks<u8>,
     /// Factor and bias; for the dot metric also the inverse length, and a spare. A factor of NaN
     /// marks a row without a code.
-    heads: Chunks<f32>,
+    pub(super) heads: Chunks<f32>,
     /// Of the 8-bit code: factor, upper bound of its distance from the vector, and of the length
     /// of the centred vector.
-    details: Chunks<f32>,
+    pub(super) details: Chunks<f32>,
     scratch: Encoded,
 }
 
@@ -288,126 +286,6 @@ impl Codes {
         self.prefetch(row);
         prefetch(self.residual.get(row));
         prefetch(self.details.get(row));
-    }
-
-    /// A key from the parts of a probe and of a row.
-    #[inline(always)]
-    fn key(&self, probe: &CodeProbe, head: &[f32], part: f32) -> f32 {
-        let &[_, bias, ..] = head else { return f32::MAX };
-        let mut key = probe.bias + bias + part;
-        if let Some(inverse) = probe.angular {
-            key *= inverse * head.get(2).copied().unwrap_or(0.0);
-        }
-        // NaN becomes the farthest key; adding zero keeps -0.0 out, which would order before 0.0.
-        key.min(f32::MAX).max(-f32::MAX) + 0.0
-    }
-
-    #[inline(always)]
-    fn coarse_key(&self, probe: &CodeProbe, row: Row, dot: i32) -> f32 {
-        let head = self.heads.get(row);
-        let factor = head.first().copied().unwrap_or(f32::NAN);
-        self.key(probe, head, factor * (probe.coarse.slope * dot as f32 + probe.coarse.offset))
-    }
-
-    #[inline(always)]
-    fn fine_key(&self, probe: &CodeProbe, row: Row, dot: i32) -> f32 {
-        let factor = self.details.get(row).first().copied().unwrap_or(f32::NAN);
-        let part = factor * (probe.fine.slope * dot as f32 + probe.fine.offset);
-        self.key(probe, self.heads.get(row), part)
-    }
-
-    /// Key of a row by its coarse code.
-    #[inline(always)]
-    pub fn coarse(&self, probe: &CodeProbe, row: Row) -> f32 {
-        let codes = self.coarse.get(row);
-        let dot = match self.bits {
-            Bits::Four => (self.kernels.dot_nibbles)(codes, &probe.quantized),
-            Bits::Eight => (self.kernels.dot_bytes)(codes, &probe.quantized),
-        };
-        self.coarse_key(probe, row, dot)
-    }
-
-    /// Keys of many rows by their coarse codes, in order, four at a time.
-    #[inline(always)]
-    pub fn coarse_many(&self, probe: &CodeProbe, rows: &[Row], mut take: impl FnMut(Row, f32)) {
-        let kernel = match self.bits {
-            Bits::Four => self.kernels.dot_nibbles_four,
-            Bits::Eight => self.kernels.dot_bytes_four,
-        };
-        rows.iter().take(AHEAD).for_each(|row| self.prefetch(*row));
-        let (fours, rest) = rows.as_chunks::<4>();
-        for (at, four) in fours.iter().enumerate() {
-            rows.iter().skip(at * 4 + AHEAD).take(4).for_each(|row| self.prefetch(*row));
-            let dots = kernel(&four.map(|row| self.coarse.get(row)), &probe.quantized);
-            for (row, dot) in four.iter().zip(dots) {
-                take(*row, self.coarse_key(probe, *row, dot));
-            }
-        }
-        rest.iter().for_each(|row| take(*row, self.coarse(probe, *row)));
-    }
-
-    /// Key of a row by its 8-bit code.
-    #[inline(always)]
-    pub fn fine(&self, probe: &CodeProbe, row: Row) -> f32 {
-        let codes = self.coarse.get(row);
-        let dot = match self.bits {
-            Bits::Four => (self.kernels.dot_split)(codes, self.residual.get(row), &probe.quantized),
-            Bits::Eight => (self.kernels.dot_bytes)(codes, &probe.quantized),
-        };
-        self.fine_key(probe, row, dot)
-    }
-
-    /// Keys of many rows by their 8-bit codes, in order, four at a time.
-    #[inline(always)]
-    pub fn fine_many(&self, probe: &CodeProbe, rows: &[Row], mut take: impl FnMut(Row, f32)) {
-        rows.iter().take(AHEAD).for_each(|row| self.prefetch_fine(*row));
-        let (fours, rest) = rows.as_chunks::<4>();
-        for (at, four) in fours.iter().enumerate() {
-            rows.iter().skip(at * 4 + AHEAD).take(4).for_each(|row| self.prefetch_fine(*row));
-            let codes = four.map(|row| self.coarse.get(row));
-            let dots = match self.bits {
-                Bits::Four => {
-                    let residuals = four.map(|row| self.residual.get(row));
-                    (self.kernels.dot_split_four)(&codes, &residuals, &probe.quantized)
-                }
-                Bits::Eight => (self.kernels.dot_bytes_four)(&codes, &probe.quantized),
-            };
-            for (row, dot) in four.iter().zip(dots) {
-                take(*row, self.fine_key(probe, *row, dot));
-            }
-        }
-        rest.iter().for_each(|row| take(*row, self.fine(probe, *row)));
-    }
-
-    /// Key of a row by its 8-bit code and the probe in f32, and an upper bound of how far it is
-    /// from the key by the full vectors as [`crate::space::Space::key`] computes it. The bound is
-    /// Cauchy–Schwarz on what the codes leave out, and allows for rounding.
-    pub fn precise(&self, probe: &CodeProbe, row: Row) -> (f32, f32) {
-        let (head, detail) = (self.heads.get(row), self.details.get(row));
-        let &[factor, error, length] = detail else { return (f32::MAX, f32::MAX) };
-        let codes = self.coarse.get(row);
-        let dot = match self.bits {
-            Bits::Four => (self.kernels.dot_split_float)(codes, self.residual.get(row), &probe.rotated),
-            Bits::Eight => (self.kernels.dot_bytes_float)(codes, &probe.rotated),
-        };
-        let key = self.key(probe, head, factor * dot * probe.weight);
-        let mean = self.mean_squared.sqrt() as f32;
-        let (left, right) = (probe.length + mean, length + mean);
-        let missed = (probe.length + probe.error) * error + probe.error * length;
-        let bound = match (self.metric, probe.angular) {
-            (Metric::Euclidean, _) => {
-                let sum = probe.length + length;
-                2.0 * missed + self.slack * sum * sum
-            }
-            (_, Some(inverse)) => {
-                let inverses = inverse * head.get(2).copied().unwrap_or(0.0);
-                (missed + self.slack * left * right) * inverses + self.slack
-            }
-            _ => missed + self.slack * left * right,
-        };
-        // Products below the smallest normal number lose their digits.
-        let bound = bound + f32::MIN_POSITIVE * self.width as f32;
-        (key, bound.min(f32::MAX))
     }
 }
 

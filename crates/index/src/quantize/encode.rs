@@ -116,7 +116,6 @@ impl Encoded {
         quantize(&self.rotated, &mut self.codes);
         let (mut bytes, mut nibbles) = ([0.0f64; LANES], [0.0f64; LANES]);
         let (mut byte_squares, mut nibble_sum, mut nibble_squares) = (0u32, 0u32, 0u32);
-        let mut total = 0.0f64;
         let (mut byte_norm, mut nibble_norm) = (0.0f64, 0.0f64);
         // Integer sums over a block stay inside 32 bits.
         for (values, codes) in self.rotated.chunks(1024).zip(self.codes.chunks(1024)) {
@@ -137,9 +136,7 @@ impl Encoded {
             nibble_norm += f64::from(nibble_squares) - 2.0 * centre * f64::from(nibble_sum)
                 + centre * centre * codes.len() as f64;
             (byte_squares, nibble_sum, nibble_squares) = (0, 0, 0);
-            total += values.len() as f64;
         }
-        debug_assert_eq!(total as usize, self.rotated.len());
         let measure = |product: f64, norm: f64| {
             let factor = if product > 0.0 { (length_squared / product) as f32 } else { 0.0 };
             let scale = f64::from(factor);

@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods)] // A measurement reads the real clock.
 
+use super::tests::data;
 use super::*;
 use crate::chunks::Chunks;
 use crate::distance::{available, kernels, prefetch};
@@ -11,10 +12,6 @@ use crate::hash::mix;
 use crate::params::{Metric, Row};
 use std::hint::black_box;
 use std::time::Instant;
-
-#[path = "../../tests/suite/data.rs"]
-#[allow(dead_code)]
-mod data;
 
 /// Nanoseconds per unit of work: the least of several runs, each of `units`.
 fn least(units: usize, mut work: impl FnMut()) -> f64 {

@@ -11,6 +11,7 @@
 
 mod codes;
 mod encode;
+mod keys;
 #[cfg(test)]
 mod measure;
 mod probe;

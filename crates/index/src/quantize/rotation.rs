@@ -42,7 +42,7 @@ impl Rotation {
     }
 
     fn window(&self, round: usize) -> std::ops::Range<usize> {
-        if round % 2 == 0 { 0..self.window } else { self.dimension - self.window..self.dimension }
+        if round.is_multiple_of(2) { 0..self.window } else { self.dimension - self.window..self.dimension }
     }
 
     /// Rotates a vector of the dimension given at the start, in place.

@@ -41,16 +41,21 @@ macro_rules! float_kernel {
             let (left, right) = (a.as_ptr(), b.as_ptr());
             let mut sums = [_mm256_setzero_ps(); 4];
             let mut at = 0;
-            while at + 8 <= len {
-                let lanes = ((len - at) / 8).min(4);
-                for lane in 0..lanes {
-                    // SAFETY: at + 8 * lanes <= len, so every load ends inside both slices.
+            while at + 32 <= len {
+                for lane in 0..4 {
+                    // SAFETY: at + 32 <= len, so all four loads end inside both slices.
                     let (x, y) = unsafe {
                         ($load(left.add(at + lane * 8)), _mm256_loadu_ps(right.add(at + lane * 8)))
                     };
                     sums[lane] = $step(x, y, sums[lane]);
                 }
-                at += lanes * 8;
+                at += 32;
+            }
+            while at + 8 <= len {
+                // SAFETY: at + 8 <= len, so the load ends inside both slices.
+                let (x, y) = unsafe { ($load(left.add(at)), _mm256_loadu_ps(right.add(at))) };
+                sums[0] = $step(x, y, sums[0]);
+                at += 8;
             }
             let mut sum = total(sums);
             for (x, y) in a[at..len].iter().zip(&b[at..len]) {
@@ -298,21 +303,23 @@ fn bytes_float(codes: &[u8], query: &[f32]) -> f32 {
     let centre = _mm_set1_epi8(BYTE_CENTRE as i8);
     let mut sums = [_mm256_setzero_ps(); 4];
     let mut at = 0;
-    while at + 8 <= len {
-        let lanes = ((len - at) / 8).min(4);
-        for lane in 0..lanes {
-            // SAFETY: at + 8 * lanes <= len, so every load ends inside both slices.
-            let (codes, part) = unsafe {
-                let start = at + lane * 8;
-                (
-                    _mm_loadl_epi64(codes.as_ptr().add(start).cast()),
-                    _mm256_loadu_ps(query.as_ptr().add(start)),
-                )
-            };
-            let values = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_xor_si128(codes, centre)));
-            sums[lane] = _mm256_fmadd_ps(values, part, sums[lane]);
+    let step = |sum: &mut __m256, at: usize| {
+        // SAFETY: only called where eight more components lie inside both slices.
+        let (codes, part) = unsafe {
+            (_mm_loadl_epi64(codes.as_ptr().add(at).cast()), _mm256_loadu_ps(query.as_ptr().add(at)))
+        };
+        let values = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_xor_si128(codes, centre)));
+        *sum = _mm256_fmadd_ps(values, part, *sum);
+    };
+    while at + 32 <= len {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            step(sum, at + lane * 8);
         }
-        at += lanes * 8;
+        at += 32;
+    }
+    while at + 8 <= len {
+        step(&mut sums[0], at);
+        at += 8;
     }
     let mut sum = total(sums);
     for (code, query) in codes[at..len].iter().zip(&query[at..len]) {
