@@ -91,12 +91,7 @@ impl VectorIndex {
             }
             stats.hops += 1;
             fresh.clear();
-            for row in self.graph.links(vertex, layer) {
-                if visited.insert(*row) {
-                    self.space.prefetch(probe, *row);
-                    fresh.push(*row);
-                }
-            }
+            fresh.extend(self.graph.links(vertex, layer).iter().filter(|row| visited.insert(**row)));
             if layer == 0
                 && let Some(next) = pool.peek()
             {
