@@ -1,7 +1,7 @@
 //! What a shard is made with.
 
 use crate::StoreKnobs;
-use vectron_index::{Metric, Params};
+use vectron_index::{Metric, Params, Quantization, Vectors};
 
 /// The shape of a shard. All but the knobs must be the same on every replica and at every start.
 #[derive(Clone, Debug)]
@@ -18,6 +18,13 @@ pub struct ShardConfig {
     pub seed: u64,
     /// With fewer rows than this every search is an exact scan.
     pub flat_below: usize,
+    /// Codes that stand for vectors in the index. Nothing durable depends on it.
+    pub quantization: Quantization,
+    /// Where the index has full vectors: in memory, or (`Elsewhere`) in the records only. Nothing durable depends
+    /// on it.
+    pub vectors: Vectors,
+    /// With this many rows vectors get codes; fewer are compared as they are, in memory.
+    pub quantize_from: usize,
     /// Bytes of remembered writes from which on new idempotency keys are refused until old ones expire. Decides
     /// outcomes, so a shard made with another value is not opened.
     pub idempotency_bytes: u64,
@@ -36,6 +43,9 @@ impl ShardConfig {
             ef_construction: index.ef_construction,
             seed: index.seed,
             flat_below: index.flat_below,
+            quantization: index.quantization,
+            vectors: index.vectors,
+            quantize_from: index.quantize_from,
             idempotency_bytes: 64 << 20,
             knobs: StoreKnobs::default(),
         }
@@ -47,6 +57,9 @@ impl ShardConfig {
             ef_construction: self.ef_construction,
             seed: self.seed,
             flat_below: self.flat_below,
+            quantization: self.quantization,
+            vectors: self.vectors,
+            quantize_from: self.quantize_from,
             ..Params::new(self.dimension, self.metric)
         }
     }

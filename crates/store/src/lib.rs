@@ -39,6 +39,7 @@ mod rows;
 mod search;
 mod segment;
 mod shard;
+mod source;
 mod state;
 mod stats;
 
