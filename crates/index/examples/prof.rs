@@ -25,6 +25,20 @@ fn main() {
         std::fs::write(&file, index.encode_graph()).unwrap();
     }
     eprintln!("ready {:.1}", cpu());
+    let t = cpu();
+    let mut calibrator = index.begin_calibration(256).unwrap();
+    let calibration = loop { if let Some(c) = index.calibrate(&mut calibrator, &(), &mut scratch) { break c; } };
+    println!("calibrated in {:.2} {:?}", cpu() - t, calibration);
+    let truth: Vec<Vec<f32>> = (0..data.query_count()).map(|q| index.search(data.query(q), &SearchRequest { k: 10, ef: 10, exact: true, allowed: None }, &(), &mut scratch).hits.iter().map(|h| h.score).collect()).collect();
+    for target in [0.8, 0.9, 0.95, 0.98, 0.99, 0.995] {
+        let ef = calibration.ef(target);
+        let mut found = 0;
+        for q in 0..data.query_count() {
+            let hits = index.search(data.query(q), &SearchRequest { k: 10, ef, exact: false, allowed: None }, &(), &mut scratch).hits;
+            found += hits.iter().filter(|h| h.score >= *truth[q].last().unwrap()).count();
+        }
+        println!("target {target}: ef {ef} delivers {:.4}", found as f64 / data.query_count() as f64 / 10.0);
+    }
     for ef in efs {
         let mut best = f64::MAX;
         let mut stats = SearchStats::default();

@@ -21,6 +21,7 @@
 //! parameters, a seed and allowed rows come in; rows, scores and counts go out. The same
 //! calls in the same order with the same seed give the same index on the same kind of processor.
 
+mod calibrate;
 mod chunks;
 pub mod distance;
 mod flat;
@@ -37,6 +38,7 @@ mod search;
 mod source;
 mod space;
 
+pub use calibrate::{Calibration, Calibrator};
 pub use graph::{GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
 pub use index::VectorIndex;
 pub use params::{Hit, MemoryBytes, Metric, Params, Quantization, Reachability, Row, Vectors};

@@ -105,6 +105,8 @@ pub struct Scratch {
     pub(crate) memo: Vec<f32>,
     pub(crate) probes: Probes,
     pub(crate) answer: Answer,
+    /// A row that traversals do not see.
+    pub(crate) hidden: Option<Row>,
 }
 
 /// What probes are made in: taken out of a scratch while it is in use.

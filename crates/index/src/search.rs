@@ -53,9 +53,20 @@ impl VectorIndex {
         if request.k == 0 || matching == 0 || query.len() != self.params.dimension {
             return SearchOutcome { hits: Vec::new(), ties: Vec::new(), ties_cut: false, plan, stats };
         }
+        self.answer_in(scratch, |scratch, probes, answer| {
+            self.answer(query, request, full, scratch, (plan, ef, scope), probes, answer)
+        })
+    }
+
+    /// Takes the buffers of an answer out of the scratch while it is made.
+    fn answer_in(
+        &self,
+        scratch: &mut Scratch,
+        make: impl FnOnce(&mut Scratch, &mut Probes, &mut Answer) -> SearchOutcome,
+    ) -> SearchOutcome {
         let mut probes = std::mem::take(&mut scratch.probes);
         let mut answer = std::mem::take(&mut scratch.answer);
-        let outcome = self.answer(query, request, full, scratch, (plan, ef, scope), &mut probes, &mut answer);
+        let outcome = make(scratch, &mut probes, &mut answer);
         scratch.probes = probes;
         scratch.answer = answer;
         outcome
@@ -106,6 +117,24 @@ impl VectorIndex {
         };
         let hits = hits.into_iter().map(scored).collect();
         SearchOutcome { hits, ties: ties.into_iter().map(scored).collect(), ties_cut, plan, stats }
+    }
+
+    /// The best `k` live rows by a scan that is exact in practice: of codes where there are any.
+    pub(crate) fn scan_nearest(
+        &self,
+        query: &[f32],
+        k: usize,
+        ef: usize,
+        full: &dyn FullVectors,
+        scratch: &mut Scratch,
+    ) -> Vec<Hit> {
+        let scope = Scope { allowed: None, matching: self.rows.live.len() };
+        let request = SearchRequest { k, ef, exact: false, allowed: None };
+        let plan = (Plan::Flat, ef, scope);
+        let make = |scratch: &mut Scratch, probes: &mut Probes, answer: &mut Answer| {
+            self.answer(query, &request, full, scratch, plan, probes, answer)
+        };
+        self.answer_in(scratch, make).hits
     }
 
     /// The exact score of one live row; `None` if the row is not live or its vector cannot be

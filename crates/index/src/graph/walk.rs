@@ -57,6 +57,9 @@ impl VectorIndex {
         let end = self.rows.end();
         scratch.visited.begin(end);
         scratch.pool.begin(limit);
+        if let Some(hidden) = scratch.hidden {
+            scratch.visited.insert(hidden);
+        }
         if MEMO && scratch.memo.len() < end {
             scratch.memo.resize(end, 0.0);
         }
