@@ -119,7 +119,8 @@ impl VectorIndex {
         scratch: &mut Scratch,
     ) {
         let truth = self.scan_nearest(query, K + 1, TRUTH_EF, full, scratch);
-        let truth: Vec<f32> = truth.iter().filter(|hit| hit.row != row).map(|hit| hit.score).take(K).collect();
+        let truth: Vec<f32> =
+            truth.iter().filter(|hit| hit.row != row).map(|hit| hit.score).take(K).collect();
         let Some(last) = truth.last().copied() else { return };
         calibrator.measured += 1;
         let mut perfect = 0;
