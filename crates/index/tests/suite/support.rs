@@ -42,6 +42,11 @@ pub fn of_kind<T>(kind: Kind, test: impl FnOnce() -> T) -> T {
     test()
 }
 
+/// Whether rows are compared by codes in the kind that runs.
+pub fn coded() -> bool {
+    KIND.get().0 != Quantization::None
+}
+
 pub fn params(dimension: usize, metric: Metric) -> Params {
     let (quantization, vectors) = KIND.get();
     Params { flat_below: 0, quantize_from: 64, quantization, vectors, ..Params::new(dimension, metric) }
