@@ -1,6 +1,7 @@
 //! Builds the whole real data set and prints what building and searching cost.
 //!
-//! `cargo run --release -p vectron-index --example measure [rows]`
+//! `cargo run --release -p vectron-index --example measure [rows [what]]`, where what is `none`, `8bit`,
+//! `4bit`, `filters`, `dot` or `euclidean`; all of them if it is left out.
 
 #![allow(clippy::disallowed_methods)] // A measurement reads the real clock and disk.
 
@@ -30,10 +31,15 @@ fn sweep(index: &mut VectorIndex, scratch: &mut Scratch) {
     }
 }
 
-fn build(data: &data::Data, metric: Metric, scratch: &mut Scratch) -> VectorIndex {
-    let mut index = VectorIndex::new(Params::new(data.dimension, metric));
+fn build(
+    data: &data::Data,
+    metric: Metric,
+    quantization: Quantization,
+    scratch: &mut Scratch,
+) -> VectorIndex {
+    let mut index = VectorIndex::new(Params { quantization, ..Params::new(data.dimension, metric) });
     for row in 0..data.len() {
-        index.put(row as Row, 1, data.row(row));
+        index.put(row as Row, 1, data.row(row), &());
     }
     let start = std::time::Instant::now();
     let before = cpu_seconds(start);
@@ -49,10 +55,11 @@ fn build(data: &data::Data, metric: Metric, scratch: &mut Scratch) -> VectorInde
     let seconds = cpu_seconds(start) - before;
     let (bytes, reach) = (index.bytes(), index.reachable());
     println!(
-        "{metric:?}: {} rows in {seconds:.1} CPU-s, {:.0} rows/CPU-s, {} bytes/row ({} of links), reachable {}/{}",
+        "{metric:?} {quantization:?}: {} rows in {seconds:.1} CPU-s, {:.0} rows/CPU-s, {} bytes/row ({} of codes, {} of links), reachable {}/{}",
         data.len(),
         data.len() as f64 / seconds,
         bytes.total() / data.len(),
+        bytes.codes / data.len(),
         bytes.links / data.len(),
         reach.reachable,
         reach.graph_rows,
@@ -67,7 +74,7 @@ fn truth(
     allowed: Option<&vectron_index::RowSet>,
 ) -> Vec<Vec<Hit>> {
     let exact = SearchRequest { k: 10, ef: 10, exact: true, allowed };
-    (0..data.query_count()).map(|at| index.search(data.query(at), &exact, scratch).hits).collect()
+    (0..data.query_count()).map(|at| index.search(data.query(at), &exact, &(), scratch).hits).collect()
 }
 
 fn curve(
@@ -84,9 +91,9 @@ fn curve(
         let start = std::time::Instant::now();
         let before = cpu_seconds(start);
         let answers: Vec<SearchOutcome> =
-            (0..queries).map(|at| index.search(data.query(at), &request, scratch)).collect();
+            (0..queries).map(|at| index.search(data.query(at), &request, &(), scratch)).collect();
         let seconds = cpu_seconds(start) - before;
-        let (mut same, mut near, mut wanted, mut distances) = (0, 0, 0, 0);
+        let (mut same, mut near, mut wanted, mut distances, mut rescored) = (0, 0, 0, 0, 0);
         let mut plans = BTreeSet::new();
         for (answer, truth) in answers.iter().zip(&truth) {
             let rows: BTreeSet<Row> = truth.iter().map(|hit| hit.row).collect();
@@ -95,14 +102,16 @@ fn curve(
             near += answer.hits.iter().filter(|hit| hit.score >= worst).count();
             wanted += truth.len();
             distances += answer.stats.distances;
+            rescored += answer.stats.rescored;
             plans.insert(answer.plan.as_str());
         }
         println!(
-            "  ef {ef:4}: recall@10 {:.4} (by score {:.4}), {:.0} µs/query, {:.0} distances, {plans:?}",
+            "  ef {ef:4}: recall@10 {:.4} (by score {:.4}), {:.0} µs/query, {:.0} distances, {:.1} rescored, {plans:?}",
             same as f64 / wanted.max(1) as f64,
             near as f64 / wanted.max(1) as f64,
             seconds / queries as f64 * 1e6,
             distances as f64 / queries as f64,
+            rescored as f64 / queries as f64,
         );
     }
 }
@@ -138,20 +147,34 @@ const FILTERS: [Filter; 8] = [
 
 fn main() {
     let rows = std::env::args().nth(1).and_then(|rows| rows.parse().ok()).unwrap_or(usize::MAX);
+    let what = std::env::args().nth(2);
+    let wanted = |name: &str| what.as_ref().is_none_or(|what| what == name);
     let data = data::load(rows);
     let mut scratch = Scratch::new();
     println!("kernels: {}", distance::instruction_set());
-    let index = build(&data, Metric::Cosine, &mut scratch);
-    curve(&index, &data, &mut scratch, None, &[10, 16, 32, 64, 128, 192, 256, 512]);
-    for (name, passes) in FILTERS {
-        let Some(payload) = payload() else { break };
-        let allowed = payload.iter().take(data.len()).enumerate();
-        let allowed = allowed.filter(|(_, (section, size))| passes(section, *size));
-        let allowed = allowed.map(|(row, _)| row as Row).collect();
-        println!("filter {name}");
-        curve(&index, &data, &mut scratch, Some(&allowed), &[64, 128, 256]);
+    let efs = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
+    for (name, quantization) in
+        [("none", Quantization::None), ("8bit", Quantization::EightBit), ("4bit", Quantization::FourBit)]
+    {
+        if wanted(name) {
+            let index = build(&data, Metric::Cosine, quantization, &mut scratch);
+            curve(&index, &data, &mut scratch, None, &efs);
+        }
     }
-    for spread in [0.1, 0.3, 1.0] {
+    let auto = Quantization::auto(data.dimension);
+    if wanted("filters")
+        && let Some(payload) = payload()
+    {
+        let index = build(&data, Metric::Cosine, auto, &mut scratch);
+        for (name, passes) in FILTERS {
+            let allowed = payload.iter().take(data.len()).enumerate();
+            let allowed = allowed.filter(|(_, (section, size))| passes(section, *size));
+            let allowed = allowed.map(|(row, _)| row as Row).collect();
+            println!("filter {name}");
+            curve(&index, &data, &mut scratch, Some(&allowed), &[64, 128, 256]);
+        }
+    }
+    for spread in [0.1, 0.3, 1.0].into_iter().filter(|_| wanted("dot")) {
         println!("inner product over log-normal norms, sigma {spread}");
         let mut chance = data::Chance(3);
         let mut varied = data::load(rows);
@@ -160,9 +183,11 @@ fn main() {
             let norm = (spread * chance.normal()).exp();
             row.iter_mut().for_each(|value| *value *= norm);
         }
-        let index = build(&varied, Metric::Dot, &mut scratch);
+        let index = build(&varied, Metric::Dot, auto, &mut scratch);
         curve(&index, &varied, &mut scratch, None, &[32, 64, 128, 256, 512]);
     }
-    let index = build(&data, Metric::Euclidean, &mut scratch);
-    curve(&index, &data, &mut scratch, None, &[64, 128, 256]);
+    if wanted("euclidean") {
+        let index = build(&data, Metric::Euclidean, auto, &mut scratch);
+        curve(&index, &data, &mut scratch, None, &[64, 128, 256]);
+    }
 }

@@ -1,35 +1,73 @@
-//! Exact scans: the best k of a stream of ranked rows.
+//! Exact ranks: the best k of a stream, with all that tie at the end.
 
 use crate::params::Row;
 use crate::space::pack;
 use std::collections::BinaryHeap;
 
-/// Keeps the `limit` lowest ranks offered.
+/// Keeps the `limit` lowest ranks offered, and those equal to the last of them.
+#[derive(Default)]
 pub(crate) struct Best {
     limit: usize,
     heap: BinaryHeap<u64>,
+    /// Beyond the limit, with the rank of the worst that is kept.
+    ties: Vec<u64>,
+    highest: u64,
+}
+
+/// Whether two packed ranks differ in the row at most.
+fn equal(a: u64, b: u64) -> bool {
+    a >> 32 == b >> 32
 }
 
 impl Best {
-    pub fn new(limit: usize) -> Self {
-        Self { limit, heap: BinaryHeap::with_capacity(limit.min(1 << 16)) }
+    /// Empties it; `limit` is at least one.
+    pub fn begin(&mut self, limit: usize) {
+        self.limit = limit.max(1);
+        self.heap.clear();
+        self.ties.clear();
+        self.highest = 0;
     }
 
     #[inline]
     pub fn offer(&mut self, rank: f32, row: Row) {
         let packed = pack(rank, row);
+        self.highest = self.highest.max(packed);
         if self.heap.len() < self.limit {
             self.heap.push(packed);
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && packed < *worst
-        {
-            *worst = packed;
+            return;
+        }
+        let Some(mut worst) = self.heap.peek_mut() else { return };
+        if packed >= *worst {
+            if equal(packed, *worst) {
+                self.ties.push(packed);
+            }
+            return;
+        }
+        let out = std::mem::replace(&mut *worst, packed);
+        drop(worst);
+        if self.heap.peek().is_some_and(|worst| equal(*worst, out)) {
+            self.ties.push(out);
+        } else {
+            self.ties.clear();
         }
     }
 
-    /// The kept ranks, best first.
-    pub fn into_sorted(self) -> Vec<u64> {
-        self.heap.into_sorted_vec()
+    /// Whether a row of this rank or a higher one can neither be kept nor tie.
+    #[inline]
+    pub fn excludes(&self, rank: f32) -> bool {
+        self.heap.len() == self.limit
+            && self.heap.peek().is_some_and(|worst| pack(rank, 0) >> 32 > *worst >> 32)
+    }
+
+    /// Whether as many are kept as may be, and nothing offered was worse than the last of them.
+    pub fn ends_in_ties(&self) -> bool {
+        self.heap.len() == self.limit && self.heap.peek().is_some_and(|worst| equal(*worst, self.highest))
+    }
+
+    /// The kept ranks and those that tie with the last, best first each.
+    pub fn take_sorted(&mut self) -> (Vec<u64>, Vec<u64>) {
+        self.ties.sort_unstable();
+        (std::mem::take(&mut self.heap).into_sorted_vec(), std::mem::take(&mut self.ties))
     }
 }
 
@@ -37,17 +75,40 @@ impl Best {
 mod tests {
     use super::*;
     use crate::space::unpack;
+    use proptest::prelude::*;
+
+    fn rows(ranks: Vec<u64>) -> Vec<Row> {
+        ranks.into_iter().map(|rank| unpack(rank).1).collect()
+    }
 
     #[test]
     fn keeps_the_lowest_and_breaks_ties_by_row() {
-        let mut best = Best::new(3);
+        let mut best = Best::default();
+        best.begin(3);
         for (rank, row) in [(2.0, 9), (1.0, 8), (1.0, 3), (0.5, 7), (1.0, 1)] {
             best.offer(rank, row);
         }
-        let rows: Vec<Row> = best.into_sorted().into_iter().map(|rank| unpack(rank).1).collect();
-        assert_eq!(rows, [7, 1, 3]);
-        let mut none = Best::new(0);
-        none.offer(1.0, 1);
-        assert!(none.into_sorted().is_empty());
+        let (kept, ties) = best.take_sorted();
+        assert_eq!((rows(kept), rows(ties)), (vec![7, 1, 3], vec![8]));
+    }
+
+    proptest! {
+        #[test]
+        fn ties_are_all_that_equal_the_last(ranks in prop::collection::vec(0u8..6, 0..40), limit in 1usize..12) {
+            let mut best = Best::default();
+            best.begin(limit);
+            for (row, rank) in ranks.iter().enumerate() {
+                best.offer(f32::from(*rank), row as Row);
+            }
+            let ends = best.ends_in_ties();
+            let mut sorted: Vec<(u8, Row)> = ranks.iter().copied().zip(0..).collect();
+            sorted.sort_unstable();
+            let last = sorted.get(limit - 1).map(|last| last.0);
+            let ties = sorted.iter().skip(limit).filter(|item| Some(item.0) == last).map(|item| item.1).collect();
+            let kept = sorted.iter().take(limit).map(|item| item.1).collect();
+            let (got, got_ties) = best.take_sorted();
+            prop_assert_eq!((rows(got), rows(got_ties)), (kept, ties));
+            prop_assert_eq!(ends, last.is_some_and(|last| sorted.iter().all(|item| item.0 <= last)));
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The index itself: what the caller puts, removes and gets back.
 
 use crate::graph::{Graph, Sweep};
-use crate::params::{MemoryBytes, Metric, NONE, Params, Row};
+use crate::params::{MemoryBytes, Metric, Params, ROW_LIMIT, Row};
 use crate::rows::{Rows, State};
+use crate::source::FullVectors;
 use crate::space::Space;
 
 /// A mutable nearest-neighbour index over rows.
@@ -27,7 +28,7 @@ impl VectorIndex {
     pub fn new(params: Params) -> Self {
         let params = params.bounded();
         Self {
-            space: Space::new(params.metric, params.dimension),
+            space: Space::new(&params),
             rows: Rows::default(),
             graph: Graph::new(params.degree, params.chunk_rows),
             sweep: None,
@@ -47,12 +48,29 @@ impl VectorIndex {
     ///
     /// The row must be free (never put, or released), the components finite and as many as the
     /// dimension. Where row or dimension are not so nothing changes and the result is false.
-    pub fn put(&mut self, row: Row, tag: u64, vector: &[f32]) -> bool {
-        if row == NONE || vector.len() != self.params.dimension || self.rows.state(row) != State::Free {
+    ///
+    /// Two puts in the life of an index take longer, in proportion to its rows: the one that
+    /// makes codes begin ([`Params::quantize_from`]), and the first of a vector whose squared length
+    /// leaves the range of f32. The latter ends codes, dissolves the graph and, if vectors are
+    /// [`crate::Vectors::Elsewhere`], reads those of all other live rows from `full`.
+    pub fn put(&mut self, row: Row, tag: u64, vector: &[f32], full: &dyn FullVectors) -> bool {
+        let fits = row < ROW_LIMIT && vector.len() == self.params.dimension;
+        if !fits || self.rows.state(row) != State::Free {
             return false;
+        }
+        if self.space.widens(vector) {
+            if self.space.coded() {
+                self.dissolve_graph();
+            }
+            self.space.widen(self.rows.live.iter(), full);
         }
         self.space.store(row, vector);
         self.rows.occupy(row, tag);
+        if self.space.wants_codes() && self.live() >= self.params.quantize_from {
+            let held = |row: &Row| self.rows.state(*row) != State::Free;
+            let held: Vec<Row> = (0..self.rows.end() as Row).filter(held).collect();
+            self.space.quantize(&held);
+        }
         true
     }
 
@@ -91,9 +109,20 @@ impl VectorIndex {
     }
 
     /// The vector of a live row in the form it is compared in: of unit length for cosine, as it
-    /// was put otherwise. `None` if the row is not live.
+    /// was put otherwise. `None` if the row is not live, or its vector only elsewhere.
     pub fn vector(&self, row: Row) -> Option<&[f32]> {
-        self.rows.live.contains(row).then(|| self.space.vector(row))
+        let vector = self.space.vector(row);
+        (self.is_live(row) && vector.len() == self.params.dimension).then_some(vector)
+    }
+
+    /// Whether a row may be returned.
+    pub fn is_live(&self, row: Row) -> bool {
+        self.rows.live.contains(row)
+    }
+
+    /// Whether rows are compared by codes.
+    pub fn is_quantized(&self) -> bool {
+        self.space.coded()
     }
 
     /// Number of rows that may be returned.
@@ -129,13 +158,14 @@ impl VectorIndex {
     /// Bytes held, by what they hold.
     pub fn bytes(&self) -> MemoryBytes {
         MemoryBytes {
-            vectors: self.space.bytes(),
+            codes: self.space.code_bytes(),
+            vectors: self.space.vector_bytes(),
             links: self.graph.link_bytes(),
-            other: self.graph.other_bytes() + self.rows.bytes(),
+            other: self.graph.other_bytes() + self.rows.bytes() + self.space.length_bytes(),
         }
     }
 
-    /// Chains a pending row to the vertex that has its vector.
+    /// Chains a pending row to the vertex that it cannot be told apart from.
     pub(crate) fn make_twin(&mut self, row: Row, head: Row) {
         self.graph.chain(head, row);
         self.rows.set(row, State::Twin);

@@ -21,6 +21,7 @@
 //! parameters, a seed and allowed rows come in; rows, scores and counts go out. The same
 //! calls in the same order with the same seed give the same index on the same kind of processor.
 
+mod calibrate;
 mod chunks;
 pub mod distance;
 mod flat;
@@ -28,17 +29,20 @@ mod graph;
 mod hash;
 mod index;
 mod params;
-#[allow(dead_code, reason = "the graph does not search by codes yet")]
 mod quantize;
+mod request;
+mod rescore;
 mod rows;
 mod rowset;
 mod search;
+mod source;
 mod space;
 
+pub use calibrate::{Calibration, Calibrator};
 pub use graph::{ChunkFate, DecodedGraph, GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
 pub use index::VectorIndex;
-pub use params::{Hit, MemoryBytes, Metric, Params, Reachability, Row};
+pub use params::{Hit, MemoryBytes, Metric, Params, Quantization, Reachability, Row, Vectors};
+pub use request::{Plan, Scratch, SearchOutcome, SearchRequest, SearchStats};
 pub use rowset::RowSet;
-pub use search::{
-    PLAIN_TRAVERSAL_SHARE, Plan, SCAN_ALLOWED_ROWS, Scratch, SearchOutcome, SearchRequest, SearchStats,
-};
+pub use search::{PLAIN_TRAVERSAL_SHARE, SCAN_ALLOWED_ROWS};
+pub use source::FullVectors;

@@ -1,8 +1,11 @@
 //! What an index is built with, and what it hands out.
 
 /// Number of a vector's place. Rows are expected to be dense: memory grows with the highest.
-/// `Row::MAX` is reserved.
+/// At most 2³⁰ of them.
 pub type Row = u32;
+
+/// Rows are below this: the upper bits of a row carry marks.
+pub(crate) const ROW_LIMIT: Row = 1 << 30;
 
 /// No row; ends a link list that is not full.
 pub(crate) const NONE: Row = Row::MAX;
@@ -29,6 +32,41 @@ impl Metric {
     }
 }
 
+/// How many bits per component the codes have that traversals and scans compare instead of
+/// vectors. What is returned is always scored by full vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantization {
+    /// No codes: vectors are compared as they are.
+    None,
+    /// Eight bits throughout.
+    EightBit,
+    /// Four bits for looking around, eight for building and for choosing what is scored.
+    FourBit,
+}
+
+impl Quantization {
+    /// What suits a dimension: the shorter a vector, the less there is to save and the larger
+    /// the error of few bits.
+    pub fn auto(dimension: usize) -> Self {
+        match dimension {
+            0..32 => Quantization::None,
+            32..128 => Quantization::EightBit,
+            _ => Quantization::FourBit,
+        }
+    }
+}
+
+/// Where the full vectors are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vectors {
+    /// In the index.
+    Ram,
+    /// With the caller, who hands in a [`crate::FullVectors`]. Without codes (because of
+    /// [`Quantization::None`], too few rows, or values beyond the range of codes) the index holds them all
+    /// the same.
+    Elsewhere,
+}
+
 /// Build parameters of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
@@ -47,10 +85,18 @@ pub struct Params {
     /// Rows per chunk of the encoded graph: what is encoded, saved and lost to damage together. Held to
     /// 1..=65,536. Chunks of another size are adopted all the same.
     pub chunk_rows: usize,
+    /// Codes that stand for vectors.
+    pub quantization: Quantization,
+    /// Where full vectors are held.
+    pub vectors: Vectors,
+    /// Vectors are quantized, and given up if they are [`Vectors::Elsewhere`], when this many
+    /// rows are live: the mean of those is what codes are relative to.
+    pub quantize_from: usize,
 }
 
 impl Params {
-    /// Defaults: degree 32, `ef_construction` 128, graph from 4,096 rows on.
+    /// Defaults: degree 32, `ef_construction` 128, graph and codes from 4,096 rows on,
+    /// quantization as the dimension suggests, vectors in RAM.
     pub fn new(dimension: usize, metric: Metric) -> Self {
         Self {
             dimension,
@@ -60,6 +106,9 @@ impl Params {
             seed: 0x7665_6374_726F_6E31,
             flat_below: 4096,
             chunk_rows: 1024,
+            quantization: Quantization::auto(dimension),
+            vectors: Vectors::Ram,
+            quantize_from: 4096,
         }
     }
 
@@ -85,7 +134,9 @@ pub struct Hit {
 /// Bytes an index holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryBytes {
-    /// Stored vectors.
+    /// Codes.
+    pub codes: usize,
+    /// Full vectors.
     pub vectors: usize,
     /// Graph links of all layers.
     pub links: usize,
@@ -96,7 +147,7 @@ pub struct MemoryBytes {
 impl MemoryBytes {
     /// The sum of all parts.
     pub fn total(&self) -> usize {
-        self.vectors + self.links + self.other
+        self.codes + self.vectors + self.links + self.other
     }
 }
 

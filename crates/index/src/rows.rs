@@ -14,7 +14,7 @@ pub(crate) enum State {
     Vertex,
     /// Live vertex that also stands for the rows chained to it.
     Head,
-    /// Live row with exactly the vector of its head; without links of its own.
+    /// Live row with the vector of its head, or with a code that is the same; without links of its own.
     Twin,
     /// Deleted vertex: still traversed, never returned, freed by a sweep.
     Dead,

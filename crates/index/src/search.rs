@@ -1,20 +1,21 @@
 //! Answering a query: one planner chooses between scanning and traversing, and what it chose
 //! is part of the answer.
 //!
-//! Whatever the plan, rows of the tail are scanned exactly and merged, a deleted row is never
-//! returned, and there are never fewer than min(k, matching live rows) hits.
+//! Whatever the plan, rows of the tail are found too, a deleted row is never returned, and there are never
+//! fewer than min(k, matching live rows) hits.
 
-use crate::flat::Best;
-use crate::graph::{Pool, Visited};
 use crate::hash::mix;
 use crate::index::VectorIndex;
 use crate::params::{Hit, Row};
+use crate::request::{Answer, Plan, Probes, Scratch, SearchOutcome, SearchRequest, SearchStats};
+use crate::rescore::Measure;
 use crate::rows::State;
 use crate::rowset::RowSet;
+use crate::source::FullVectors;
 use crate::space::{Probe, unpack};
 
 /// Filters that match no more live rows than this are answered by scanning the matches: about
-/// what a filtered traversal costs, and exact.
+/// what a filtered traversal costs, and exact in practice.
 pub const SCAN_ALLOWED_ROWS: u64 = 8_000;
 /// From this share of live rows on a filter is answered by plain traversal.
 pub const PLAIN_TRAVERSAL_SHARE: f64 = 0.4;
@@ -22,158 +23,140 @@ pub const PLAIN_TRAVERSAL_SHARE: f64 = 0.4;
 const POOL_SHARE: u64 = 8;
 /// Random matches from which a two-hop traversal starts besides the entry.
 const STARTS: u64 = 16;
-/// Rows handed to the kernels at a time by a scan.
-const BLOCK: usize = 1024;
 
-/// What to find.
-#[derive(Clone, Copy, Debug)]
-pub struct SearchRequest<'a> {
-    /// Hits wanted.
-    pub k: usize,
-    /// Pool size of a traversal: more is slower and finds more. At least `k` is used. The
-    /// traversal depends on `ef` and not on `k`, so with one `ef` that is at least `k` the
-    /// best five are the first five of the best ten.
-    pub ef: usize,
-    /// Scan everything and return the true best.
-    pub exact: bool,
-    /// Rows that may be returned; all live rows if `None`. Rows that are not live do no harm.
+/// Which rows a search is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
     pub allowed: Option<&'a RowSet>,
-}
-
-/// How a query was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// All (allowed) live rows were scanned.
-    Flat,
-    /// The graph was traversed; under a filter that most rows pass, matches were collected.
-    Graph,
-    /// The graph was traversed from match to match in two-hop steps.
-    GraphFiltered,
-    /// The rows the filter matches were scanned.
-    ScanAllowed,
-    /// A traversal spent its budget or found too little, and the matching rows were scanned.
-    ScanAfterBudget,
-}
-
-impl Plan {
-    /// Stable name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Plan::Flat => "flat",
-            Plan::Graph => "graph",
-            Plan::GraphFiltered => "graph_filtered",
-            Plan::ScanAllowed => "scan_allowed",
-            Plan::ScanAfterBudget => "scan_after_budget",
-        }
-    }
-}
-
-/// What a search cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SearchStats {
-    /// Distances computed.
-    pub distances: u64,
-    /// Vertices whose links were followed.
-    pub hops: u64,
-    /// Rows of the tail scanned.
-    pub tail_scanned: u64,
-    /// Rows looked at, measured or not.
-    pub visited: u64,
-}
-
-/// An answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SearchOutcome {
-    /// Best first; equal scores by row. Scores are finite.
-    pub hits: Vec<Hit>,
-    /// How they were found.
-    pub plan: Plan,
-    /// What it cost.
-    pub stats: SearchStats,
-}
-
-/// Buffers of searches and plans, reused from one to the next. One per thread; fits any index.
-#[derive(Default)]
-pub struct Scratch {
-    pub(crate) visited: Visited,
-    pub(crate) pool: Pool,
-    /// Rows about to be measured.
-    pub(crate) fresh: Vec<Row>,
-    /// Rows passed through without being measured.
-    pub(crate) bridges: Vec<Row>,
-    /// Key of each visited row.
-    pub(crate) memo: Vec<f32>,
-}
-
-impl Scratch {
-    /// Empty buffers; they grow with use.
-    pub fn new() -> Self {
-        Self::default()
-    }
+    /// Live rows among them.
+    pub matching: u64,
 }
 
 impl VectorIndex {
     /// The best `k` live (and allowed) rows for a query, approximately unless `exact`. A query
-    /// of another dimension than the index's finds nothing.
-    pub fn search(&self, query: &[f32], request: &SearchRequest<'_>, scratch: &mut Scratch) -> SearchOutcome {
-        let mut stats = SearchStats::default();
+    /// of another dimension than the index's finds nothing. `full` is asked for vectors that are
+    /// [`crate::Vectors::Elsewhere`]; else it may be `&()`.
+    pub fn search(
+        &self,
+        query: &[f32],
+        request: &SearchRequest<'_>,
+        full: &dyn FullVectors,
+        scratch: &mut Scratch,
+    ) -> SearchOutcome {
         let live = &self.rows.live;
-        let matching = match request.allowed {
-            Some(allowed) => allowed.intersection_len(live),
-            None => live.len(),
-        };
+        let matching = request.allowed.map_or(live.len(), |allowed| allowed.intersection_len(live));
         let ef = request.ef.max(request.k).max(1);
-        let mut plan = self.choose(request, ef, matching);
-        if request.k == 0 || matching == 0 || query.len() != self.params.dimension {
-            return SearchOutcome { hits: Vec::new(), plan, stats };
-        }
-        let prepared = self.space.prepare(query);
-        let probe = self.space.probe_query(&prepared);
         // A filter that everything passes is none.
-        let allowed = request.allowed.filter(|_| matching < live.len());
-        let mut best = Best::new(request.k.min(matching as usize));
+        let scope = Scope { allowed: request.allowed.filter(|_| matching < live.len()), matching };
+        let stats = SearchStats { matching, ..SearchStats::default() };
+        let plan = self.choose(request, ef, scope);
+        if request.k == 0 || matching == 0 || query.len() != self.params.dimension {
+            return SearchOutcome { hits: Vec::new(), ties: Vec::new(), ties_cut: false, plan, stats };
+        }
+        self.answer_in(scratch, |scratch, probes, answer| {
+            self.answer(query, request, full, scratch, (plan, ef, scope), probes, answer)
+        })
+    }
+
+    /// Takes the buffers of an answer out of the scratch while it is made.
+    fn answer_in(
+        &self,
+        scratch: &mut Scratch,
+        make: impl FnOnce(&mut Scratch, &mut Probes, &mut Answer) -> SearchOutcome,
+    ) -> SearchOutcome {
+        let mut probes = std::mem::take(&mut scratch.probes);
+        let mut answer = std::mem::take(&mut scratch.answer);
+        let outcome = make(scratch, &mut probes, &mut answer);
+        scratch.probes = probes;
+        scratch.answer = answer;
+        outcome
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn answer(
+        &self,
+        query: &[f32],
+        request: &SearchRequest<'_>,
+        full: &dyn FullVectors,
+        scratch: &mut Scratch,
+        (mut plan, ef, scope): (Plan, usize, Scope<'_>),
+        probes: &mut Probes,
+        answer: &mut Answer,
+    ) -> SearchOutcome {
+        let mut stats = SearchStats { matching: scope.matching, ..SearchStats::default() };
+        let Probes { prepared, code, .. } = probes;
+        self.space.prepare(query, prepared);
+        let probe = self.space.probe_query(prepared, code);
+        let blind = !self.space.comparable(&probe);
+        if blind {
+            plan = Plan::Flat;
+        }
+        let measure = if request.exact || blind { Measure::Full } else { Measure::Held };
+        answer.best.begin(request.k.min(scope.matching as usize));
+        answer.candidates.clear();
+        let mut whole = true;
         if matches!(plan, Plan::Graph | Plan::GraphFiltered) {
-            let found = self.traverse(&probe, plan, ef, allowed, matching, scratch, &mut stats);
-            match found {
-                Some(found) => found.iter().for_each(|(rank, row)| best.offer(*rank, *row)),
-                None => plan = Plan::ScanAfterBudget,
+            whole = false;
+            if !self.traverse(&probe, plan, ef, scope, scratch, answer, &mut stats) {
+                plan = Plan::ScanAfterBudget;
             }
         }
         let tail = &self.rows.tail;
-        if matches!(plan, Plan::Graph | Plan::GraphFiltered) {
-            stats.tail_scanned = self.scan_rows(&probe, tail, allowed, scratch, &mut best, &mut stats);
-        } else {
-            self.scan_rows(&probe, live, allowed, scratch, &mut best, &mut stats);
-            stats.tail_scanned = match allowed {
-                Some(allowed) => allowed.intersection_len(tail),
-                None => tail.len(),
-            };
-        }
-        let hits = best
-            .into_sorted()
-            .into_iter()
-            .map(unpack)
-            .map(|(rank, row)| Hit { row, score: self.space.score(&probe, rank) });
-        SearchOutcome { hits: hits.collect(), plan, stats }
+        let rows = if whole || plan == Plan::ScanAfterBudget { &self.rows.live } else { tail };
+        whole |= plan == Plan::ScanAfterBudget;
+        let scan = (rows, scope.allowed, ef, measure);
+        whole &= self.scan(&probe, scan, full, scratch, answer, &mut stats);
+        stats.tail_scanned = scope.allowed.map_or(tail.len(), |allowed| allowed.intersection_len(tail));
+        let cut = self.rescore(&probe, full, answer, &mut stats);
+        stats.bytes += stats.hops * self.graph.list_bytes() as u64;
+        let ties_cut = !whole && !cut && answer.best.ends_in_ties();
+        let (hits, ties) = answer.best.take_sorted();
+        let scored = |packed: u64| {
+            let (rank, row) = unpack(packed);
+            Hit { row, score: self.space.score(&probe, rank) }
+        };
+        let hits = hits.into_iter().map(scored).collect();
+        SearchOutcome { hits, ties: ties.into_iter().map(scored).collect(), ties_cut, plan, stats }
     }
 
-    /// The exact score of one live row; `None` if the row is not live.
-    pub fn score(&self, query: &[f32], row: Row) -> Option<f32> {
+    /// The best `k` live rows by a scan that is exact in practice: of codes where there are any.
+    pub(crate) fn scan_nearest(
+        &self,
+        query: &[f32],
+        k: usize,
+        ef: usize,
+        full: &dyn FullVectors,
+        scratch: &mut Scratch,
+    ) -> Vec<Hit> {
+        let scope = Scope { allowed: None, matching: self.rows.live.len() };
+        let request = SearchRequest { k, ef, exact: false, allowed: None };
+        let plan = (Plan::Flat, ef, scope);
+        let make = |scratch: &mut Scratch, probes: &mut Probes, answer: &mut Answer| {
+            self.answer(query, &request, full, scratch, plan, probes, answer)
+        };
+        self.answer_in(scratch, make).hits
+    }
+
+    /// The exact score of one live row; `None` if the row is not live or its vector cannot be
+    /// read.
+    pub fn score(&self, query: &[f32], row: Row, full: &dyn FullVectors) -> Option<f32> {
         if !self.rows.live.contains(row) || query.len() != self.params.dimension {
             return None;
         }
-        let prepared = self.space.prepare(query);
-        let probe = self.space.probe_query(&prepared);
-        let rank = self.space.rank(&probe, self.space.key(&probe, row));
+        let mut probes = Probes::default();
+        self.space.prepare(query, &mut probes.prepared);
+        let probe = self.space.probe_query(&probes.prepared, &mut probes.code);
+        let rank = self.space.exact_rank(&probe, row, full, &mut Vec::new())?;
         Some(self.space.score(&probe, rank))
     }
 
-    fn choose(&self, request: &SearchRequest<'_>, ef: usize, matching: u64) -> Plan {
+    fn choose(&self, request: &SearchRequest<'_>, ef: usize, scope: Scope<'_>) -> Plan {
         if request.exact {
             return Plan::Flat;
         }
         let live = self.rows.live.len();
-        let filtered = request.allowed.is_some() && matching < live;
+        let Scope { allowed, matching } = scope;
+        let filtered = allowed.is_some();
         let scan = self.graph.entry.is_none()
             || (live as usize) < self.params.flat_below
             || (ef as u64).saturating_mul(POOL_SHARE) >= matching
@@ -186,45 +169,53 @@ impl VectorIndex {
         }
     }
 
-    /// Ranks of the rows a traversal of the graph finds. `None` when it cost more distances
-    /// than there are rows to scan, or found fewer rows than a full pool.
+    /// Adds what a traversal of the graph finds to the candidates. False, and nothing is added, when it cost
+    /// more distances than there are rows to scan, or found fewer rows than a full pool.
     #[allow(clippy::too_many_arguments)]
     fn traverse(
         &self,
         probe: &Probe<'_>,
         plan: Plan,
         ef: usize,
-        allowed: Option<&RowSet>,
-        matching: u64,
+        scope: Scope<'_>,
         scratch: &mut Scratch,
+        answer: &mut Answer,
         stats: &mut SearchStats,
-    ) -> Option<Vec<(f32, Row)>> {
-        let (_, near) = self.descend(probe, 0, stats)?;
+    ) -> bool {
+        let Scope { allowed, matching } = scope;
+        let Some((_, near)) = self.descend(probe, 0, stats) else { return false };
         let matches = |row: Row| self.is_match(row, allowed);
         let mut seeds = vec![near];
         seeds.extend(self.graph.lengths.peaks(matches));
         let converged = if plan == Plan::GraphFiltered {
             allowed.into_iter().for_each(|allowed| self.random_starts(allowed, &mut seeds));
-            self.seed_walk(probe, &seeds, ef, scratch, stats, matches);
+            self.seed_walk::<false>(probe, &seeds, ef, scratch, stats, matches);
             self.walk_two_hop(probe, matching, scratch, stats, matches)
+        } else if allowed.is_none() && self.rows.dead.is_empty() {
+            self.seed_walk::<false>(probe, &seeds, ef, scratch, stats, |_| true);
+            self.walk_layer::<false>(probe, 0, matching, scratch, stats, |_| true)
         } else {
-            self.seed_walk(probe, &seeds, ef, scratch, stats, matches);
-            self.walk_layer(probe, 0, matching, scratch, stats, matches)
+            self.seed_walk::<false>(probe, &seeds, ef, scratch, stats, matches);
+            self.walk_layer::<false>(probe, 0, matching, scratch, stats, matches)
         };
-        let mut found = Vec::with_capacity(ef);
+        stats.bytes += stats.distances * self.space.key_bytes(probe) as u64;
+        let found = &mut answer.candidates;
+        let chained = self.graph.has_chains();
         for (key, row) in scratch.pool.found() {
-            let rank = self.space.rank(probe, key);
             let passes = |row: &Row| allowed.is_none_or(|allowed| allowed.contains(*row));
-            found.extend(Some(row).filter(|row| passes(row)).map(|row| (rank, row)));
-            if self.rows.state(row) == State::Head {
-                found.extend(self.graph.twins(row).filter(passes).map(|row| (rank, row)));
+            found.extend(Some(row).filter(passes).map(|row| (key, row)));
+            if chained && self.rows.state(row) == State::Head {
+                found.extend(self.graph.twins(row).filter(passes).map(|row| (key, row)));
             }
         }
         let tail = &self.rows.tail;
         let in_tail = allowed.map_or(tail.len(), |allowed| allowed.intersection_len(tail));
         // Judged against ef and not k, so that the choice does not depend on k.
         let enough = found.len() as u64 >= (ef as u64).min(matching - in_tail);
-        (converged && enough).then_some(found)
+        if !(converged && enough) {
+            found.clear();
+        }
+        converged && enough
     }
 
     /// Whether a vertex, or a row chained to it, may be returned.
@@ -249,36 +240,5 @@ impl VectorIndex {
             let vertex = row.map(|row| self.graph.head_of(row).unwrap_or(row));
             seeds.extend(vertex.filter(|row| self.rows.state(*row).is_live_vertex()));
         }
-    }
-
-    /// Offers every row of `rows` that is allowed; the number of rows measured.
-    fn scan_rows(
-        &self,
-        probe: &Probe<'_>,
-        rows: &RowSet,
-        allowed: Option<&RowSet>,
-        scratch: &mut Scratch,
-        best: &mut Best,
-        stats: &mut SearchStats,
-    ) -> u64 {
-        let both = allowed.map(|allowed| {
-            let mut both = allowed.clone();
-            both.intersect_with(rows);
-            both
-        });
-        let rows = both.as_ref().unwrap_or(rows);
-        let block = &mut scratch.fresh;
-        let mut rest = rows.iter();
-        loop {
-            block.clear();
-            block.extend(rest.by_ref().take(BLOCK));
-            if block.is_empty() {
-                break;
-            }
-            self.space.keys(probe, block, |row, key| best.offer(self.space.rank(probe, key), row));
-        }
-        stats.distances += rows.len();
-        stats.visited += rows.len();
-        rows.len()
     }
 }

@@ -12,19 +12,33 @@
 //! it also finds more: 0.99 against 0.95 of the best ten at a pool of 128, with the same starts, on
 //! real embeddings under log-normal norms with σ = 0.3.
 //!
+//! **Grades.** A key comes from full vectors or is estimated from codes, coarse or fine. Before
+//! [`Params::quantize_from`] rows are live there are no codes, and full vectors are here whatever the parameters
+//! say: so the mean that codes are relative to can be taken over real rows, and small sets are exact.
+//!
 //! **Wide mode.** Sums of squares of huge or tiny components leave the range of f32. Once such
 //! a vector is put (or for one search whose query is such), keys are the signed fourth root of
-//! the value summed in f64: same order, no overflow or underflow, but slow.
+//! the value summed in f64: same order, no overflow or underflow, but slow. A wide index has no codes.
 
 use crate::chunks::Chunks;
 use crate::distance::{Kernels, kernels, prefetch, reference};
-use crate::params::{Metric, Row};
+use crate::params::{Metric, Params, Quantization, Row, Vectors};
+use crate::quantize::{Bits, CodeProbe, Codes};
+use crate::source::FullVectors;
 
 /// Squared norms outside this range, zero excepted, need wide mode: products of two such
 /// norms and sums over them must stay inside f32.
 const NARROW: std::ops::RangeInclusive<f64> = 1e-32..=1e30;
 /// Rows ahead whose vectors are prefetched while a distance is computed.
 const AHEAD: usize = 4;
+
+/// What keys are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grade {
+    Full,
+    Coarse,
+    Fine,
+}
 
 /// A vector that rows are compared with.
 #[derive(Clone, Copy)]
@@ -33,14 +47,35 @@ pub(crate) struct Probe<'a> {
     /// One over the length, when comparing by angle.
     angular: Option<f32>,
     wide: bool,
+    grade: Grade,
+    code: Option<&'a CodeProbe>,
 }
 
-/// Stored vectors and the metric over them.
+impl<'a> Probe<'a> {
+    pub fn grade(&self) -> Grade {
+        self.grade
+    }
+
+    /// The same with keys of another grade, where there are codes.
+    pub fn graded(self, grade: Grade) -> Self {
+        let grade = if self.code.is_some() && !self.wide { grade } else { Grade::Full };
+        Self { grade, ..self }
+    }
+}
+
+/// Stored vectors, their codes, and the metric over them.
 pub(crate) struct Space {
     metric: Metric,
     dimension: usize,
     kernels: &'static Kernels,
-    vectors: Chunks<f32>,
+    quantization: Quantization,
+    elsewhere: bool,
+    seed: u64,
+    /// Full vectors, while they are held.
+    vectors: Option<Chunks<f32>>,
+    codes: Option<Codes>,
+    /// Length of each row, where the metric cares.
+    lengths: Chunks<f32>,
     wide: bool,
 }
 
@@ -66,91 +101,249 @@ fn saturate(value: f64) -> f32 {
 }
 
 impl Space {
-    pub fn new(metric: Metric, dimension: usize) -> Self {
-        // Whole cache lines per vector avoid split loads; short vectors are not worth padding.
-        let values = (dimension + usize::from(metric == Metric::Dot)).max(1);
-        let stride = if values < 16 { values } else { values.next_multiple_of(16) };
-        Self { metric, dimension, kernels: kernels(), vectors: Chunks::new(stride, 0.0), wide: false }
+    pub fn new(params: &Params) -> Self {
+        let &Params { metric, dimension, quantization, vectors, seed, .. } = params;
+        Self {
+            metric,
+            dimension,
+            kernels: kernels(),
+            quantization,
+            elsewhere: vectors == Vectors::Elsewhere,
+            seed,
+            vectors: Some(vector_chunks(metric, dimension)),
+            codes: None,
+            lengths: Chunks::new(1, 0.0),
+            wide: false,
+        }
     }
 
     pub fn wide(&self) -> bool {
         self.wide
     }
 
-    pub fn bytes(&self) -> usize {
-        self.vectors.bytes()
+    /// Whether there are codes.
+    pub fn coded(&self) -> bool {
+        self.codes.is_some()
+    }
+
+    /// Whether full vectors are held.
+    pub fn holds_full(&self) -> bool {
+        self.vectors.is_some()
+    }
+
+    /// Whether the probe's keys can be had without the caller's vectors.
+    pub fn comparable(&self, probe: &Probe<'_>) -> bool {
+        self.holds_full() || probe.code.is_some()
+    }
+
+    /// Bytes read for one key of this probe's grade.
+    pub fn key_bytes(&self, probe: &Probe<'_>) -> usize {
+        match (probe.grade, self.quantization) {
+            (Grade::Full, _) | (_, Quantization::None) => self.full_bytes(),
+            (Grade::Coarse, Quantization::FourBit) => self.dimension.div_ceil(2),
+            _ => self.fine_bytes(),
+        }
+    }
+
+    /// Bytes read for a fine key.
+    pub fn fine_bytes(&self) -> usize {
+        self.dimension
+    }
+
+    /// Bytes of a full vector.
+    pub fn full_bytes(&self) -> usize {
+        self.dimension * size_of::<f32>()
+    }
+
+    /// Whether codes are wanted and there are none yet.
+    pub fn wants_codes(&self) -> bool {
+        self.codes.is_none() && !self.wide && self.quantization != Quantization::None
+    }
+
+    pub fn vector_bytes(&self) -> usize {
+        self.vectors.as_ref().map_or(0, Chunks::bytes)
+    }
+
+    pub fn code_bytes(&self) -> usize {
+        self.codes.as_ref().map_or(0, Codes::bytes)
+    }
+
+    pub fn length_bytes(&self) -> usize {
+        self.lengths.bytes()
     }
 
     /// The stored vector of a row; empty for a row without one.
     #[inline(always)]
     pub fn vector(&self, row: Row) -> &[f32] {
-        self.vectors.get(row).get(..self.dimension).unwrap_or(&[])
+        self.stored(row).get(..self.dimension).unwrap_or(&[])
+    }
+
+    #[inline(always)]
+    fn stored(&self, row: Row) -> &[f32] {
+        self.vectors.as_ref().map_or(&[], |vectors| vectors.get(row))
+    }
+
+    /// Whether storing the vector turns the index wide.
+    pub fn widens(&self, vector: &[f32]) -> bool {
+        !self.wide && self.metric != Metric::Cosine && is_wide(self.metric, reference::dot(vector, vector))
+    }
+
+    /// Gives codes up for full vectors, read from the caller for those of `held` that are not here.
+    pub fn widen(&mut self, held: impl Iterator<Item = Row>, full: &dyn FullVectors) {
+        self.wide = true;
+        self.codes = None;
+        if self.vectors.is_none() {
+            self.vectors = Some(vector_chunks(self.metric, self.dimension));
+            let mut vector = Vec::new();
+            for row in held {
+                self.read(row, full, &mut vector);
+                vector.resize(self.dimension, 0.0);
+                self.store_full(row, &vector);
+            }
+        }
+    }
+
+    /// Makes codes of all `held` rows, relative to their mean, and drops full vectors that are
+    /// elsewhere too.
+    pub fn quantize(&mut self, held: &[Row]) {
+        let bits = match self.quantization {
+            Quantization::None => return,
+            Quantization::EightBit => Bits::Eight,
+            Quantization::FourBit => Bits::Four,
+        };
+        let mut sums = vec![0.0f64; self.dimension];
+        for row in held {
+            sums.iter_mut().zip(self.vector(*row)).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        let mean: Vec<f32> = sums.iter().map(|sum| (sum / held.len().max(1) as f64) as f32).collect();
+        let mut codes = Codes::new(self.metric, self.dimension, bits, self.seed, Some(mean));
+        for row in held {
+            codes.store(*row, self.vector(*row));
+        }
+        self.codes = Some(codes);
+        if self.elsewhere {
+            self.vectors = None;
+        }
     }
 
     pub fn store(&mut self, row: Row, vector: &[f32]) {
-        let prepared = self.prepare(vector);
-        let norm = reference::dot(&prepared, &prepared);
-        self.wide |= is_wide(self.metric, norm);
-        let place = self.vectors.claim(row);
-        place[..prepared.len()].copy_from_slice(&prepared);
+        let mut prepared = Vec::new();
+        self.prepare(vector, &mut prepared);
+        if self.metric == Metric::Dot {
+            let norm = reference::dot(&prepared, &prepared);
+            self.lengths.claim(row).fill(saturate(norm.sqrt()));
+        }
+        self.store_full(row, &prepared);
+        if let Some(codes) = &mut self.codes {
+            codes.store(row, &prepared);
+        }
+    }
+
+    fn store_full(&mut self, row: Row, prepared: &[f32]) {
+        let Some(vectors) = &mut self.vectors else { return };
+        let place = vectors.claim(row);
+        place[..prepared.len()].copy_from_slice(prepared);
         if self.metric == Metric::Dot
             && let Some(last) = place.last_mut()
         {
-            *last = inverse_length(norm) as f32;
+            *last = inverse_length(reference::dot(prepared, prepared)) as f32;
         }
     }
 
     pub fn release(&mut self, row: Row) {
-        self.vectors.release(row);
+        if let Some(vectors) = &mut self.vectors {
+            vectors.release(row);
+        }
+        if let Some(codes) = &mut self.codes {
+            codes.release(row);
+        }
+        if self.metric == Metric::Dot {
+            self.lengths.release(row);
+        }
+    }
+
+    /// Whether two rows cannot be told apart by the best that is held of both.
+    pub fn same(&self, a: Row, b: Row) -> bool {
+        match &self.codes {
+            Some(codes) => codes.same_code(a, b),
+            None => self.vector(a) == self.vector(b),
+        }
     }
 
     /// The form in which a vector is stored and compared: unit length for cosine.
-    pub fn prepare(&self, vector: &[f32]) -> Vec<f32> {
-        let mut prepared = vector.to_vec();
+    pub fn prepare(&self, vector: &[f32], prepared: &mut Vec<f32>) {
+        prepared.clear();
+        prepared.extend_from_slice(vector);
+        self.normalise(prepared);
+    }
+
+    fn normalise(&self, vector: &mut [f32]) {
         if self.metric == Metric::Cosine {
             let norm = reference::dot(vector, vector).sqrt();
             if norm > 0.0 {
-                for value in &mut prepared {
+                for value in vector {
                     *value = (f64::from(*value) / norm) as f32;
                 }
             }
         }
-        prepared
     }
 
-    /// A prepared query, compared by the metric itself.
-    pub fn probe_query<'a>(&self, prepared: &'a [f32]) -> Probe<'a> {
+    /// A prepared query, compared by the metric itself; by coarse codes where there are any.
+    pub fn probe_query<'a>(&self, prepared: &'a [f32], code: &'a mut CodeProbe) -> Probe<'a> {
         let wide = self.wide || is_wide(self.metric, reference::dot(prepared, prepared));
-        Probe { vector: prepared, angular: None, wide }
+        let codes = self.codes.as_ref().filter(|_| !wide);
+        if let Some(codes) = codes {
+            codes.probe_into(code, prepared, false);
+        }
+        let code = codes.map(|_| &*code);
+        Probe { vector: prepared, angular: None, wide, grade: Grade::Full, code }.graded(Grade::Coarse)
     }
 
-    /// A stored row, compared as the graph compares rows.
+    /// A stored row, compared as the graph compares rows; by fine codes where there are any.
     #[inline(always)]
-    pub fn probe_row(&self, row: Row) -> Probe<'_> {
+    pub fn probe_row<'a>(&'a self, row: Row, code: &'a mut CodeProbe) -> Probe<'a> {
+        let wide = self.wide;
+        if let Some(codes) = &self.codes {
+            codes.probe_row(row, code);
+            return Probe { vector: &[], angular: None, wide, grade: Grade::Fine, code: Some(code) };
+        }
         let angular = if self.metric == Metric::Dot { Some(self.inverse(row)) } else { None };
-        Probe { vector: self.vector(row), angular, wide: self.wide }
+        Probe { vector: self.vector(row), angular, wide, grade: Grade::Full, code: None }
     }
 
-    /// Key of a row, lower is nearer; never NaN.
+    /// Key of a row in the probe's grade, lower is nearer; never NaN.
     #[inline(always)]
     pub fn key(&self, probe: &Probe<'_>, row: Row) -> f32 {
+        match (probe.grade, &self.codes, probe.code) {
+            (Grade::Coarse, Some(codes), Some(code)) => codes.coarse(code, row),
+            (Grade::Fine, Some(codes), Some(code)) => codes.fine(code, row),
+            _ => self.full_key(probe, row),
+        }
+    }
+
+    #[inline(always)]
+    fn full_key(&self, probe: &Probe<'_>, row: Row) -> f32 {
         let vector = self.vector(row);
         if probe.wide {
-            return self.wide_key(probe, row);
+            return self.wide_key(probe, vector);
         }
-        match (self.metric, probe.angular) {
-            (Metric::Euclidean, _) => (self.kernels.squared)(probe.vector, vector),
-            (Metric::Dot, Some(inverse)) => {
-                0.0 - (self.kernels.dot)(probe.vector, vector) * inverse * self.inverse(row)
-            }
+        match probe.angular {
+            Some(inverse) => 0.0 - (self.kernels.dot)(probe.vector, vector) * inverse * self.inverse(row),
+            None => self.plain_key(probe, vector),
+        }
+    }
+
+    #[inline(always)]
+    fn plain_key(&self, probe: &Probe<'_>, vector: &[f32]) -> f32 {
+        match self.metric {
+            Metric::Euclidean => (self.kernels.squared)(probe.vector, vector),
             // Subtracting from zero keeps -0.0 out, which would order before 0.0.
             _ => 0.0 - (self.kernels.dot)(probe.vector, vector),
         }
     }
 
     #[cold]
-    fn wide_key(&self, probe: &Probe<'_>, row: Row) -> f32 {
-        let vector = self.vector(row);
+    fn wide_key(&self, probe: &Probe<'_>, vector: &[f32]) -> f32 {
         let value = match (self.metric, probe.angular) {
             (Metric::Euclidean, _) => reference::squared(probe.vector, vector),
             (Metric::Dot, Some(_)) => {
@@ -160,6 +353,66 @@ impl Space {
             _ => 0.0 - reference::dot(probe.vector, vector),
         };
         (value.abs().sqrt().sqrt().copysign(value)) as f32
+    }
+
+    /// Rank of a row for a query by its full vector, read from the caller if need be; `None` where it
+    /// cannot be had.
+    #[inline]
+    pub fn exact_rank(
+        &self,
+        probe: &Probe<'_>,
+        row: Row,
+        full: &dyn FullVectors,
+        buffer: &mut Vec<f32>,
+    ) -> Option<f32> {
+        let key = if self.vectors.is_some() {
+            self.full_key(probe, row)
+        } else if !self.read(row, full, buffer) {
+            return None;
+        } else if probe.wide {
+            self.wide_key(probe, buffer)
+        } else {
+            self.plain_key(probe, buffer)
+        };
+        Some(self.rank(probe, key))
+    }
+
+    fn read(&self, row: Row, full: &dyn FullVectors, into: &mut Vec<f32>) -> bool {
+        into.clear();
+        let read = full.read(row, into) && into.len() == self.dimension;
+        if read {
+            self.normalise(into);
+        } else {
+            into.clear();
+        }
+        read
+    }
+
+    /// A rank that the exact one of this row is not below, from its code; the exact one where there
+    /// are no codes.
+    #[inline]
+    pub fn least_rank(&self, probe: &Probe<'_>, row: Row) -> f32 {
+        let (Some(codes), Some(code)) = (&self.codes, probe.code) else {
+            return self.rank(probe, self.full_key(probe, row));
+        };
+        let (key, bound) = codes.precise(code, row);
+        let least = key - bound;
+        self.rank(probe, if self.metric == Metric::Euclidean { least.max(0.0) } else { least })
+    }
+
+    /// Asks for the full vector of a row, if it is here.
+    #[inline(always)]
+    pub fn prefetch_full(&self, row: Row) {
+        prefetch(self.vector(row));
+    }
+
+    /// Asks for what keys of this probe's grade are made from.
+    #[inline(always)]
+    pub fn prefetch(&self, probe: &Probe<'_>, row: Row) {
+        match &self.codes {
+            Some(codes) if probe.grade != Grade::Full => codes.prefetch(row),
+            _ => prefetch(self.vector(row)),
+        }
     }
 
     /// Whether one row key stands for less than half the distance of another.
@@ -173,17 +426,23 @@ impl Space {
         squared(near) * 4.0 < squared(far)
     }
 
-    /// Keys of many rows, in order, with their vectors prefetched.
+    /// Keys of many rows, in order, with what they are made from prefetched.
     #[inline(always)]
     pub fn keys(&self, probe: &Probe<'_>, rows: &[Row], mut take: impl FnMut(Row, f32)) {
-        for row in rows.iter().take(AHEAD) {
-            prefetch(self.vector(*row));
-        }
-        for (at, row) in rows.iter().enumerate() {
-            if let Some(next) = rows.get(at + AHEAD) {
-                prefetch(self.vector(*next));
+        match (probe.grade, &self.codes, probe.code) {
+            (Grade::Coarse, Some(codes), Some(code)) => codes.coarse_many(code, rows, take),
+            (Grade::Fine, Some(codes), Some(code)) => codes.fine_many(code, rows, take),
+            _ => {
+                for row in rows.iter().take(AHEAD) {
+                    prefetch(self.vector(*row));
+                }
+                for (at, row) in rows.iter().enumerate() {
+                    if let Some(next) = rows.get(at + AHEAD) {
+                        prefetch(self.vector(*next));
+                    }
+                    take(*row, self.full_key(probe, *row));
+                }
             }
-            take(*row, self.key(probe, *row));
         }
     }
 
@@ -214,17 +473,23 @@ impl Space {
         saturate(score + 0.0)
     }
 
-    /// Length of a stored vector.
+    /// Length of a stored vector, where the metric cares.
     pub fn length(&self, row: Row) -> f32 {
-        let vector = self.vector(row);
-        saturate(reference::dot(vector, vector).sqrt())
+        self.lengths.get(row).first().copied().unwrap_or(0.0)
     }
 
     /// One over the length of a row; kept behind the vector, in the cache lines read anyway.
     #[inline(always)]
     fn inverse(&self, row: Row) -> f32 {
-        self.vectors.get(row).last().copied().unwrap_or(0.0)
+        self.stored(row).last().copied().unwrap_or(0.0)
     }
+}
+
+fn vector_chunks(metric: Metric, dimension: usize) -> Chunks<f32> {
+    // Whole cache lines per vector avoid split loads; short vectors are not worth padding.
+    let values = (dimension + usize::from(metric == Metric::Dot)).max(1);
+    let stride = if values < 16 { values } else { values.next_multiple_of(16) };
+    Chunks::new(stride, 0.0)
 }
 
 /// One over the length of a vector of this squared norm; 0 for the zero vector.
@@ -253,12 +518,13 @@ mod tests {
 
     #[test]
     fn cosine_ignores_length_even_of_extreme_vectors() {
-        let mut space = Space::new(Metric::Cosine, 3);
+        let mut space = Space::new(&Params::new(3, Metric::Cosine));
+        let (mut code, mut query) = (CodeProbe::default(), Vec::new());
         for (row, scale) in [1e-40f32, 1.0, 1e38].into_iter().enumerate() {
             space.store(row as Row, &[scale, scale, 0.0]);
         }
-        let query = space.prepare(&[3e38, 3e38, 0.0]);
-        let probe = space.probe_query(&query);
+        space.prepare(&[3e38, 3e38, 0.0], &mut query);
+        let probe = space.probe_query(&query, &mut code);
         for row in 0..3 {
             assert!((space.score(&probe, space.rank(&probe, space.key(&probe, row))) - 1.0).abs() < 1e-6);
         }
@@ -266,15 +532,16 @@ mod tests {
 
     #[test]
     fn inner_product_rows_compare_by_angle_and_queries_by_product() {
-        let mut space = Space::new(Metric::Dot, 2);
+        let mut space = Space::new(&Params::new(2, Metric::Dot));
+        let mut code = CodeProbe::default();
         for (row, vector) in [[1.0, 0.0], [100.0, 100.0], [3.0, 0.0], [0.0, 0.0]].iter().enumerate() {
             space.store(row as Row, vector);
         }
-        let probe = space.probe_row(0);
+        let probe = space.probe_row(0, &mut code);
         let keys: Vec<f32> = (0..4).map(|row| space.key(&probe, row)).collect();
         assert!(keys[2] == keys[0] && keys[2] < keys[1] && keys[1] < keys[3]);
         let query = [1.0, 0.5];
-        let probe = space.probe_query(&query);
+        let probe = space.probe_query(&query, &mut code);
         assert_eq!(space.key(&probe, 1), -150.0);
         assert_eq!(space.length(2), 3.0);
     }

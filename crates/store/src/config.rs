@@ -1,7 +1,7 @@
 //! What a shard is made with.
 
 use crate::StoreKnobs;
-use vectron_index::{Metric, Params};
+use vectron_index::{Metric, Params, Quantization, Vectors};
 
 /// The shape of a shard. All but the knobs must be the same on every replica and at every start.
 #[derive(Clone, Debug)]
@@ -20,6 +20,13 @@ pub struct ShardConfig {
     pub flat_below: usize,
     /// Rows whose part of the graph is saved, and lost to damage, together.
     pub graph_chunk_rows: usize,
+    /// Codes that stand for vectors in the index. Nothing durable depends on it.
+    pub quantization: Quantization,
+    /// Where the index has full vectors: in memory, or (`Elsewhere`) in the records only. Nothing durable depends
+    /// on it.
+    pub vectors: Vectors,
+    /// With this many rows vectors get codes; fewer are compared as they are, in memory.
+    pub quantize_from: usize,
     /// Bytes of remembered writes from which on new idempotency keys are refused until old ones expire. Decides
     /// outcomes, so a shard made with another value is not opened.
     pub idempotency_bytes: u64,
@@ -39,6 +46,9 @@ impl ShardConfig {
             seed: index.seed,
             flat_below: index.flat_below,
             graph_chunk_rows: index.chunk_rows,
+            quantization: index.quantization,
+            vectors: index.vectors,
+            quantize_from: index.quantize_from,
             idempotency_bytes: 64 << 20,
             knobs: StoreKnobs::default(),
         }
@@ -51,6 +61,9 @@ impl ShardConfig {
             seed: self.seed,
             flat_below: self.flat_below,
             chunk_rows: self.graph_chunk_rows,
+            quantization: self.quantization,
+            vectors: self.vectors,
+            quantize_from: self.quantize_from,
             ..Params::new(self.dimension, self.metric)
         }
     }

@@ -42,6 +42,7 @@ mod rows;
 mod search;
 mod segment;
 mod shard;
+mod source;
 mod state;
 mod stats;
 

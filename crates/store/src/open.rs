@@ -14,6 +14,7 @@ use crate::record::{point_hash, vector_bits, vector_tag};
 use crate::rows::{Place, Slot};
 use crate::segment::{Segment, segment_name};
 use crate::shard::Shard;
+use crate::source::Stored;
 use crate::state::{SegmentState, State};
 use crate::stats::CountedBytes;
 use parking_lot::{Mutex, RwLock};
@@ -165,8 +166,12 @@ fn load_segment(
         let bits = vector_bits(&vector);
         let hash = point_hash(view.id, view.version, view.payload, &bits);
         let tag = vector_tag(&bits);
-        if !state.index.put(at.row, tag, &vector) {
+        let full = Stored::new(&state.rows);
+        if !state.index.put(at.row, tag, &vector, &full) {
             return Err(segment.damage("one row is live twice").into());
+        }
+        if let Some(damage) = full.damage() {
+            return Err(damage.into());
         }
         ids.push((view.id.into(), at.row));
         let place = Place::Stored(segment.clone(), entry);

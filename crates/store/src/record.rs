@@ -121,11 +121,19 @@ impl<'a> View<'a> {
 
     /// The vector, verified.
     pub fn vector(&self) -> Result<Vec<f32>, &'static str> {
+        let mut values = Vec::new();
+        self.read_vector(&mut values)?;
+        Ok(values)
+    }
+
+    /// Appends the vector, verified.
+    pub fn read_vector(&self, into: &mut Vec<f32>) -> Result<(), &'static str> {
+        self.check_vector()?;
         match self.vector {
-            Vector::Memory(values) => Ok(values.to_vec()),
-            Vector::Stored { bytes, crc } if crc32fast::hash(bytes) == crc => Ok(floats(bytes).collect()),
-            Vector::Stored { .. } => Err("a vector does not match its checksum"),
+            Vector::Memory(values) => into.extend_from_slice(values),
+            Vector::Stored { bytes, .. } => into.extend(floats(bytes)),
         }
+        Ok(())
     }
 
     /// Whether the vector is intact.

@@ -1,7 +1,7 @@
 //! Nearest points.
 //!
 //! Filter → rows → index → scores. Rows are ordered by (score descending, id ascending). The index breaks ties by
-//! row, so if the last hit it gives scores what the last one wanted does, one exact pass finds all that do.
+//! row, and says which further rows tie with its last hit; if it may have missed some, one exact pass finds all.
 //!
 //! A shorter answer is the beginning of a longer one, exactly, as long as both are searched with the same effort.
 //! The effort is the requested one (or that of the recall target), but at least 32 for up to 16 results, 128 for
@@ -14,6 +14,7 @@ use crate::read::{Include, point_of};
 use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
+use crate::source::Stored;
 use crate::state::State;
 use vectron_base::filter::Filter;
 use vectron_index::{Hit, RowSet, Scratch, SearchOutcome, SearchRequest};
@@ -115,6 +116,12 @@ pub struct SearchTrace {
     pub tail_scanned: u64,
     /// Points looked at.
     pub visited: u64,
+    /// Points whose score was bounded from the codes that stand for vectors.
+    pub bounded: u64,
+    /// Points whose full vector was compared to rank them exactly.
+    pub rescored: u64,
+    /// Bytes of codes, vectors and links that this takes to read; computed, not measured.
+    pub bytes: u64,
     /// Times the index was asked: two when more scores tie at the end of the results than the effort covers.
     pub rounds: u32,
 }
@@ -145,8 +152,12 @@ impl Shard {
         let (applied_index, found, explain) = {
             let Matched { state, rows: matched, trace } = self.matching(query.filter.as_ref())?;
             done("filter");
-            let (hits, mut explain) =
-                self.with_scratch(|scratch| nearest(&state, query, matched.as_ref(), scratch));
+            let full = Stored::new(&state.rows);
+            let nearest = |scratch: &mut Scratch| nearest(&state, query, matched.as_ref(), &full, scratch);
+            let (hits, mut explain) = self.with_scratch(nearest);
+            if let Some(damage) = full.damage() {
+                return Err(self.report(damage));
+            }
             explain.filter_plan = trace.plan;
             explain.filter_estimated = trace.estimated;
             explain.filter_unindexed = trace.unindexed;
@@ -191,6 +202,7 @@ fn nearest(
     state: &State,
     query: &SearchQuery,
     allowed: Option<&RowSet>,
+    full: &Stored<'_>,
     scratch: &mut Scratch,
 ) -> (Vec<Hit>, SearchTrace) {
     let rows_live = state.index.live();
@@ -212,44 +224,41 @@ fn nearest(
         hops: 0,
         tail_scanned: 0,
         visited: 0,
+        bounded: 0,
+        rescored: 0,
+        bytes: 0,
         rounds: 0,
     };
-    let mut ask = |k: usize, exact: bool| {
-        let request = SearchRequest { k, ef, exact, allowed };
-        let SearchOutcome { hits, plan, stats } = state.index.search(&query.vector, &request, scratch);
+    let mut ask = |exact: bool| {
+        let request = SearchRequest { k: query.top_k, ef, exact, allowed };
+        let outcome = state.index.search(&query.vector, &request, full, scratch);
+        let SearchOutcome { stats, plan, .. } = &outcome;
         trace.distances += stats.distances;
         trace.hops += stats.hops;
         trace.tail_scanned += stats.tail_scanned;
         trace.visited += stats.visited;
+        trace.bounded += stats.bounded;
+        trace.rescored += stats.rescored;
+        trace.bytes += stats.bytes;
         trace.rounds += 1;
         if trace.rounds == 1 {
             trace.plan = plan.as_str();
         }
-        hits
+        outcome
     };
-    // As many as the effort, whatever top_k is: so another top_k sees the very same hits.
-    let mut hits = ask(ef, exact);
+    let SearchOutcome { mut hits, mut ties, ties_cut, .. } = ask(exact);
     let least = query.score_threshold.unwrap_or(f32::NEG_INFINITY);
-    let Some(boundary) = query.top_k.checked_sub(1).map(|last| hits.get(last).map(|hit| hit.score)) else {
-        return (Vec::new(), trace);
-    };
-    let Some(boundary) = boundary else {
-        hits.retain(|hit| hit.score >= least);
-        return (hits, trace);
-    };
-    let cut =
-        hits.len() >= ef && hits.len() < matching && hits.last().is_some_and(|hit| hit.score >= boundary);
-    if cut && boundary >= least {
+    let boundary = hits.last().map_or(f32::NEG_INFINITY, |hit| hit.score);
+    if ties_cut && boundary >= least && hits.len() < matching {
         // Rows that score the same may have been left out. All of them are found; what is better stays.
-        let mut ties = ask(matching, true);
-        ties.retain(|hit| hit.score == boundary);
-        ties.extend(hits.iter().filter(|hit| hit.score == boundary));
+        let exact = ask(true);
+        ties.extend(exact.hits.into_iter().chain(exact.ties).filter(|hit| hit.score == boundary));
+        ties.retain(|tie| hits.iter().all(|hit| hit.row != tie.row));
         ties.sort_unstable_by_key(|hit| hit.row);
         ties.dedup_by_key(|hit| hit.row);
-        hits.retain(|hit| hit.score > boundary);
-        hits.extend(ties);
     }
-    hits.retain(|hit| hit.score >= boundary.max(least));
+    hits.append(&mut ties);
+    hits.retain(|hit| hit.score >= least);
     (hits, trace)
 }
 

@@ -7,6 +7,7 @@ use crate::idempotency::Window;
 use crate::record::Prepared;
 use crate::rows::{Place, Rows, Slot};
 use crate::segment::Segment;
+use crate::source::Stored;
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -181,9 +182,11 @@ impl State {
     /// Gives a vector to the index; its row.
     fn place(&mut self, tag: u64, vector: &[f32]) -> Option<Row> {
         let row = self.free_rows.pop().unwrap_or(self.next_row);
-        if !self.index.put(row, tag, vector) {
+        let full = Stored::new(&self.rows);
+        let put = self.index.put(row, tag, vector, &full);
+        if !put || full.damage().is_some() {
             let detail = format!("the index does not take row {row}");
-            self.failure = Some(Damage { file: String::new(), detail });
+            self.failure = Some(full.damage().unwrap_or(Damage { file: String::new(), detail }));
             return None;
         }
         self.next_row = self.next_row.max(row.saturating_add(1));

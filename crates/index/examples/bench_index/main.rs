@@ -46,7 +46,7 @@ fn build(vectors: &[f32], params: Params, scratch: &mut Scratch) -> VectorIndex 
     let dimension = params.dimension;
     let mut index = VectorIndex::new(params);
     for (row, vector) in vectors.chunks_exact(dimension).enumerate() {
-        assert!(index.put(row as Row, 1, vector), "row {row} is refused");
+        assert!(index.put(row as Row, 1, vector, &()), "row {row} is refused");
     }
     while let Some(row) = index.next_pending() {
         if let Some(plan) = index.plan_insert(row, scratch) {
@@ -62,7 +62,7 @@ fn search(index: &VectorIndex, queries: &[Vec<f32>], k: usize, ef: usize, scratc
     let request = SearchRequest { k, ef, exact: false, allowed: None };
     let begun = cpu_seconds();
     let answers: Vec<SearchOutcome> =
-        queries.iter().map(|query| index.search(query, &request, scratch)).collect();
+        queries.iter().map(|query| index.search(query, &request, &(), scratch)).collect();
     let spent = cpu_seconds() - begun;
     let mean = |count: fn(&SearchStats) -> u64| {
         answers.iter().map(|answer| count(&answer.stats)).sum::<u64>() as f64 / answers.len().max(1) as f64

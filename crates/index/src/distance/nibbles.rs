@@ -30,6 +30,22 @@ pub(crate) fn pack(codes: &[u8], shift: u32, place: &mut [u8]) {
     }
 }
 
+/// Puts 8-bit codes together from their high and low nibbles, as [`pack`] laid them out. `codes` is written
+/// whole.
+pub(crate) fn unpack(high: &[u8], low: &[u8], codes: &mut [u8]) {
+    let packed = high.chunks(BLOCK_BYTES).zip(low.chunks(BLOCK_BYTES));
+    for (block, (high, low)) in codes.chunks_mut(BLOCK).zip(packed) {
+        let half = block.len().div_ceil(2);
+        let (first, last) = block.split_at_mut(half);
+        for ((to, high), low) in first.iter_mut().zip(high).zip(low) {
+            *to = high << 4 | low & 15;
+        }
+        for ((to, high), low) in last.iter_mut().zip(high).zip(low) {
+            *to = high & 0xF0 | low >> 4;
+        }
+    }
+}
+
 /// Visits `components` nibbles in order of their components.
 #[inline(always)]
 pub(crate) fn each(packed: &[u8], components: usize, mut visit: impl FnMut(usize, u8)) {
@@ -54,6 +70,12 @@ mod tests {
     fn packing_loses_nothing() {
         for components in 0..700 {
             let codes: Vec<u8> = (0..components).map(|at| crate::hash::mix(at as u64) as u8).collect();
+            let mut halves = [vec![0xFF; bytes(components)], vec![0xFF; bytes(components)]];
+            pack(&codes, 4, &mut halves[0]);
+            pack(&codes, 0, &mut halves[1]);
+            let mut whole = vec![0xFF; components];
+            unpack(&halves[0], &halves[1], &mut whole);
+            assert_eq!(whole, codes, "{components}");
             for shift in [0, 4] {
                 let mut packed = vec![0xFF; bytes(components)];
                 pack(&codes, shift, &mut packed);

@@ -2,10 +2,12 @@
 
 use super::Visited;
 use super::prune::{LinkList, ranked, select};
+use crate::hash::seeded;
 use crate::index::VectorIndex;
 use crate::params::{NONE, Reachability, Row};
+use crate::quantize::CodeProbe;
+use crate::request::{Scratch, SearchStats};
 use crate::rows::State;
-use crate::search::{Scratch, SearchStats};
 use roaring::RoaringBitmap;
 
 /// A walk over all links of all layers that can be interrupted. It remembers its tree: a link
@@ -33,6 +35,8 @@ pub(super) struct Relink {
 
 /// Rows considered as hosts of a new link.
 const HOSTS: usize = 48;
+/// Rows drawn from the whole graph where none of those can be one.
+const STRANGERS: u64 = 64;
 
 impl Walker {
     fn begin(&mut self, end: usize) {
@@ -122,21 +126,37 @@ impl VectorIndex {
     }
 
     fn plan_relink(&self, orphan: Row, walker: &mut Walker, scratch: &mut Scratch) -> Option<Relink> {
-        let probe = self.space.probe_row(orphan);
+        let mut code = CodeProbe::default();
+        let probe = self.space.probe_row(orphan, &mut code);
         let mut stats = SearchStats::default();
         let (_, near) = self.descend(&probe, 0, &mut stats)?;
         let host = |row: Row| walker.seen.contains(row) && !self.is_condemned(row);
-        self.seed_walk(&probe, &[near], HOSTS, scratch, &mut stats, host);
-        self.walk_layer(&probe, 0, u64::MAX, scratch, &mut stats, host);
+        self.seed_walk::<false>(&probe, &[near], HOSTS, scratch, &mut stats, host);
+        self.walk_layer::<false>(&probe, 0, u64::MAX, scratch, &mut stats, host);
         let hosts: Vec<Row> = scratch.pool.found().map(|(_, row)| row).collect();
         let fresh = hosts.iter().copied().filter(|row| !walker.hosts.contains(*row));
-        let (host, victim) = fresh.filter_map(|row| Some((row, self.room(row, walker)?))).next()?;
+        let near = fresh.filter_map(|row| Some((row, self.room(row, walker)?))).next();
+        let (host, victim) = near.or_else(|| self.any_host(orphan, walker))?;
         walker.hosts.insert(host);
         let bare = self.graph.links(orphan, 0).is_empty();
-        let links =
-            bare.then(|| select(&self.space, &ranked(&self.space, orphan, &hosts), self.graph.degree));
+        let links = bare.then(|| {
+            let candidates = ranked(&self.space, orphan, &hosts, &mut code);
+            select(&self.space, &candidates, self.graph.degree, &mut code)
+        });
         let tagged = |row: Row| (row, self.rows.tag(row));
         Some(Relink { host: tagged(host), orphan: tagged(orphan), victim, links })
+    }
+
+    /// A host from anywhere, where those nearby are used up: many orphans lie in one place, or
+    /// codes tell nothing apart.
+    fn any_host(&self, orphan: Row, walker: &Walker) -> Option<(Row, Option<Row>)> {
+        let end = self.rows.end() as u64;
+        let drawn = (0..STRANGERS).map(|draw| (seeded(self.params.seed, orphan, draw) % end.max(1)) as Row);
+        let host = |row: &Row| {
+            let fits = walker.seen.contains(*row) && !walker.hosts.contains(*row);
+            fits && self.rows.state(*row).is_vertex() && !self.is_condemned(*row)
+        };
+        drawn.filter(host).filter_map(|row| Some((row, self.room(row, walker)?))).next()
     }
 
     /// How a base list can take one more link: as it is (`Some(None)`), or by dropping the last

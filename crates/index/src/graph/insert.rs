@@ -5,9 +5,10 @@ use super::Graph;
 use super::prune::{LinkList, admit, select};
 use crate::index::VectorIndex;
 use crate::params::Row;
+use crate::quantize::CodeProbe;
+use crate::request::{Probes, Scratch, SearchStats};
 use crate::rows::State;
-use crate::search::{Scratch, SearchStats};
-use crate::space::pack;
+use crate::space::{Probe, pack};
 use std::collections::BTreeMap;
 
 /// What one insertion is going to write. Valid for the index that made it, at any later time:
@@ -25,7 +26,7 @@ pub struct InsertPlan {
 enum Kind {
     /// The graph was empty.
     First,
-    /// A vertex with exactly this vector exists.
+    /// A vertex exists that cannot be told apart from the row.
     Twin { head: Row, tag: u64 },
     /// Links per layer, the base layer last.
     Linked(Vec<LayerPlan>),
@@ -46,7 +47,7 @@ struct BackLink {
     after: LinkList,
 }
 
-/// Nearest candidates compared with the new vector for being exactly the same.
+/// Nearest candidates compared with the new row for being the same.
 const TWIN_CANDIDATES: usize = 8;
 /// Nearest candidates of a layer from which the search of the next lower one starts.
 const SEEDS: usize = 16;
@@ -68,12 +69,15 @@ impl VectorIndex {
         }
         let tag = self.rows.tag(row);
         let level = Graph::draw_level(self.params.seed, row, tag);
-        let kind = self.plan_kind(row, level, scratch);
+        let mut probes = std::mem::take(&mut scratch.probes);
+        let kind = self.plan_kind(row, level, scratch, &mut probes);
+        scratch.probes = probes;
         Some(InsertPlan { row, tag, wide: self.space.wide(), level, kind })
     }
 
-    fn plan_kind(&self, row: Row, level: u8, scratch: &mut Scratch) -> Kind {
-        let probe = self.space.probe_row(row);
+    fn plan_kind(&self, row: Row, level: u8, scratch: &mut Scratch, probes: &mut Probes) -> Kind {
+        let Probes { code, other, .. } = probes;
+        let probe = self.space.probe_row(row, code);
         let mut stats = SearchStats::default();
         let Some(entry) = self.graph.entry else { return Kind::First };
         let top = level.min(self.graph.level(entry));
@@ -83,12 +87,12 @@ impl VectorIndex {
         for layer in (0..=top).rev() {
             let live = |row: Row| self.rows.state(row).is_live_vertex();
             let limit = self.params.ef_construction;
-            self.seed_walk(&probe, &seeds, limit, scratch, &mut stats, live);
-            self.walk_layer(&probe, layer, u64::MAX, scratch, &mut stats, live);
+            self.seed_walk::<true>(&probe, &seeds, limit, scratch, &mut stats, live);
+            self.walk_layer::<true>(&probe, layer, u64::MAX, scratch, &mut stats, live);
             let mut found: Vec<(f32, Row)> = scratch.pool.found().collect();
-            for (_, other) in found.iter().take(TWIN_CANDIDATES) {
-                if self.space.vector(*other) == self.space.vector(row) {
-                    return Kind::Twin { head: *other, tag: self.rows.tag(*other) };
+            for (_, head) in found.iter().take(TWIN_CANDIDATES) {
+                if self.space.same(*head, row) {
+                    return Kind::Twin { head: *head, tag: self.rows.tag(*head) };
                 }
             }
             if found.len() < self.graph.degree_at(layer) / 2 {
@@ -96,7 +100,7 @@ impl VectorIndex {
                 found = scratch.pool.all().collect();
             }
             seeds = scratch.pool.all().take(SEEDS).map(|(_, row)| row).collect();
-            layers.push(self.plan_layer(row, layer, found, scratch));
+            layers.push(self.plan_layer(&probe, row, layer, found, scratch, other));
         }
         Kind::Linked(layers)
     }
@@ -107,38 +111,45 @@ impl VectorIndex {
     /// a candidate: the neighbour counts on the way through the new row, so there must be one.
     /// Clumps larger than the pool would lose their ties otherwise, since all that a search
     /// for one of theirs finds is the clump.
-    fn plan_layer(&self, row: Row, layer: u8, mut found: Vec<(f32, Row)>, scratch: &Scratch) -> LayerPlan {
+    fn plan_layer(
+        &self,
+        probe: &Probe<'_>,
+        row: Row,
+        layer: u8,
+        mut found: Vec<(f32, Row)>,
+        scratch: &Scratch,
+        code: &mut CodeProbe,
+    ) -> LayerPlan {
         let degree = self.graph.degree_at(layer);
-        let probe = self.space.probe_row(row);
         let key_of = |other: Row| {
             if scratch.visited.contains(other) {
                 scratch.memo[other as usize]
             } else {
-                self.space.key(&probe, other)
+                self.space.key(probe, other)
             }
         };
         let mut back: BTreeMap<Row, BackLink> = BTreeMap::new();
         let mut inherited = Vec::new();
-        let mut prepare = |links: &LinkList, inherited: &mut Vec<Row>| {
+        let mut prepare = |links: &LinkList, inherited: &mut Vec<Row>, code: &mut CodeProbe| {
             for target in &links.rows {
                 back.entry(*target).or_insert_with(|| {
                     let before = self.links_of(*target, layer);
                     let newcomer = (key_of(*target), row);
-                    let (after, demoted) = admit(&self.space, *target, &before, newcomer, key_of);
+                    let (after, demoted) = admit(&self.space, *target, &before, newcomer, key_of, code);
                     inherited.extend(demoted);
                     BackLink { before: before.rows, after }
                 });
             }
         };
-        let mut links = select(&self.space, &found, degree);
-        prepare(&links, &mut inherited);
+        let mut links = select(&self.space, &found, degree, code);
+        prepare(&links, &mut inherited, code);
         inherited.retain(|row| self.rows.state(*row).is_live_vertex());
         if !inherited.is_empty() {
             found.extend(inherited.iter().map(|row| (key_of(*row), *row)));
             found.sort_unstable_by_key(|(key, row)| pack(*key, *row));
             found.dedup_by_key(|(_, row)| *row);
-            links = select(&self.space, &found, degree);
-            prepare(&links, &mut Vec::new());
+            links = select(&self.space, &found, degree, code);
+            prepare(&links, &mut Vec::new(), code);
         }
         let tags = links.rows.iter().map(|other| self.rows.tag(*other)).collect();
         let back = links.rows.iter().filter_map(|target| back.remove(target)).collect();
@@ -224,9 +235,10 @@ impl VectorIndex {
     /// The list of `target` with `newcomer` in it, computed afresh.
     pub(super) fn admitted(&self, target: Row, layer: u8, newcomer: Row) -> LinkList {
         let list = self.links_of(target, layer);
-        let probe = self.space.probe_row(newcomer);
+        let (mut code, mut other) = (CodeProbe::default(), CodeProbe::default());
+        let probe = self.space.probe_row(newcomer, &mut code);
         let key_of = |other: Row| self.space.key(&probe, other);
-        admit(&self.space, target, &list, (key_of(target), newcomer), key_of).0
+        admit(&self.space, target, &list, (key_of(target), newcomer), key_of, &mut other).0
     }
 
     /// Writes a list that is one too long at most. What goes is the last link whose target

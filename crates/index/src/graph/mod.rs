@@ -2,8 +2,8 @@
 //! robust approximate nearest neighbor search using Hierarchical Navigable Small World graphs").
 //!
 //! Every vertex has up to `degree` links on the base layer; about one in sixteen of a layer's
-//! vertices is also on the layer above, with half the degree. Rows with exactly the same vector
-//! are chained to one vertex, their head: a thousand copies would otherwise fill each other's
+//! vertices is also on the layer above, with half the degree. Rows that cannot be told apart by
+//! vector, or by code where there are codes, are chained to one vertex, their head: a thousand copies would otherwise fill each other's
 //! lists and drift off as an island.
 //!
 //! A link list is in two parts: first the *diverse* links (those the pruning rule chose), nearest
@@ -216,6 +216,10 @@ impl Graph {
         self.diverse[row as usize] = diverse.min(list.len()) as u8;
     }
 
+    pub fn has_chains(&self) -> bool {
+        !self.chains.is_empty()
+    }
+
     pub fn twins(&self, head: Row) -> impl Iterator<Item = Row> + '_ {
         self.chains.get(&head).into_iter().flatten().copied()
     }
@@ -253,6 +257,11 @@ impl Graph {
         let highest = self.upper.keys().copied().filter(|row| admits(*row));
         let best = highest.max_by_key(|row| (self.level(*row), std::cmp::Reverse(*row)));
         self.entry = best.or_else(|| (0..end as Row).find(|row| admits(*row)));
+    }
+
+    /// Bytes of one base list.
+    pub fn list_bytes(&self) -> usize {
+        self.degree * size_of::<Row>()
     }
 
     pub fn link_bytes(&self) -> usize {

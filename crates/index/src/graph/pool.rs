@@ -4,18 +4,25 @@
 use crate::params::Row;
 use crate::space::{pack, unpack};
 
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    rank: u64,
-    /// May be returned. Others only carry the traversal.
-    matching: bool,
-    expanded: bool,
+/// A candidate in one word, ordered by key and then by row: the key as an integer of the same
+/// order, the row, and two marks below it that are never compared since rows are distinct.
+type Candidate = u64;
+/// May be returned. Others only carry the traversal.
+const MATCHING: Candidate = 2;
+const EXPANDED: Candidate = 1;
+const ROW_SHIFT: u32 = 2;
+
+#[inline(always)]
+fn row_of(item: Candidate) -> Row {
+    (item as u32) >> ROW_SHIFT
 }
 
 /// Holds everything seen that is not farther than the `limit`-th matching candidate.
 #[derive(Default)]
 pub(crate) struct Pool {
     items: Vec<Candidate>,
+    /// Candidates from here on are too far.
+    bound: Candidate,
     limit: usize,
     capacity: usize,
     matching: usize,
@@ -30,6 +37,7 @@ impl Pool {
     /// Empties the pool and sets how many matching candidates it is to find.
     pub fn begin(&mut self, limit: usize) {
         self.items.clear();
+        self.bound = Candidate::MAX;
         self.limit = limit.max(1);
         self.capacity = self.limit.saturating_mul(CARRIERS + 1);
         self.matching = 0;
@@ -37,35 +45,40 @@ impl Pool {
     }
 
     /// Offers a row once; it is dropped if it is too far to matter, without asking `matches`.
-    #[inline]
+    #[inline(always)]
     pub fn offer(&mut self, key: f32, row: Row, matches: impl FnOnce(Row) -> bool) {
-        let rank = pack(key, row);
-        if (self.matching == self.limit || self.items.len() == self.capacity)
-            && self.items.last().is_some_and(|last| rank >= last.rank)
-        {
-            return;
+        let item = pack(key, row << ROW_SHIFT);
+        if item < self.bound {
+            self.insert(item, matches(row));
         }
-        let matching = matches(row);
-        let at = self.items.partition_point(|item| item.rank < rank);
-        self.items.insert(at, Candidate { rank, matching, expanded: false });
+    }
+
+    #[inline]
+    fn insert(&mut self, item: Candidate, matching: bool) {
+        let at = self.items.partition_point(|other| *other < item);
+        self.items.insert(at, if matching { item | MATCHING } else { item });
         self.next = self.next.min(at);
         self.matching += usize::from(matching);
-        self.trim();
+        if self.matching >= self.limit || self.items.len() >= self.capacity {
+            self.trim();
+        }
     }
 
     #[inline]
     fn trim(&mut self) {
         while self.matching > self.limit || self.items.len() > self.capacity {
             if let Some(last) = self.items.pop() {
-                self.matching -= usize::from(last.matching);
+                self.matching -= usize::from(last & MATCHING != 0);
             }
         }
         // With the limit reached the last matching candidate is the bound.
         if self.matching == self.limit {
-            while self.items.last().is_some_and(|last| !last.matching) {
+            while self.items.last().is_some_and(|last| last & MATCHING == 0) {
                 self.items.pop();
             }
         }
+        let full = self.matching == self.limit || self.items.len() == self.capacity;
+        self.bound = self.items.last().filter(|_| full).map_or(Candidate::MAX, |last| *last);
     }
 
     /// The nearest candidate not expanded yet, which then counts as expanded.
@@ -73,9 +86,9 @@ impl Pool {
     pub fn expand(&mut self) -> Option<Row> {
         while let Some(item) = self.items.get_mut(self.next) {
             self.next += 1;
-            if !item.expanded {
-                item.expanded = true;
-                return Some(item.rank as Row);
+            if *item & EXPANDED == 0 {
+                *item |= EXPANDED;
+                return Some(row_of(*item));
             }
         }
         None
@@ -84,18 +97,22 @@ impl Pool {
     /// The candidate that `expand` would return if nothing nearer came in.
     #[inline]
     pub fn peek(&self) -> Option<Row> {
-        self.items.get(self.next..)?.iter().find(|item| !item.expanded).map(|item| item.rank as Row)
+        self.items.get(self.next..)?.iter().find(|item| **item & EXPANDED == 0).map(|item| row_of(*item))
     }
 
     /// Matching candidates, nearest first.
     pub fn found(&self) -> impl Iterator<Item = (f32, Row)> + '_ {
-        self.items.iter().filter(|item| item.matching).map(|item| unpack(item.rank))
+        self.items.iter().filter(|item| **item & MATCHING != 0).map(|item| parts(*item))
     }
 
     /// All candidates, nearest first.
     pub fn all(&self) -> impl Iterator<Item = (f32, Row)> + '_ {
-        self.items.iter().map(|item| unpack(item.rank))
+        self.items.iter().map(|item| parts(*item))
     }
+}
+
+fn parts(item: Candidate) -> (f32, Row) {
+    (unpack(item).0, row_of(item))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! copies of a hub would take every place in everyone's list.
 
 use crate::params::Row;
+use crate::quantize::CodeProbe;
 use crate::space::{Space, pack};
 
 /// A link list in its two parts: `rows[..diverse]` chosen by the rule, the rest fill.
@@ -34,7 +35,12 @@ impl LinkList {
 
 /// Chooses up to `degree` links from candidates given with their keys to the vertex, nearest
 /// first and each once.
-pub(crate) fn select(space: &Space, candidates: &[(f32, Row)], degree: usize) -> LinkList {
+pub(crate) fn select(
+    space: &Space,
+    candidates: &[(f32, Row)],
+    degree: usize,
+    code: &mut CodeProbe,
+) -> LinkList {
     let mut rows: Vec<Row> = Vec::with_capacity(degree);
     let mut occluded: Vec<Row> = Vec::with_capacity(degree);
     let mut redundant: Vec<Row> = Vec::new();
@@ -42,7 +48,7 @@ pub(crate) fn select(space: &Space, candidates: &[(f32, Row)], degree: usize) ->
         if rows.len() == degree {
             break;
         }
-        let probe = space.probe_row(*row);
+        let probe = space.probe_row(*row, code);
         let keys = rows.iter().map(|chosen| space.key(&probe, *chosen));
         match keys.into_iter().find(|near| near < key) {
             None => rows.push(*row),
@@ -56,8 +62,8 @@ pub(crate) fn select(space: &Space, candidates: &[(f32, Row)], degree: usize) ->
 }
 
 /// Ranks rows by their distance to a vertex, each once and without the vertex itself.
-pub(crate) fn ranked(space: &Space, vertex: Row, rows: &[Row]) -> Vec<(f32, Row)> {
-    let probe = space.probe_row(vertex);
+pub(crate) fn ranked(space: &Space, vertex: Row, rows: &[Row], code: &mut CodeProbe) -> Vec<(f32, Row)> {
+    let probe = space.probe_row(vertex, code);
     let mut ranked = Vec::with_capacity(rows.len());
     space.keys(&probe, rows, |row, key| ranked.push((key, row)));
     ranked.retain(|(_, row)| *row != vertex);
@@ -78,11 +84,12 @@ pub(crate) fn admit(
     list: &LinkList,
     (key, newcomer): (f32, Row),
     key_of: impl Fn(Row) -> f32,
+    code: &mut CodeProbe,
 ) -> (LinkList, Vec<Row>) {
     if list.rows.contains(&newcomer) {
         return (list.clone(), Vec::new());
     }
-    let probe = space.probe_row(target);
+    let probe = space.probe_row(target, code);
     let mut keyed: Vec<(f32, Row)> = Vec::with_capacity(list.rows.len() + 1);
     space.keys(&probe, &list.rows, |row, key| keyed.push((key, row)));
     let (chosen, fill) = keyed.split_at(list.diverse);
@@ -113,10 +120,10 @@ pub(crate) fn admit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::Metric;
+    use crate::params::{Metric, Params};
 
     fn line(places: &[f32]) -> Space {
-        let mut space = Space::new(Metric::Euclidean, 1);
+        let mut space = Space::new(&Params::new(1, Metric::Euclidean));
         for (row, place) in places.iter().enumerate() {
             space.store(row as Row, &[*place]);
         }
@@ -126,29 +133,39 @@ mod tests {
     #[test]
     fn the_nearest_of_each_direction_is_diverse_and_the_rest_fills() {
         let space = line(&[0.0, 1.0, 2.0, 3.0, -1.5, -4.0]);
-        let candidates = ranked(&space, 0, &[5, 4, 3, 2, 1, 1, 0]);
-        let list = select(&space, &candidates, 4);
+        let candidates = ranked(&space, 0, &[5, 4, 3, 2, 1, 1, 0], &mut CodeProbe::default());
+        let list = select(&space, &candidates, 4, &mut CodeProbe::default());
         assert_eq!(list, LinkList { rows: vec![1, 4, 2, 3], diverse: 2 });
-        assert_eq!(select(&space, &candidates, 8).rows.len(), 5);
+        assert_eq!(select(&space, &candidates, 8, &mut CodeProbe::default()).rows.len(), 5);
     }
 
     #[test]
     fn copies_of_a_chosen_link_fill_last() {
         let space = line(&[0.0, 4.0, 4.1, 4.2, 9.0]);
-        let candidates = ranked(&space, 0, &[1, 2, 3, 4]);
-        assert_eq!(select(&space, &candidates, 4), LinkList { rows: vec![1, 4, 2, 3], diverse: 1 });
+        let candidates = ranked(&space, 0, &[1, 2, 3, 4], &mut CodeProbe::default());
+        assert_eq!(
+            select(&space, &candidates, 4, &mut CodeProbe::default()),
+            LinkList { rows: vec![1, 4, 2, 3], diverse: 1 }
+        );
     }
 
     #[test]
     fn a_newcomer_takes_the_place_the_whole_rule_would_give_it() {
         let space = line(&[0.0, 2.0, 4.5, -4.0, 1.0, 5.0]);
-        let before = select(&space, &ranked(&space, 0, &[1, 2, 3]), 4);
+        let mut code = CodeProbe::default();
+        let chosen = |rows: &[Row]| {
+            let mut code = CodeProbe::default();
+            let candidates = ranked(&space, 0, rows, &mut code);
+            select(&space, &candidates, 4, &mut code)
+        };
+        let before = chosen(&[1, 2, 3]);
         for newcomer in [4, 5] {
-            let from = space.probe_row(newcomer);
-            let key = space.key(&space.probe_row(0), newcomer);
+            let (mut one, mut other) = (CodeProbe::default(), CodeProbe::default());
+            let from = space.probe_row(newcomer, &mut one);
+            let key = space.key(&space.probe_row(0, &mut other), newcomer);
             let key_of = |row| space.key(&from, row);
-            let (after, _) = admit(&space, 0, &before, (key, newcomer), key_of);
-            assert_eq!(after, select(&space, &ranked(&space, 0, &[1, 2, 3, newcomer]), 4));
+            let (after, _) = admit(&space, 0, &before, (key, newcomer), key_of, &mut code);
+            assert_eq!(after, chosen(&[1, 2, 3, newcomer]));
         }
     }
 }

@@ -11,9 +11,9 @@ use super::audit::{Relink, Walker};
 use super::prune::{LinkList, ranked, select};
 use crate::index::VectorIndex;
 use crate::params::{Metric, Row};
+use crate::request::{Scratch, SearchStats};
 use crate::rows::State;
 use crate::rowset::RowSet;
-use crate::search::{Scratch, SearchStats};
 use roaring::RoaringBitmap;
 
 /// Tombstones beyond this share of the graph (one in …) call for a sweep.
@@ -216,20 +216,24 @@ impl VectorIndex {
                 }
             }
         }
+        let mut code = std::mem::take(&mut scratch.probes.code);
         if kept.len() < degree / 2 {
-            let probe = self.space.probe_row(row);
+            let probe = self.space.probe_row(row, &mut code);
             let mut stats = SearchStats::default();
             let wanted = |other: Row| {
                 other != row && self.graph.level(other) >= layer && self.rows.state(other).is_live_vertex()
             };
             if let Some((_, near)) = self.descend(&probe, layer, &mut stats) {
                 let limit = self.params.ef_construction;
-                self.seed_walk(&probe, &[near], limit, scratch, &mut stats, wanted);
-                self.walk_layer(&probe, layer, u64::MAX, scratch, &mut stats, wanted);
+                self.seed_walk::<false>(&probe, &[near], limit, scratch, &mut stats, wanted);
+                self.walk_layer::<false>(&probe, layer, u64::MAX, scratch, &mut stats, wanted);
                 kept.extend(scratch.pool.found().map(|(_, row)| row));
             }
         }
-        select(&self.space, &ranked(&self.space, row, &kept), degree)
+        let candidates = ranked(&self.space, row, &kept, &mut code);
+        let links = select(&self.space, &candidates, degree, &mut code);
+        scratch.probes.code = code;
+        links
     }
 
     fn plan_audit(

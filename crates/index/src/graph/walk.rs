@@ -5,8 +5,13 @@
 use crate::distance::prefetch;
 use crate::index::VectorIndex;
 use crate::params::{NONE, Row};
-use crate::search::{Scratch, SearchStats};
+use crate::request::{Scratch, SearchStats};
 use crate::space::Probe;
+
+/// Rows a two-hop traversal looks at before it judges the share of them that matches, and
+const WATCHED: u64 = 256;
+/// how many times less than expected is too little.
+const UNLIKELY: f64 = 8.0;
 
 impl VectorIndex {
     /// The nearest row found by walking greedily from the entry down to just above `floor`.
@@ -39,8 +44,8 @@ impl VectorIndex {
     }
 
     /// Starts a traversal of the base layer or one above it: an empty pool for `limit` matching
-    /// rows, with `seeds` in it.
-    pub(crate) fn seed_walk(
+    /// rows, with `seeds` in it. With `MEMO` the key of each visited row goes to `scratch.memo`.
+    pub(crate) fn seed_walk<const MEMO: bool>(
         &self,
         probe: &Probe<'_>,
         seeds: &[Row],
@@ -52,22 +57,28 @@ impl VectorIndex {
         let end = self.rows.end();
         scratch.visited.begin(end);
         scratch.pool.begin(limit);
-        if scratch.memo.len() < end {
+        if let Some(hidden) = scratch.hidden {
+            scratch.visited.insert(hidden);
+        }
+        if MEMO && scratch.memo.len() < end {
             scratch.memo.resize(end, 0.0);
         }
         for row in seeds {
             if scratch.visited.insert(*row) {
                 let key = self.space.key(probe, *row);
                 stats.distances += 1;
-                scratch.memo[*row as usize] = key;
+                if MEMO {
+                    scratch.memo[*row as usize] = key;
+                }
                 scratch.pool.offer(key, *row, &matches);
             }
         }
     }
 
     /// Best-first search of one layer until no candidate is left to expand (true) or more than
-    /// `budget` distances are spent (false). Visited rows have their key in `scratch.memo`.
-    pub(crate) fn walk_layer(
+    /// `budget` distances are spent (false). Each expansion goes over the links twice: first what is to be
+    /// measured is asked for, then it is measured.
+    pub(crate) fn walk_layer<const MEMO: bool>(
         &self,
         probe: &Probe<'_>,
         layer: u8,
@@ -82,17 +93,19 @@ impl VectorIndex {
                 return false;
             }
             stats.hops += 1;
+            fresh.clear();
+            fresh.extend(self.graph.links(vertex, layer).iter().filter(|row| visited.insert(**row)));
             if layer == 0
                 && let Some(next) = pool.peek()
             {
                 prefetch(self.graph.base_list(next));
             }
-            fresh.clear();
-            fresh.extend(self.graph.links(vertex, layer).iter().filter(|row| visited.insert(**row)));
             stats.distances += fresh.len() as u64;
             stats.visited += fresh.len() as u64;
             self.space.keys(probe, fresh, |row, key| {
-                memo[row as usize] = key;
+                if MEMO {
+                    memo[row as usize] = key;
+                }
                 pool.offer(key, row, &matches);
             });
         }
@@ -100,7 +113,8 @@ impl VectorIndex {
     }
 
     /// Like [`Self::walk_layer`] on the base layer, but only rows that match are measured: a
-    /// neighbour that does not match is stepped over to its own neighbours.
+    /// neighbour that does not match is stepped over to its own neighbours. Also given up when much fewer of
+    /// the rows looked at match than do of all, which `budget` is the number of: then what matches is elsewhere.
     pub(crate) fn walk_two_hop(
         &self,
         probe: &Probe<'_>,
@@ -110,6 +124,8 @@ impl VectorIndex {
         matches: impl Fn(Row) -> bool,
     ) -> bool {
         let Scratch { visited, pool, fresh, bridges, .. } = scratch;
+        let share = budget as f64 / (self.rows.live.len().max(1) as f64 * UNLIKELY);
+        let mut watched = true;
         while let Some(vertex) = pool.expand() {
             if stats.distances > budget {
                 return false;
@@ -120,27 +136,38 @@ impl VectorIndex {
             for row in self.graph.links(vertex, 0) {
                 if visited.insert(*row) {
                     stats.visited += 1;
-                    let list = if matches(*row) { &mut *fresh } else { &mut *bridges };
-                    list.push(*row);
+                    if matches(*row) {
+                        self.space.prefetch(probe, *row);
+                        fresh.push(*row);
+                    } else {
+                        prefetch(self.graph.base_list(*row));
+                        bridges.push(*row);
+                    }
                 }
             }
-            for at in 0..bridges.len() {
-                if let Some(next) = bridges.get(at + 2) {
-                    prefetch(self.graph.base_list(*next));
-                }
-                for row in self.graph.base_list(bridges[at]) {
+            for bridge in bridges.iter() {
+                stats.hops += 1;
+                for row in self.graph.base_list(*bridge) {
                     if *row == NONE {
                         break;
                     }
                     if visited.insert(*row) {
                         stats.visited += 1;
                         if matches(*row) {
+                            self.space.prefetch(probe, *row);
                             fresh.push(*row);
                         }
                     }
                 }
             }
             stats.distances += fresh.len() as u64;
+            stats.passed += fresh.len() as u64;
+            if watched && stats.visited >= WATCHED {
+                watched = false;
+                if (stats.passed as f64) < share * stats.visited as f64 {
+                    return false;
+                }
+            }
             self.space.keys(probe, fresh, |row, key| pool.offer(key, row, |_| true));
         }
         true

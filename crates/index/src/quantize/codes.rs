@@ -215,8 +215,9 @@ impl Codes {
         self.finish(probe, scale * unit, unit);
     }
 
-    /// A stored row to compare codes with, as the graph compares rows, from its 8-bit code. Of a
-    /// row without a code every key is `f32::MAX` or without meaning.
+    /// A stored row to compare codes with, as the graph compares rows, from its 8-bit code. Only integers are
+    /// made of it, so that precise keys are no more than fine ones, without a bound. Of a row without a code
+    /// every key is `f32::MAX` or without meaning.
     pub fn probe_row(&self, row: Row, probe: &mut CodeProbe) {
         let (head, detail) = (self.heads.get(row), self.details.get(row));
         let (&[_, bias, ..], &[factor, error, length]) = (head, detail) else {
@@ -227,7 +228,6 @@ impl Codes {
         probe.quantized.clear();
         probe.quantized.extend(probe.bytes.iter().map(|byte| (byte ^ BYTE_CENTRE) as i8));
         probe.rotated.clear();
-        probe.rotated.extend(probe.quantized.iter().map(|value| f32::from(*value)));
         probe.length = length;
         probe.error = error;
         probe.bias = bias;
@@ -237,17 +237,20 @@ impl Codes {
 
     /// Sets the lines of a probe whose i8 and f32 forms are in units of `scale` and `unit`.
     fn finish(&self, probe: &mut CodeProbe, scale: f64, unit: f64) {
-        let sum: i64 = probe.quantized.iter().map(|value| i64::from(*value)).sum();
+        // At most 2⁷ each, of far fewer than 2²⁴ components.
+        let sum: i32 = probe.quantized.iter().map(|value| i32::from(*value)).sum();
         let times = if self.metric == Metric::Euclidean { -2.0 } else { -1.0 };
         let line = |centre: f64| Line {
             slope: encode::saturate(times * scale),
-            offset: encode::saturate(-times * scale * centre * sum as f64),
+            offset: encode::saturate(-times * scale * centre * f64::from(sum)),
         };
         probe.fine = line(f64::from(BYTE_CENTRE));
         probe.coarse = if self.bits == Bits::Four { line(f64::from(NIBBLE_CENTRE)) } else { probe.fine };
         probe.weight = encode::saturate(times * unit);
         probe.quantized.resize(self.width, 0);
-        probe.rotated.resize(self.width, 0.0);
+        if !probe.rotated.is_empty() {
+            probe.rotated.resize(self.width, 0.0);
+        }
     }
 
     /// The 8-bit code of a row in order of its components, without padding.
@@ -257,8 +260,7 @@ impl Codes {
             Bits::Eight => place.extend(self.coarse.get(row).iter().take(self.dimension)),
             Bits::Four => {
                 place.resize(self.width, 0);
-                nibbles::each(self.coarse.get(row), self.width, |at, nibble| place[at] = nibble << 4);
-                nibbles::each(self.residual.get(row), self.width, |at, nibble| place[at] |= nibble);
+                nibbles::unpack(self.coarse.get(row), self.residual.get(row), place);
                 place.truncate(self.dimension);
             }
         }

@@ -123,6 +123,9 @@ impl Codes {
     pub fn precise(&self, probe: &CodeProbe, row: Row) -> (f32, f32) {
         let (head, detail) = (self.heads.get(row), self.details.get(row));
         let &[factor, error, length] = detail else { return (f32::MAX, f32::MAX) };
+        if probe.rotated.is_empty() && self.width > 0 {
+            return (self.fine(probe, row), f32::MAX);
+        }
         let codes = self.coarse.get(row);
         let dot = match self.bits {
             Bits::Four => (self.kernels.dot_split_float)(codes, self.residual.get(row), &probe.rotated),

@@ -7,18 +7,18 @@ use vectron_index::*;
 
 const CHUNK_ROWS: usize = 64;
 
-static BUILT: LazyLock<(VectorIndex, Vec<Vec<f32>>)> = LazyLock::new(|| {
+static BUILT: LazyLock<(Subject, Vec<Vec<f32>>)> = LazyLock::new(|| {
     let (_, vectors) = built(600, 4, Metric::Euclidean, 9);
     let mut index = pending(&vectors, |_| 1);
     drain(&mut index);
     (index, vectors)
 });
 
-fn in_chunks(dimension: usize, metric: Metric) -> VectorIndex {
-    VectorIndex::new(Params { chunk_rows: CHUNK_ROWS, ..params(dimension, metric) })
+fn in_chunks(dimension: usize, metric: Metric) -> Subject {
+    Subject::new(Params { chunk_rows: CHUNK_ROWS, ..params(dimension, metric) })
 }
 
-fn pending(vectors: &[Vec<f32>], tag: impl Fn(usize) -> u64) -> VectorIndex {
+fn pending(vectors: &[Vec<f32>], tag: impl Fn(usize) -> u64) -> Subject {
     let mut index = in_chunks(4, Metric::Euclidean);
     for (row, vector) in vectors.iter().enumerate() {
         index.put(row as Row, tag(row), vector);
@@ -53,7 +53,7 @@ fn chunks_come_in_any_order_and_size() {
     let (index, vectors) = &*BUILT;
     let mut chunks = encode(index);
     chunks.reverse();
-    let mut again = VectorIndex::new(params(4, Metric::Euclidean));
+    let mut again = Subject::new(params(4, Metric::Euclidean));
     vectors.iter().enumerate().for_each(|(row, vector)| _ = again.put(row as Row, 1, vector));
     let decoded = decode(&mut again, &chunks);
     // They are not the chunks that this index makes, so they do not count as saved.
@@ -83,7 +83,7 @@ fn only_rows_with_the_same_occupant_are_adopted_and_the_rest_stays_reachable() {
 #[test]
 fn a_change_dirties_the_chunks_it_touches_and_no_others() {
     let (_, vectors) = &*BUILT;
-    let mut index = VectorIndex::new(Params { chunk_rows: 4, ..params(4, Metric::Euclidean) });
+    let mut index = Subject::new(Params { chunk_rows: 4, ..params(4, Metric::Euclidean) });
     vectors.iter().enumerate().for_each(|(row, vector)| _ = index.put(row as Row, 1, vector));
     drain(&mut index);
     let changes = |index: &VectorIndex| -> Vec<u64> {

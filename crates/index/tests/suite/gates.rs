@@ -48,7 +48,7 @@ const GENERATED: Limits = Limits {
 };
 
 /// The exact best scores of each query, by scanning everything.
-fn truth(index: &VectorIndex, data: &Data) -> Vec<Vec<Hit>> {
+fn truth(index: &Subject, data: &Data) -> Vec<Vec<Hit>> {
     (0..QUERIES).map(|at| find_exact(index, data.query(at), K)).collect()
 }
 
@@ -57,7 +57,7 @@ fn noise_free_figures_stay_within_their_limits() {
     let data = data::load(ROWS);
     let limits = if data.dimension == 384 { &REAL } else { &GENERATED };
     assert_eq!(data.len(), ROWS);
-    let mut index = VectorIndex::new(Params::new(data.dimension, Metric::Cosine));
+    let mut index = Subject::new(Params::new(data.dimension, Metric::Cosine));
     for row in 0..ROWS {
         assert!(index.put(row as Row, 1, data.row(row)));
     }

@@ -47,7 +47,7 @@ fn floats(vector: &[i8]) -> Vec<f32> {
 
 struct Model {
     metric: Metric,
-    index: VectorIndex,
+    index: Subject,
     live: BTreeMap<Row, (u64, Vec<f32>)>,
     free: Vec<Row>,
     next: Row,
@@ -78,7 +78,7 @@ impl Model {
                 self.index.remove(row);
                 self.index.remove(row);
                 self.live.remove(&row);
-                assert_eq!(self.index.vector(row), None);
+                assert!(!self.index.is_live(row) && self.index.vector(row).is_none());
             }
             Call::Insert => {
                 for _ in 0..4 {
@@ -125,7 +125,7 @@ impl Model {
     /// A restart: a new index gets the live rows and adopts what was encoded, whenever that was. The number of
     /// rows adopted.
     fn reload(&mut self) -> usize {
-        let mut index = VectorIndex::new(self.index.params().clone());
+        let mut index = Subject::new(self.index.params().clone());
         for (row, (tag, vector)) in &self.live {
             index.put(*row, *tag, vector);
         }
@@ -205,7 +205,7 @@ proptest! {
         chunk_rows in 3usize..60,
     ) {
         let params = Params { degree, ef_construction: 12, chunk_rows, ..params(3, metric) };
-        let index = VectorIndex::new(params);
+        let index = Subject::new(params);
         let (live, scratch) = (BTreeMap::new(), Scratch::new());
         let (saved, frozen) = (BTreeMap::new(), BTreeMap::new());
         let free = Vec::new();
@@ -228,43 +228,45 @@ fn equal_calls_give_equal_graphs() {
 
 #[test]
 fn planners_and_searches_run_beside_each_other() {
-    use std::sync::RwLock;
-    let mut chance = crate::data::Chance(5);
-    let mut index = VectorIndex::new(params(16, Metric::Cosine));
-    for row in 0..3000 {
-        index.put(row, 1, &random(&mut chance, 16));
-    }
-    let queries: Vec<Vec<f32>> = (0..50).map(|_| random(&mut chance, 16)).collect();
-    let shared = RwLock::new(index);
-    std::thread::scope(|scope| {
-        for planner in 0..3u32 {
-            let shared = &shared;
-            scope.spawn(move || {
-                let mut scratch = Scratch::new();
-                let mut last = Some(planner * 1000);
-                loop {
-                    let plan = {
-                        let index = shared.read().expect("no panic");
-                        let row = index.next_pending_after(last).or(index.next_pending());
-                        let Some(row) = row else { return };
-                        last = Some(row);
-                        index.plan_insert(row, &mut scratch)
-                    };
-                    if let Some(plan) = plan {
-                        shared.write().expect("no panic").commit_insert(plan);
+    main_kinds(|| {
+        use std::sync::RwLock;
+        let mut chance = crate::data::Chance(5);
+        let mut index = Subject::new(params(16, Metric::Cosine));
+        for row in 0..3000 {
+            index.put(row, 1, &random(&mut chance, 16));
+        }
+        let queries: Vec<Vec<f32>> = (0..50).map(|_| random(&mut chance, 16)).collect();
+        let shared = RwLock::new(index);
+        std::thread::scope(|scope| {
+            for planner in 0..3u32 {
+                let shared = &shared;
+                scope.spawn(move || {
+                    let mut scratch = Scratch::new();
+                    let mut last = Some(planner * 1000);
+                    loop {
+                        let plan = {
+                            let index = shared.read().expect("no panic");
+                            let row = index.next_pending_after(last).or(index.next_pending());
+                            let Some(row) = row else { return };
+                            last = Some(row);
+                            index.plan_insert(row, &mut scratch)
+                        };
+                        if let Some(plan) = plan {
+                            shared.write().expect("no panic").commit_insert(plan);
+                        }
                     }
+                });
+            }
+            scope.spawn(|| {
+                for query in &queries {
+                    assert_eq!(find(&shared.read().expect("no panic"), query, 10, 40).hits.len(), 10);
                 }
             });
-        }
-        scope.spawn(|| {
-            for query in &queries {
-                assert_eq!(find(&shared.read().expect("no panic"), query, 10, 40).hits.len(), 10);
-            }
         });
+        let mut index = shared.into_inner().expect("no panic");
+        drain(&mut index);
+        assert_eq!(index.pending(), 0);
+        assert_eq!(index.reachable(), Reachability { graph_rows: 3000, reachable: 3000 });
+        assert!(recall(&index, &queries, 10, 100) > 0.95);
     });
-    let mut index = shared.into_inner().expect("no panic");
-    drain(&mut index);
-    assert_eq!(index.pending(), 0);
-    assert_eq!(index.reachable(), Reachability { graph_rows: 3000, reachable: 3000 });
-    assert!(recall(&index, &queries, 10, 100) > 0.95);
 }

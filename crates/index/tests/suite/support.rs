@@ -1,11 +1,118 @@
 //! Driving an index through its public calls, and the truth to hold it to.
 
 use crate::data::Chance;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use vectron_index::RowSet;
 use vectron_index::*;
 
+type Kind = (Quantization, Vectors);
+
+/// Every way in which an index can hold its vectors.
+pub const KINDS: [Kind; 5] = [
+    (Quantization::None, Vectors::Ram),
+    (Quantization::EightBit, Vectors::Ram),
+    (Quantization::FourBit, Vectors::Elsewhere),
+    (Quantization::EightBit, Vectors::Elsewhere),
+    (Quantization::FourBit, Vectors::Ram),
+];
+
+thread_local! {
+    static KIND: Cell<Kind> = const { Cell::new(KINDS[0]) };
+}
+
+/// Runs a test once for each of the kinds; [`params`] are of the kind it is run for.
+pub fn every_kind(test: impl Fn()) {
+    for kind in KINDS {
+        of_kind(kind, &test);
+    }
+}
+
+/// The same for few kinds, where a test takes long and does not look at where vectors are.
+pub fn main_kinds(test: impl Fn()) {
+    for kind in &KINDS[..3] {
+        of_kind(*kind, &test);
+    }
+}
+
+pub fn of_kind<T>(kind: Kind, test: impl FnOnce() -> T) -> T {
+    eprintln!("{kind:?}");
+    KIND.set(kind);
+    test()
+}
+
+/// Whether rows are compared by codes in the kind that runs.
+pub fn coded() -> bool {
+    KIND.get().0 != Quantization::None
+}
+
 pub fn params(dimension: usize, metric: Metric) -> Params {
-    Params { flat_below: 0, ..Params::new(dimension, metric) }
+    let (quantization, vectors) = KIND.get();
+    Params { flat_below: 0, quantize_from: 64, quantization, vectors, ..Params::new(dimension, metric) }
+}
+
+/// An index, and the vectors of its live rows as a caller has them.
+pub struct Subject {
+    index: VectorIndex,
+    kept: Kept,
+}
+
+#[derive(Default)]
+struct Kept(BTreeMap<Row, Vec<f32>>);
+
+impl FullVectors for Kept {
+    fn read(&self, row: Row, into: &mut Vec<f32>) -> bool {
+        self.0.get(&row).is_some_and(|vector| {
+            into.extend(vector);
+            true
+        })
+    }
+}
+
+impl Subject {
+    pub fn new(params: Params) -> Self {
+        Self { index: VectorIndex::new(params), kept: Kept::default() }
+    }
+
+    pub fn put(&mut self, row: Row, tag: u64, vector: &[f32]) -> bool {
+        let put = self.index.put(row, tag, vector, &self.kept);
+        if put {
+            self.kept.0.insert(row, vector.to_vec());
+        }
+        put
+    }
+
+    pub fn remove(&mut self, row: Row) {
+        self.index.remove(row);
+        self.kept.0.remove(&row);
+    }
+
+    pub fn search(&self, query: &[f32], request: &SearchRequest<'_>, scratch: &mut Scratch) -> SearchOutcome {
+        let outcome = self.index.search(query, request, &self.kept, scratch);
+        assert_eq!(outcome.stats.unreadable, 0);
+        let last = outcome.hits.last().map(|hit| hit.score);
+        assert!(outcome.ties.iter().all(|tie| Some(tie.score) == last && !outcome.hits.contains(tie)));
+        outcome
+    }
+
+    pub fn score(&self, query: &[f32], row: Row) -> Option<f32> {
+        self.index.score(query, row, &self.kept)
+    }
+}
+
+impl Deref for Subject {
+    type Target = VectorIndex;
+
+    fn deref(&self) -> &VectorIndex {
+        &self.index
+    }
+}
+
+impl DerefMut for Subject {
+    fn deref_mut(&mut self) -> &mut VectorIndex {
+        &mut self.index
+    }
 }
 
 /// Puts everything pending into the graph, with the sweeps that become due.
@@ -52,23 +159,17 @@ pub fn decode(index: &mut VectorIndex, chunks: &[(Row, Vec<u8>)]) -> DecodedGrap
     index.decode_graph(&chunks)
 }
 
-pub fn find(index: &VectorIndex, query: &[f32], k: usize, ef: usize) -> SearchOutcome {
+pub fn find(index: &Subject, query: &[f32], k: usize, ef: usize) -> SearchOutcome {
     let request = SearchRequest { k, ef, exact: false, allowed: None };
     index.search(query, &request, &mut Scratch::new())
 }
 
-pub fn find_allowed(
-    index: &VectorIndex,
-    query: &[f32],
-    k: usize,
-    ef: usize,
-    allowed: &RowSet,
-) -> SearchOutcome {
+pub fn find_allowed(index: &Subject, query: &[f32], k: usize, ef: usize, allowed: &RowSet) -> SearchOutcome {
     let request = SearchRequest { k, ef, exact: false, allowed: Some(allowed) };
     index.search(query, &request, &mut Scratch::new())
 }
 
-pub fn find_exact(index: &VectorIndex, query: &[f32], k: usize) -> Vec<Hit> {
+pub fn find_exact(index: &Subject, query: &[f32], k: usize) -> Vec<Hit> {
     let request = SearchRequest { k, ef: k, exact: true, allowed: None };
     index.search(query, &request, &mut Scratch::new()).hits
 }
@@ -78,12 +179,12 @@ pub fn rows(hits: &[Hit]) -> Vec<Row> {
 }
 
 /// Share of the true best `k` found, over all queries, counted by row.
-pub fn recall(index: &VectorIndex, queries: &[Vec<f32>], k: usize, ef: usize) -> f64 {
+pub fn recall(index: &Subject, queries: &[Vec<f32>], k: usize, ef: usize) -> f64 {
     recall_allowed(index, queries, k, ef, None)
 }
 
 pub fn recall_allowed(
-    index: &VectorIndex,
+    index: &Subject,
     queries: &[Vec<f32>],
     k: usize,
     ef: usize,
@@ -120,9 +221,9 @@ pub fn random(chance: &mut Chance, dimension: usize) -> Vec<f32> {
 }
 
 /// An index over random vectors, all in the graph.
-pub fn built(count: usize, dimension: usize, metric: Metric, seed: u64) -> (VectorIndex, Vec<Vec<f32>>) {
+pub fn built(count: usize, dimension: usize, metric: Metric, seed: u64) -> (Subject, Vec<Vec<f32>>) {
     let mut chance = Chance(seed);
-    let mut index = VectorIndex::new(params(dimension, metric));
+    let mut index = Subject::new(params(dimension, metric));
     let vectors: Vec<Vec<f32>> = (0..count).map(|_| random(&mut chance, dimension)).collect();
     for (row, vector) in vectors.iter().enumerate() {
         assert!(index.put(row as Row, 1, vector));

@@ -35,13 +35,28 @@ fn join(high: __m512i, low: __m512i) -> [__m512i; 2] {
     ]
 }
 
+/// Adds the two accumulators of each row.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn join_sums<const R: usize>(sums: [[__m512i; 2]; R]) -> [__m512i; R] {
+    let mut joined = [_mm512_setzero_si512(); R];
+    for row in 0..R {
+        joined[row] = _mm512_add_epi32(sums[row][0], sums[row][1]);
+    }
+    joined
+}
+
 /// Sums the lanes of each of `R` accumulators.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn reduce<const R: usize>(sums: [__m512i; R]) -> [i32; R] {
     let mut totals = [0; R];
-    let halves =
-        sums.map(|sum| _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)));
+    // No `map` here: a closure with these features is not inlined into one without.
+    let mut halves = [_mm256_setzero_si256(); R];
+    for row in 0..R {
+        let sum = sums[row];
+        halves[row] = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum));
+    }
     if let [a, b, c, d] = halves[..] {
         let quads = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
         let four = _mm_add_epi32(_mm256_castsi256_si128(quads), _mm256_extracti128_si256::<1>(quads));
@@ -141,7 +156,7 @@ macro_rules! code_kernels {
                     }
                     at += 64;
                 }
-                reduce(sums.map(|[a, b]| _mm512_add_epi32(a, b)))
+                reduce(join_sums(sums))
             }
 
             /// # Safety
@@ -177,7 +192,7 @@ macro_rules! code_kernels {
                         sums[row][1] = $narrow(sums[row][1], high_nibbles(codes), parts[1]);
                     }
                 }
-                reduce(sums.map(|[a, b]| _mm512_add_epi32(a, b)))
+                reduce(join_sums(sums))
             }
 
             /// # Safety
@@ -227,7 +242,7 @@ macro_rules! code_kernels {
                         sums[row][1] = $wide(sums[row][1], codes[1], parts[1]);
                     }
                 }
-                reduce(sums.map(|[a, b]| _mm512_add_epi32(a, b)))
+                reduce(join_sums(sums))
             }
 
             /// The mask of the bytes of a last block of `rest` components, and the query's parts

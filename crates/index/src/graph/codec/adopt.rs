@@ -7,8 +7,9 @@ use crate::graph::audit::Walker;
 use crate::graph::prune::{LinkList, ranked, select};
 use crate::index::VectorIndex;
 use crate::params::{Metric, NONE, Row};
+use crate::quantize::CodeProbe;
+use crate::request::Scratch;
 use crate::rows::State;
-use crate::search::Scratch;
 
 /// Where the encoded vertex of each row is; `NONE` where there is none.
 pub(super) struct Known(Vec<u32>);
@@ -21,7 +22,7 @@ impl Known {
 
 impl VectorIndex {
     /// Puts every live row back into the tail and frees the deleted ones.
-    pub(super) fn dissolve_graph(&mut self) {
+    pub(crate) fn dissolve_graph(&mut self) {
         self.sweep = None;
         self.inserted = 0;
         self.graph = Graph::succeeding(&self.graph);
@@ -117,7 +118,9 @@ impl VectorIndex {
             return kept;
         }
         kept.rows.extend(inherited);
-        select(&self.space, &ranked(&self.space, vertex.row, &kept.rows), degree)
+        let mut code = CodeProbe::default();
+        let candidates = ranked(&self.space, vertex.row, &kept.rows, &mut code);
+        select(&self.space, &candidates, degree, &mut code)
     }
 
     /// Chooses the entry: the encoded one if it is there, else the lowest row of the highest level.
@@ -137,7 +140,7 @@ impl VectorIndex {
         for twin in &parsed.twins[part.twins.clone()] {
             let fits = self.is_pending(twin.row, twin.tag)
                 && self.rows.state(twin.head).is_live_vertex()
-                && self.space.vector(twin.row) == self.space.vector(twin.head);
+                && self.space.same(twin.row, twin.head);
             if fits {
                 self.make_twin(twin.row, twin.head);
             }

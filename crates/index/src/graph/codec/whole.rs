@@ -93,7 +93,7 @@ mod tests {
         let params = Params { degree: 6, ef_construction: 16, flat_below: 0, ..Params::new(2, Metric::Dot) };
         let mut index = VectorIndex::new(params);
         for row in 0..120u32 {
-            assert!(index.put(row, 1, &[(row % 37) as f32, (row % 11) as f32]));
+            assert!(index.put(row, 1, &[(row % 37) as f32, (row % 11) as f32], &()));
         }
         index
     }
