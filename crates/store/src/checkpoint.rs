@@ -239,7 +239,7 @@ impl Shard {
     ) -> Result<(Option<GraphRef>, u64), DiskError> {
         let saved_changes = self.saved_graph_changes.load(Ordering::Relaxed);
         let (bytes, changes) = {
-            let state = self.state.read();
+            let state = self.state.read_long();
             if state.graph_changes == saved_changes {
                 return Ok((saved.graph, saved_changes));
             }

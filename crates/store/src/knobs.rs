@@ -17,7 +17,7 @@ vectron_base::knobs! {
         index_step_rows: u64 = 64u64, "INDEX_STEP_ROWS", Bounds::Integer(1, 100_000), "rows", Affects::Speed,
             "vectron_worker_index_lag_points";
         /// Graph rows looked at per clean-up step after deletions. More frees memory sooner with longer steps.
-        sweep_step_rows: u64 = 4096u64, "SWEEP_STEP_ROWS", Bounds::Integer(64, 10_000_000), "rows",
+        sweep_step_rows: u64 = 512u64, "SWEEP_STEP_ROWS", Bounds::Integer(64, 10_000_000), "rows",
             Affects::Speed, "vectron_worker_tombstone_rows";
     }
 }

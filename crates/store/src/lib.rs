@@ -26,6 +26,7 @@ mod command;
 mod config;
 mod damage;
 pub mod filter;
+mod gate;
 mod idempotency;
 mod indexing;
 mod knobs;

@@ -7,7 +7,8 @@
 use crate::checkpoint::{Saved, is_data};
 use crate::config::ShardConfig;
 use crate::damage::Damage;
-use crate::indexing::Stepper;
+use crate::gate::Gate;
+use crate::indexing::Steps;
 use crate::manifest::{GraphRef, MANIFEST, Manifest, SegmentRef, graph_name};
 use crate::record::{point_hash, vector_bits, vector_tag};
 use crate::rows::{Place, Slot};
@@ -15,7 +16,7 @@ use crate::segment::{Segment, segment_name};
 use crate::shard::Shard;
 use crate::state::{SegmentState, State};
 use crate::stats::CountedBytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -84,9 +85,9 @@ impl Shard {
             graph_bytes: AtomicU64::new(saved.graph.map_or(0, |graph| graph.len)),
             saved_graph_changes: AtomicU64::new(0),
             index_bytes: CountedBytes::default(),
-            state: RwLock::new(state),
+            state: Gate::new(state),
             applying: Mutex::new(()),
-            stepping: Mutex::new(Stepper::default()),
+            stepping: Mutex::new(Steps::default()),
             saving: Mutex::new(saved),
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),

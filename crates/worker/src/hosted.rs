@@ -4,6 +4,7 @@ use crate::meta::ShardMeta;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 use vectron_base::clock::Tick;
 use vectron_base::ids::{GroupId, ShardId};
@@ -11,6 +12,9 @@ use vectron_base::{Code, Fault};
 use vectron_consensus::Machine;
 use vectron_store::{Outcome, Shard};
 use vectron_wire::worker::Target;
+
+/// How long a search counts as a sign that more follow.
+const SEARCHED_LATELY: Duration = Duration::from_secs(5);
 
 /// A shard replica with what serving it needs.
 pub struct Hosted {
@@ -20,6 +24,10 @@ pub struct Hosted {
     pub shard: Arc<Shard>,
     /// Wakes the background loop.
     pub work: Notify,
+    /// Wakes who writes checkpoints.
+    pub due: Notify,
+    /// When a search was last asked for.
+    searched: Mutex<Option<Tick>>,
     /// The collection is deleted; nothing may be read or written any more.
     sealed: AtomicBool,
     /// The last moment at which the shard proved to hold everything acknowledged until then.
@@ -30,7 +38,7 @@ impl Hosted {
     /// A replica around an open shard.
     pub fn new(meta: ShardMeta, shard: Arc<Shard>) -> Self {
         let sealed = AtomicBool::new(shard.sealed());
-        Self { meta, shard, work: Notify::new(), sealed, proof: Mutex::new(None) }
+        Self { meta, shard, work: Notify::new(), due: Notify::new(), searched: Mutex::new(None), sealed, proof: Mutex::new(None) }
     }
 
     /// The shard's id.
@@ -62,6 +70,16 @@ impl Hosted {
     /// Stops all reads and writes for good.
     pub fn seal(&self) {
         self.sealed.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that a search was asked for.
+    pub fn searched(&self, now: Tick) {
+        *self.searched.lock() = Some(now);
+    }
+
+    /// Whether anybody searches here these days.
+    pub fn searched_lately(&self, now: Tick) -> bool {
+        self.searched.lock().is_some_and(|at| now.since(at) < SEARCHED_LATELY)
     }
 
     /// Notes that everything acknowledged before `at` is applied here.

@@ -6,6 +6,7 @@ mod dataset;
 mod format;
 mod generated;
 mod kill;
+mod lanes;
 mod lessons;
 mod lifecycle;
 mod process;
