@@ -95,7 +95,6 @@ impl Drop for Change<'_> {
 mod tests {
     use super::*;
     use crate::ShardConfig;
-    use std::sync::mpsc::channel;
     use vectron_index::Metric;
 
     #[test]
@@ -103,12 +102,7 @@ mod tests {
         let gate = Gate::new(State::new(&ShardConfig::new(2, Metric::Dot)));
         let long = gate.read_long();
         std::thread::scope(|scope| {
-            let (at_gate, arrived) = channel();
-            let writer = scope.spawn(|| {
-                at_gate.send(()).unwrap();
-                gate.write().applied_index = 7;
-            });
-            arrived.recv().unwrap();
+            let writer = scope.spawn(|| gate.write().applied_index = 7);
             // Until the writer stands at the gate, where nobody new gets in for a long look.
             while gate.long.try_read().is_some() {
                 std::thread::yield_now();

@@ -1,23 +1,30 @@
-//! Background work on the index, in bounded pieces: planned in a long look, committed in a short change.
+//! Background work on the index, in bounded steps of two halves: one plans, in long looks, and one commits, in short
+//! changes.
 //!
-//! Several threads may take steps of one shard at a time: each plans other rows, and commits them one by one. A
-//! commit writes what the plan still fits; so a graph that several built is as good as one that one built, though
-//! not the same.
+//! The halves may be run by different threads, and should be: planning is for threads that get what others leave of
+//! the processor, but searches wait for a commit under way, so who commits must not be kept waiting itself.
 //!
-//! Searches go on while a piece is planned, whatever waits. A write waits until the plans under way are made: at
-//! most for one row's insertion each, or for one step of a sweep.
+//! Several steps of one shard may be under way at a time: each plans other rows. A commit writes what the plan still
+//! fits; so a graph that several built is as good as one that one built, though not the same. The rows of plans under
+//! way do not see each other. Where two have the very same vector, the second is left for later, to be chained to the
+//! first.
 
 use crate::shard::Shard;
 use crate::state::State;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use vectron_index::{Row, Scratch, SweepCursor};
+use std::sync::Arc;
+use vectron_index::{InsertPlan, Row, Scratch, SweepCursor, SweepPlan, VectorIndex};
 
 /// Rows are inserted first and swept then, unless more than one in so many is deleted.
 const URGENT_SHARE: usize = 10;
 
+/// Rows looked at for one that can be taken.
+const LOOKED_AT: usize = 64;
+
 /// Who does what. Taken briefly, inside the state's lock or without it.
 pub(crate) struct Steps {
-    /// Rows that somebody plans.
+    /// Rows in plans under way.
     taken: BTreeSet<Row>,
     /// The row taken last: the next one comes from behind it, so that rows whose insertion did not succeed come
     /// after all others.
@@ -37,7 +44,7 @@ impl Default for Steps {
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IndexProgress {
-    /// Rows linked into the graph.
+    /// Rows whose plans were carried out.
     pub inserted: usize,
     /// Rows freed by a sweep.
     pub freed: usize,
@@ -47,27 +54,68 @@ pub struct IndexProgress {
     pub checkpoint_due: bool,
 }
 
-/// A row that one thread plans, for as long as this lives.
-struct Claim<'a> {
-    shard: &'a Shard,
-    row: Row,
+/// A planned step, for [`Shard::commit_step`] of the shard that planned it. Dropping it loses nothing but the work.
+pub struct IndexStep {
+    inserts: Vec<InsertPlan>,
+    sweep: Option<SweepPlan>,
+    claims: Claims,
 }
 
-impl Drop for Claim<'_> {
+/// Rows, and perhaps the sweep, that nobody else plans for as long as this lives.
+struct Claims {
+    steps: Arc<Mutex<Steps>>,
+    rows: Vec<Row>,
+    cursor: Option<SweepCursor>,
+}
+
+impl Drop for Claims {
     fn drop(&mut self) {
-        self.shard.stepping.lock().taken.remove(&self.row);
+        let mut steps = self.steps.lock();
+        self.rows.iter().for_each(|row| _ = steps.taken.remove(row));
+        if let Some(cursor) = self.cursor.take() {
+            steps.sweep = Some(cursor);
+        }
     }
 }
 
-/// The sweep, for as long as this lives.
-struct SweepClaim<'a> {
-    shard: &'a Shard,
-    cursor: SweepCursor,
-}
+impl Claims {
+    /// Takes a pending row that nobody else has, and that is no twin of such a row.
+    fn take_row(&mut self, index: &VectorIndex) -> Option<Row> {
+        let mut steps = self.steps.lock();
+        let (mut after, mut wrapped) = (steps.last, steps.last.is_none());
+        for _ in 0..LOOKED_AT {
+            let Some(row) = index.next_pending_after(after) else {
+                if wrapped {
+                    return None;
+                }
+                (after, wrapped) = (None, true);
+                continue;
+            };
+            let twin = |taken: &Row| index.vector(*taken) == index.vector(row);
+            if !steps.taken.contains(&row) && !steps.taken.iter().any(twin) {
+                steps.taken.insert(row);
+                steps.last = Some(row);
+                self.rows.push(row);
+                return Some(row);
+            }
+            if wrapped && Some(row) >= steps.last {
+                return None;
+            }
+            after = Some(row);
+        }
+        None
+    }
 
-impl Drop for SweepClaim<'_> {
-    fn drop(&mut self) {
-        self.shard.stepping.lock().sweep = Some(std::mem::take(&mut self.cursor));
+    /// Takes the sweep, if it is due and nobody else has it. While rows come in without end it is not put off for
+    /// ever: what they replace would never go.
+    fn take_sweep(&mut self, index: &VectorIndex) -> Option<&mut SweepCursor> {
+        let mut steps = self.steps.lock();
+        let urgent = steps.sweeping || index.tombstones() * URGENT_SHARE > index.live();
+        if !index.wants_sweep() || !(self.rows.is_empty() || urgent) {
+            return None;
+        }
+        self.cursor = Some(steps.sweep.take()?);
+        self.cursor.as_mut()
     }
 }
 
@@ -75,89 +123,72 @@ impl Shard {
     /// Does a bounded piece of background work: links some pending rows into the graph, and takes one step of a
     /// sweep if one is due. Asks `stop` between rows. May be called by several threads at a time.
     pub fn index_step(&self, stop: &dyn Fn() -> bool) -> IndexProgress {
-        let mut progress = IndexProgress::default();
+        self.commit_step(self.plan_step(stop))
+    }
+
+    /// The first half of [`Shard::index_step`], and by far the longer one.
+    pub fn plan_step(&self, stop: &dyn Fn() -> bool) -> IndexStep {
+        let claims = Claims { steps: self.stepping.clone(), rows: Vec::new(), cursor: None };
+        let mut step = IndexStep { inserts: Vec::new(), sweep: None, claims };
         self.with_scratch(|scratch| {
             for _ in 0..self.config.knobs.index_step_rows {
-                if stop() || !self.insert_one(scratch) {
+                if stop() || !self.plan_insert(&mut step, scratch) {
                     break;
                 }
-                progress.inserted += 1;
             }
             if !stop() {
-                progress.freed = self.sweep_once(scratch, progress.inserted > 0);
+                self.plan_sweep(&mut step, scratch);
             }
         });
+        step
+    }
+
+    /// Whether there was a row to plan.
+    fn plan_insert(&self, step: &mut IndexStep, scratch: &mut Scratch) -> bool {
+        let state = self.state.read_long();
+        let row = state.readable().ok().and_then(|()| step.claims.take_row(&state.index));
+        let Some(row) = row else { return false };
+        step.inserts.extend(state.index.plan_insert(row, scratch));
+        true
+    }
+
+    fn plan_sweep(&self, step: &mut IndexStep, scratch: &mut Scratch) {
+        let budget = self.config.knobs.sweep_step_rows as usize;
+        let state = self.state.read_long();
+        if state.readable().is_ok()
+            && let Some(cursor) = step.claims.take_sweep(&state.index)
+        {
+            step.sweep = Some(state.index.plan_sweep(scratch, cursor, budget));
+        }
+    }
+
+    /// The second half of [`Shard::index_step`]: short changes, between which searches get in.
+    pub fn commit_step(&self, step: IndexStep) -> IndexProgress {
+        let IndexStep { inserts, sweep, claims } = step;
+        let mut progress = IndexProgress::default();
+        for plan in inserts {
+            self.state.write().whole("an insertion into the index", |state| {
+                state.index.commit_insert(plan);
+                state.graph_changes += 1;
+            });
+            progress.inserted += 1;
+        }
+        if let Some(plan) = sweep {
+            let done = self.state.write().whole("a sweep of the index", |state: &mut State| {
+                let done = state.index.commit_sweep(plan);
+                state.graph_changes += 1 + done.freed as u64;
+                state.reclaim_rows();
+                done
+            });
+            progress.freed = done.freed;
+            self.stepping.lock().sweeping = !done.done;
+        }
+        drop(claims);
         let state = self.state.read();
         progress.more =
             state.readable().is_ok() && (state.index.next_pending().is_some() || state.index.wants_sweep());
         progress.checkpoint_due = self.due(&state);
         progress
-    }
-
-    /// Whether a row was planned and its plan carried out as far as it still held.
-    fn insert_one(&self, scratch: &mut Scratch) -> bool {
-        let planned = {
-            let state = self.state.read_long();
-            if state.readable().is_err() {
-                return false;
-            }
-            let claim = self.claim(|after| state.index.next_pending_after(after));
-            claim.and_then(|claim| Some((state.index.plan_insert(claim.row, scratch)?, claim)))
-        };
-        let Some((plan, _claim)) = planned else { return false };
-        let mut state = self.state.write();
-        state.whole("an insertion into the index", |state| {
-            state.index.commit_insert(plan);
-            state.graph_changes += 1;
-        });
-        true
-    }
-
-    /// Takes a pending row that nobody else has.
-    fn claim(&self, next_after: impl Fn(Option<Row>) -> Option<Row>) -> Option<Claim<'_>> {
-        let mut steps = self.stepping.lock();
-        let (mut after, mut wrapped) = (steps.last, steps.last.is_none());
-        loop {
-            match next_after(after) {
-                Some(row) if steps.taken.insert(row) => {
-                    steps.last = Some(row);
-                    return Some(Claim { shard: self, row });
-                }
-                Some(row) => after = Some(row),
-                None if wrapped => return None,
-                None => (after, wrapped) = (None, true),
-            }
-        }
-    }
-
-    /// One step of a sweep, if the index wants one and nobody else takes it; rows freed. While rows come in
-    /// without end a sweep is not put off for ever: what they replace would never go.
-    fn sweep_once(&self, scratch: &mut Scratch, inserting: bool) -> usize {
-        let budget = self.config.knobs.sweep_step_rows as usize;
-        let (plan, _claim) = {
-            let state = self.state.read_long();
-            let wanted = state.readable().is_ok() && state.index.wants_sweep();
-            let Some(mut claim) = wanted.then(|| self.claim_sweep(&state, inserting)).flatten() else { return 0 };
-            (state.index.plan_sweep(scratch, &mut claim.cursor, budget), claim)
-        };
-        let mut state = self.state.write();
-        let done = state.whole("a sweep of the index", |state| {
-            let done = state.index.commit_sweep(plan);
-            state.graph_changes += 1 + done.freed as u64;
-            state.reclaim_rows();
-            done
-        });
-        self.stepping.lock().sweeping = !done.done;
-        done.freed
-    }
-
-    fn claim_sweep(&self, state: &State, inserting: bool) -> Option<SweepClaim<'_>> {
-        let mut steps = self.stepping.lock();
-        let urgent = state.index.tombstones() * URGENT_SHARE > state.index.live();
-        if inserting && !steps.sweeping && !urgent {
-            return None;
-        }
-        Some(SweepClaim { shard: self, cursor: steps.sweep.take()? })
     }
 }
 
@@ -183,8 +214,13 @@ mod tests {
     }
 
     fn shard() -> Shard {
+        shard_in_steps_of(crate::StoreKnobs::default().index_step_rows)
+    }
+
+    fn shard_in_steps_of(rows: u64) -> Shard {
         let mut config = ShardConfig::new(DIMENSION, Metric::Cosine);
         (config.degree, config.ef_construction, config.flat_below) = (16, 64, 16);
+        config.knobs.index_step_rows = rows;
         let shard = Shard::open(Arc::new(SimDisk::new(1)), "shards/1", config).unwrap();
         for from in (0..POINTS).step_by(500) {
             let point = |i: u64| UpsertPoint {
@@ -214,11 +250,11 @@ mod tests {
 
     #[test]
     fn a_graph_that_several_build_is_as_good_as_one_that_one_builds() {
-        let alone = shard();
+        let alone = shard_in_steps_of(1);
         while alone.index_step(&|| false).more {}
         let floor = recall(&alone) - 0.01;
         assert!(floor > 0.9, "{floor}");
-        for inserters in 2..=4 {
+        for inserters in 1..=4 {
             let shard = shard();
             std::thread::scope(|scope| {
                 for _ in 0..inserters {
@@ -238,17 +274,28 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_claimed_once_each_and_those_that_failed_come_last() {
+    fn rows_are_planned_by_one_step_at_a_time_and_twins_wait_for_each_other() {
         let shard = shard();
-        let pending = |after: Option<Row>| [3, 5, 9].into_iter().find(|row| after.is_none_or(|a| *row > a));
-        let first = shard.claim(pending).unwrap();
-        let second = shard.claim(pending).unwrap();
-        assert_eq!((first.row, second.row), (3, 5));
+        let (first, second) = (shard.plan_step(&|| false), shard.plan_step(&|| false));
+        let rows = |step: &IndexStep| step.inserts.iter().map(InsertPlan::row).collect::<BTreeSet<_>>();
+        assert_eq!(rows(&first).len() as u64, shard.config.knobs.index_step_rows);
+        assert!(rows(&first).is_disjoint(&rows(&second)));
+        let dropped = rows(&first);
         drop(first);
-        let third = shard.claim(pending).unwrap();
-        let fourth = shard.claim(pending).unwrap();
-        assert_eq!((third.row, fourth.row), (9, 3));
-        assert!(shard.claim(pending).is_none());
+        shard.commit_step(second);
+        assert!(shard.stepping.lock().taken.is_empty());
+        // The rows that came to nothing come again, at last.
+        while shard.index_step(&|| false).more {}
+        let state = shard.state.read();
+        assert!(state.index.pending() == 0 && dropped.iter().all(|row| state.index.vector(*row).is_some()));
+
+        let mut twins = VectorIndex::new(shard.config.index_params());
+        for row in 0..20 {
+            assert!(twins.put(row, u64::from(row) + 1, &vector(u64::from(row) % 2)));
+        }
+        let steps = Arc::new(Mutex::new(Steps::default()));
+        let mut claims = Claims { steps, rows: Vec::new(), cursor: None };
+        assert_eq!([0; 3].map(|_| claims.take_row(&twins)), [Some(0), Some(1), None]);
     }
 
     #[test]

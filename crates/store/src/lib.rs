@@ -49,7 +49,7 @@ pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, O
 pub use config::{ShardConfig, estimate_bytes};
 pub use damage::{Damage, Refusal};
 pub use idempotency::{REMEMBERED_BYTES, WINDOW_MS};
-pub use indexing::IndexProgress;
+pub use indexing::{IndexProgress, IndexStep};
 pub use knobs::StoreKnobs;
 pub use open::OpenError;
 pub use outcome::{ItemOutcome, Outcome};

@@ -8,7 +8,6 @@ use crate::checkpoint::{Saved, is_data};
 use crate::config::ShardConfig;
 use crate::damage::Damage;
 use crate::gate::Gate;
-use crate::indexing::Steps;
 use crate::manifest::{GraphRef, MANIFEST, Manifest, SegmentRef, graph_name};
 use crate::record::{point_hash, vector_bits, vector_tag};
 use crate::rows::{Place, Slot};
@@ -87,7 +86,7 @@ impl Shard {
             index_bytes: CountedBytes::default(),
             state: Gate::new(state),
             applying: Mutex::new(()),
-            stepping: Mutex::new(Steps::default()),
+            stepping: Arc::default(),
             saving: Mutex::new(saved),
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),

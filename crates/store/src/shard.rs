@@ -27,7 +27,7 @@ pub struct Shard {
     /// Held by the one command being applied.
     pub(crate) applying: Mutex<()>,
     /// What the indexing steps under way have taken. Held briefly.
-    pub(crate) stepping: Mutex<Steps>,
+    pub(crate) stepping: Arc<Mutex<Steps>>,
     /// Held by the one checkpoint under way.
     pub(crate) saving: Mutex<Saved>,
     pub(crate) durable: AtomicU64,

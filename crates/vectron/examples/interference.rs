@@ -171,7 +171,11 @@ impl Figures {
     }
 
     fn print(&mut self, what: &str) {
-        println!("  {what}: {} answered, {} failed", self.by_stage.get("all").map_or(0, Vec::len), self.failed);
+        println!(
+            "  {what}: {} answered, {} failed",
+            self.by_stage.get("all").map_or(0, Vec::len),
+            self.failed
+        );
         for stage in ["all", "server", "barrier", "queue", "filter", "search", "fetch", "tail"] {
             let [p50, p90, p99, most] = [50, 90, 99, 100].map(|p| self.percentile(stage, p));
             println!("    {stage:>8}  p50 {p50:>7}  p90 {p90:>7}  p99 {p99:>7}  most {most:>7}");
@@ -273,7 +277,11 @@ async fn round(rows: &Arc<Rows>, queries: &[Vec<f32>], options: &Options) -> Res
     let data = tempfile::tempdir()?;
     let node = Node::start(data.path())?;
     let client = Client::connect(&node.url, None).await?;
+    let begun = Instant::now();
     fill(&client, rows, options.shards).await?;
+    let (wall, cpu) = (begun.elapsed().as_secs_f64(), node.cpu()?.values().sum::<f64>());
+    let rate = |seconds: f64| FIRST_ROWS as f64 / seconds;
+    println!("  filled and indexed: {:.0} rows/s, {:.0} rows per CPU-s of the node", rate(wall), rate(cpu));
     // The checkpoint of the graph that is due now is no part of idleness.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut idle = searches(&node, queries, options).await?;
@@ -302,7 +310,12 @@ async fn round(rows: &Arc<Rows>, queries: &[Vec<f32>], options: &Options) -> Res
         let share = (now - before.get(&name).unwrap_or(&0.0)) / seconds;
         println!("    {name:>16}  {share:.2} cores");
     }
-    Ok([idle.percentile("all", 50), idle.percentile("all", 99), busy.percentile("all", 50), busy.percentile("all", 99)])
+    Ok([
+        idle.percentile("all", 50),
+        idle.percentile("all", 99),
+        busy.percentile("all", 50),
+        busy.percentile("all", 99),
+    ])
 }
 
 fn main() -> Result<(), Failure> {
@@ -316,7 +329,9 @@ fn main() -> Result<(), Failure> {
         let [p50, p99, busy_p50, busy_p99] = runtime.block_on(round(&rows, &queries, &options))?;
         rounds.push((busy_p99 as f64 / p99 as f64, p50, p99, busy_p50, busy_p99));
     }
-    println!("| round | idle p50 | idle p99 | importing p50 | importing p99 | p99 ratio |\n|---|---|---|---|---|---|");
+    println!(
+        "| round | idle p50 | idle p99 | importing p50 | importing p99 | p99 ratio |\n|---|---|---|---|---|---|"
+    );
     for (number, (ratio, p50, p99, busy_p50, busy_p99)) in rounds.iter().enumerate() {
         println!("| {} | {p50} µs | {p99} µs | {busy_p50} µs | {busy_p99} µs | {ratio:.1} |", number + 1);
     }

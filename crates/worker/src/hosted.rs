@@ -38,7 +38,15 @@ impl Hosted {
     /// A replica around an open shard.
     pub fn new(meta: ShardMeta, shard: Arc<Shard>) -> Self {
         let sealed = AtomicBool::new(shard.sealed());
-        Self { meta, shard, work: Notify::new(), due: Notify::new(), searched: Mutex::new(None), sealed, proof: Mutex::new(None) }
+        Self {
+            meta,
+            shard,
+            work: Notify::new(),
+            due: Notify::new(),
+            searched: Mutex::new(None),
+            sealed,
+            proof: Mutex::new(None),
+        }
     }
 
     /// The shard's id.

@@ -77,11 +77,15 @@ fn inserters(host: &Host, hosted: &Hosted) -> usize {
     wanted.clamp(1, most)
 }
 
-/// One bounded piece of index work in the background lane; whether more waits.
+/// One bounded piece of index work; whether more waits. Planned in the background lane, whose threads may be kept
+/// from the processor for long, and committed in one whose threads are not: searches wait for a commit.
 async fn index_step(host: &Arc<Host>, hosted: &Arc<Hosted>) -> bool {
     let (shard, stop) = (hosted.clone(), host.clone());
-    let job = move || shard.shard.index_step(&|| stop.stopping() || shard.sealed());
-    let Some(progress) = compute(host.pool(), Lane::Background, job).await else { return false };
+    let plan = move || shard.shard.plan_step(&|| stop.stopping() || shard.sealed());
+    let Some(step) = compute(host.pool(), Lane::Background, plan).await else { return false };
+    let shard = hosted.shard.clone();
+    let commit = move || shard.commit_step(step);
+    let Some(progress) = compute(host.pool(), Lane::Commit, commit).await else { return false };
     host.metrics().indexed.inc_by(progress.inserted as u64);
     if progress.checkpoint_due {
         hosted.due.notify_one();

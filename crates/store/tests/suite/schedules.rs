@@ -110,8 +110,8 @@ impl Model {
     }
 
     fn sweep_one(&self, scratch: &mut Scratch, cursor: &mut SweepCursor) -> bool {
-        let plan =
-            self.look_long(|held| held.index.wants_sweep().then(|| held.index.plan_sweep(scratch, cursor, 6)));
+        let plan = self
+            .look_long(|held| held.index.wants_sweep().then(|| held.index.plan_sweep(scratch, cursor, 6)));
         let Some(plan) = plan else { return false };
         self.change(|held| {
             held.index.commit_sweep(plan);

@@ -66,7 +66,7 @@ impl Pool for Watched {
         let meeting = self.meeting.clone();
         match lane {
             Lane::Read => self.pool.run(lane, Box::new(move || meeting.attend(job))),
-            Lane::Background => self.pool.run(lane, job),
+            Lane::Background | Lane::Commit => self.pool.run(lane, job),
         }
     }
 }
@@ -92,7 +92,8 @@ async fn one_query_uses_several_shards_in_parallel_and_many_never_oversubscribe(
     rooms.worker.wait_ready(Duration::from_secs(60)).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let serving = tokio::spawn(vectron_gateway::serve(listener, rooms.gateway.clone(), std::future::pending()));
+    let serving =
+        tokio::spawn(vectron_gateway::serve(listener, rooms.gateway.clone(), std::future::pending()));
 
     let client = Client::connect(&url, None).await.unwrap();
     client.create_collection(CreateCollection::new("c", 2, "dot").shards(8)).await.unwrap();
