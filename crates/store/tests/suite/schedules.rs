@@ -196,10 +196,10 @@ fn settle(model: &Model) {
 
 #[test]
 fn no_schedule_of_planners_writers_sweepers_and_searches_breaks_the_index() {
-    check_random(run, 150);
+    check_random(run, 600);
 }
 
 #[test]
 fn no_schedule_with_few_changes_of_thread_breaks_the_index() {
-    check_pct(run, 100, 3);
+    check_pct(run, 300, 3);
 }
