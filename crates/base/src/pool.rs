@@ -21,8 +21,11 @@ pub trait Pool: Send + Sync {
 pub enum Lane {
     /// Searches, scans and other reads that a caller waits for.
     Read,
-    /// Graph building, checkpoints, compaction.
+    /// Graph building, checkpoints, compaction. Gets what the others leave of the processor.
     Background,
+    /// Short changes at the end of background work that readers wait for while they last: at the priority of
+    /// requests, and never queued behind anything long.
+    Commit,
 }
 
 /// Runs `job` in `lane` and gives its result; `None` when the job panicked or the pool is shutting down.

@@ -249,6 +249,11 @@ impl Group {
         }
     }
 
+    /// See [`GroupStatus::sole`]. The first entry of a leader's term comes after all that others wrote.
+    fn sole(&self) -> bool {
+        self.core.alone() && self.leads() && self.core.term_of(self.applied) == Some(self.core.term())
+    }
+
     /// What others may know.
     pub(crate) fn status(&self) -> GroupStatus {
         GroupStatus {
@@ -259,6 +264,7 @@ impl Group {
             applied: self.applied,
             checkpointed: self.state.start.0,
             leader: self.core.leader(),
+            sole: self.sole(),
             quarantined: None,
         }
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use vectron_base::ids::{GroupId, ReplicaId};
+use vectron_base::metric::Counter;
 
 /// A proposal that was committed and applied here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub struct GroupStatus {
     pub checkpointed: u64,
     /// The leader, if known.
     pub leader: Option<ReplicaId>,
+    /// Whether it decides alone and has applied everything from before it began to lead. Since its proposals are
+    /// answered when they are applied, its machine then holds all that anybody was ever told.
+    pub sole: bool,
     /// Why it serves nothing, if so.
     pub quarantined: Option<String>,
 }
@@ -74,6 +78,18 @@ pub(crate) struct Board {
     pub(crate) journal: RwLock<JournalStatus>,
     pub(crate) laggards: RwLock<Vec<GroupId>>,
     waiting: Waiting,
+}
+
+impl Board {
+    /// The applied index of a group that [decides alone](GroupStatus::sole).
+    fn sole(&self, group: GroupId) -> Option<u64> {
+        self.groups.read().get(&group).filter(|status| status.sole).map(|status| status.applied)
+    }
+
+    /// From now on every read point takes a round, or is refused.
+    pub(crate) fn trust_nobody(&self) {
+        self.groups.write().values_mut().for_each(|status| status.sole = false);
+    }
 }
 
 /// Work that was accepted and not answered yet.
@@ -148,6 +164,7 @@ pub struct Handle {
     pub(crate) commands: Sender<Command>,
     pub(crate) board: Arc<Board>,
     pub(crate) limits: Limits,
+    pub(crate) barriers: Counter,
 }
 
 impl Handle {
@@ -196,9 +213,16 @@ impl Handle {
         answer.await.unwrap_or(Err(ProposeError::Unknown))
     }
 
-    /// A linearizable read point: the machine here has applied everything that was committed when this was
-    /// called. Gives the index.
+    /// A linearizable read point: the machine here has applied everything whose proposer was answered before
+    /// this was called. Gives an index that was applied.
+    ///
+    /// Where a group [decides alone](GroupStatus::sole) that is so at any time, and nothing waits for the driver,
+    /// which may be amid a sync.
     pub async fn barrier(&self, group: GroupId) -> Result<u64, ProposeError> {
+        if let Some(applied) = self.board.sole(group) {
+            self.barriers.inc();
+            return Ok(applied);
+        }
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Barrier { group, reply }).map_err(|_| ProposeError::Closed)?;
         answer.await.unwrap_or(Err(ProposeError::Closed))
@@ -206,6 +230,9 @@ impl Handle {
 
     /// Answers when the group has applied at least `index`; gives the index applied by then.
     pub async fn applied(&self, group: GroupId, index: u64) -> Result<u64, ProposeError> {
+        if let Some(applied) = self.board.sole(group).filter(|applied| *applied >= index) {
+            return Ok(applied);
+        }
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Applied { group, index, reply }).map_err(|_| ProposeError::Closed)?;
         answer.await.unwrap_or(Err(ProposeError::Closed))

@@ -115,6 +115,11 @@ impl VectorIndex {
         (self.is_live(row) && vector.len() == self.params.dimension).then_some(vector)
     }
 
+    /// Whether two rows have the same vector, as far as the index can tell them apart.
+    pub fn same_vector(&self, a: Row, b: Row) -> bool {
+        self.space.same(a, b)
+    }
+
     /// Whether a row may be returned.
     pub fn is_live(&self, row: Row) -> bool {
         self.rows.live.contains(row)

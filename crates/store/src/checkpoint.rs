@@ -105,7 +105,7 @@ impl Shard {
 
     /// What is to be written; `None` if the last checkpoint, if there is one, says all that there is.
     fn freeze(&self, any: bool) -> Result<Option<Frozen>, CheckpointError> {
-        let state = self.state.read();
+        let state = self.state.read_long();
         if let Some(damage) = &state.failure {
             return Err(damage.clone().into());
         }
@@ -257,7 +257,7 @@ impl Shard {
     /// Removes what the current manifest does not name. What cannot be removed now is removed another time.
     pub(crate) fn remove_unreferenced(&self, graph: &SavedGraph) {
         let mut wanted: Vec<String> = {
-            let state = self.state.read();
+            let state = self.state.read_long();
             state.segments.keys().map(|number| segment_name(*number)).collect()
         };
         wanted.extend(graph.names());

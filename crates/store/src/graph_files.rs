@@ -148,7 +148,7 @@ impl Shard {
         let before = saved.graph.clone();
         let saved_changes = self.saved_graph_changes.load(Ordering::Relaxed);
         let (chunks, chunk_rows, changes, little) = {
-            let state = self.state.read();
+            let state = self.state.read_long();
             let little = full && !self.graph_grown(&state);
             (state.index.graph_chunks(), state.index.params().chunk_rows, state.graph_changes, little)
         };

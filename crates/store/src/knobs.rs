@@ -13,8 +13,9 @@ vectron_base::knobs! {
         /// sooner and writes more.
         segment_live_min_percent: u64 = 50u64, "SEGMENT_LIVE_MIN_PERCENT", Bounds::Integer(0, 100), "percent",
             Affects::Speed, "vectron_worker_disk_bytes";
-        /// Rows linked into the graph per indexing step. More means fewer, longer steps.
-        index_step_rows: u64 = 64u64, "INDEX_STEP_ROWS", Bounds::Integer(1, 100_000), "rows", Affects::Speed,
+        /// Rows planned for the graph before their plans are carried out. More means fewer, longer steps, and more rows
+        /// that did not know of each other.
+        index_step_rows: u64 = 8u64, "INDEX_STEP_ROWS", Bounds::Integer(1, 100_000), "rows", Affects::Speed,
             "vectron_worker_index_lag_points";
         /// Rows read at a time when a payload index is built. More means fewer, longer pauses of writes.
         field_step_rows: u64 = 512u64, "FIELD_STEP_ROWS", Bounds::Integer(1, 1_000_000), "rows", Affects::Speed,
@@ -24,7 +25,7 @@ vectron_base::knobs! {
         keyword_bytes_max: u64 = 256u64, "KEYWORD_BYTES_MAX", Bounds::Integer(1, 65_536), "bytes",
             Affects::Speed, "vectron_worker_memory_bytes";
         /// Graph rows looked at per clean-up step after deletions. More frees memory sooner with longer steps.
-        sweep_step_rows: u64 = 4096u64, "SWEEP_STEP_ROWS", Bounds::Integer(64, 10_000_000), "rows",
+        sweep_step_rows: u64 = 512u64, "SWEEP_STEP_ROWS", Bounds::Integer(64, 10_000_000), "rows",
             Affects::Speed, "vectron_worker_tombstone_rows";
     }
 }

@@ -7,8 +7,8 @@
 use crate::checkpoint::{Saved, is_data};
 use crate::config::ShardConfig;
 use crate::damage::Damage;
+use crate::gate::Gate;
 use crate::graph_files::adopt_graph;
-use crate::indexing::Stepper;
 use crate::manifest::{MANIFEST, Manifest, SegmentRef};
 use crate::record::{point_hash, vector_bits, vector_tag};
 use crate::rows::{Place, Slot};
@@ -17,7 +17,7 @@ use crate::shard::Shard;
 use crate::source::Stored;
 use crate::state::{SegmentState, State};
 use crate::stats::CountedBytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -82,9 +82,10 @@ impl Shard {
             graph_bytes: AtomicU64::new(saved.graph.bytes()),
             saved_graph_changes: AtomicU64::new(0),
             index_bytes: CountedBytes::default(),
-            state: RwLock::new(state),
+            state: Gate::new(state),
             applying: Mutex::new(()),
-            stepping: Mutex::new(Stepper::default()),
+            stepping: Arc::default(),
+            building: Mutex::new(()),
             saving: Mutex::new(saved),
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),

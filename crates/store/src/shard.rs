@@ -1,16 +1,17 @@
 //! The shard: its parts, and its locks.
 //!
-//! Lock order: `applying` or `stepping` or `saving` first, then `state`. `state` is held for writing only by
+//! Lock order: `applying` or `saving` first, then `state`, then any other. `state` is held for writing only by
 //! the last step of an apply, by the commit of one planned graph change, and by the steps of a checkpoint's
-//! installation; everything long works on copies or under the read side.
+//! installation; everything long works on copies, or is a [long look](Gate::read_long).
 
 use crate::checkpoint::Saved;
 use crate::config::ShardConfig;
 use crate::damage::{Damage, Refusal};
-use crate::indexing::Stepper;
+use crate::gate::Gate;
+use crate::indexing::Steps;
 use crate::state::State;
 use crate::stats::CountedBytes;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLockReadGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vectron_base::disk::Disk;
@@ -22,11 +23,13 @@ pub struct Shard {
     /// Directory below the data directory.
     pub(crate) dir: String,
     pub(crate) config: ShardConfig,
-    pub(crate) state: RwLock<State>,
+    pub(crate) state: Gate,
     /// Held by the one command being applied.
     pub(crate) applying: Mutex<()>,
-    /// Held by the one indexing step under way.
-    pub(crate) stepping: Mutex<Stepper>,
+    /// What the indexing steps under way have taken. Held briefly.
+    pub(crate) stepping: Arc<Mutex<Steps>>,
+    /// Held by the one thread that fills payload indexes.
+    pub(crate) building: Mutex<()>,
     /// Held by the one checkpoint under way.
     pub(crate) saving: Mutex<Saved>,
     pub(crate) durable: AtomicU64,

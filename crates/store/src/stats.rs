@@ -62,9 +62,9 @@ pub struct ShardStats {
 }
 
 impl Shard {
-    /// Points that wait for the graph; zero in a shard too small for one. Cheap enough to ask before every write.
+    /// Points that wait for the graph; zero in a shard too small for one. Waits for nobody.
     pub fn pending(&self) -> u64 {
-        pending(&self.state.read())
+        self.state.pending()
     }
 
     /// Whether a checkpoint is worth its cost: enough record bytes are unsaved, or no point waits for the graph
@@ -73,7 +73,7 @@ impl Shard {
         self.due(&self.state.read())
     }
 
-    fn due(&self, state: &State) -> bool {
+    pub(crate) fn due(&self, state: &State) -> bool {
         if state.failure.is_some() {
             return false;
         }
@@ -118,6 +118,6 @@ impl Shard {
 }
 
 /// Under the size at which a graph is worth it nothing waits: the scan is the index.
-fn pending(state: &State) -> u64 {
+pub(crate) fn pending(state: &State) -> u64 {
     state.index.next_pending().map_or(0, |_| state.index.pending() as u64)
 }

@@ -174,7 +174,7 @@ impl Node {
 fn start_pool(settings: &Settings) -> std::io::Result<RuntimePool> {
     let or = |threads: u64, default: usize| if threads == 0 { default } else { threads as usize };
     let read = or(settings.node.read_threads, cores());
-    let background = or(settings.node.background_threads, (cores() / 2).max(1));
+    let background = or(settings.node.background_threads, cores());
     RuntimePool::start(read, background)
 }
 

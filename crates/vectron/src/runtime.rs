@@ -22,6 +22,7 @@ pub struct RuntimePool {
     runtime: tokio::runtime::Handle,
     read: LaneThreads,
     background: LaneThreads,
+    commit: LaneThreads,
 }
 
 impl RuntimePool {
@@ -31,6 +32,7 @@ impl RuntimePool {
             runtime: tokio::runtime::Handle::current(),
             read: LaneThreads::start("vectron-read", read_threads, 0)?,
             background: LaneThreads::start("vectron-bg", background_threads, BACKGROUND_NICE)?,
+            commit: LaneThreads::start("vectron-commit", 1, 0)?,
         })
     }
 }
@@ -53,6 +55,7 @@ impl Pool for RuntimePool {
         match lane {
             Lane::Read => self.read.push(job),
             Lane::Background => self.background.push(job),
+            Lane::Commit => self.commit.push(job),
         }
     }
 }

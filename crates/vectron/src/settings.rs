@@ -14,7 +14,7 @@ vectron_base::knobs! {
     pub struct NodeKnobs in "node", "VECTRON_NODE" {
         /// Threads that search and scan; 0 means one per core. More threads than cores only add waiting.
         read_threads: u64 = 0u64, "READ_THREADS", Bounds::Integer(0, 1024), "threads", Affects::Speed, "vectron_worker_search_seconds";
-        /// Threads that build graphs and write checkpoints; 0 means half the cores, at least one. More threads index sooner and take cores from searches.
+        /// Threads that build graphs and write checkpoints; 0 means one per core. They get what requests leave; more threads index sooner, fewer leave cores idle for the next request.
         background_threads: u64 = 0u64, "BACKGROUND_THREADS", Bounds::Integer(0, 1024), "threads", Affects::Speed, "vectron_worker_index_lag_points";
         /// Memory that this process may plan with; 0 means all that the machine has. Less leaves room for neighbours.
         memory_bytes: u64 = 0u64, "MEMORY_BYTES", Bounds::Integer(0, 1 << 46), "bytes", Affects::Limits, "vectron_worker_memory_bytes";

@@ -4,6 +4,7 @@ use crate::meta::ShardMeta;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 use vectron_base::clock::Tick;
 use vectron_base::filter::FieldIndex;
@@ -13,6 +14,9 @@ use vectron_consensus::Machine;
 use vectron_store::{Outcome, Shard};
 use vectron_wire::worker::Target;
 
+/// How long a search counts as a sign that more follow.
+const SEARCHED_LATELY: Duration = Duration::from_secs(5);
+
 /// A shard replica with what serving it needs.
 pub struct Hosted {
     /// Identity and configuration, as it was opened.
@@ -21,6 +25,10 @@ pub struct Hosted {
     pub shard: Arc<Shard>,
     /// Wakes the background loop.
     pub work: Notify,
+    /// Wakes who writes checkpoints.
+    pub due: Notify,
+    /// When a search was last asked for.
+    searched: Mutex<Option<Tick>>,
     /// The collection is deleted; nothing may be read or written any more.
     sealed: AtomicBool,
     /// The last moment at which the shard proved to hold everything acknowledged until then.
@@ -34,7 +42,16 @@ impl Hosted {
     pub fn new(meta: ShardMeta, shard: Arc<Shard>) -> Self {
         let sealed = AtomicBool::new(shard.sealed());
         let indexes = Mutex::new(meta.field_indexes.clone());
-        Self { meta, shard, work: Notify::new(), sealed, proof: Mutex::new(None), indexes }
+        Self {
+            meta,
+            shard,
+            work: Notify::new(),
+            due: Notify::new(),
+            searched: Mutex::new(None),
+            sealed,
+            proof: Mutex::new(None),
+            indexes,
+        }
     }
 
     /// The shard's id.
@@ -66,6 +83,16 @@ impl Hosted {
     /// Stops all reads and writes for good.
     pub fn seal(&self) {
         self.sealed.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that a search was asked for.
+    pub fn searched(&self, now: Tick) {
+        *self.searched.lock() = Some(now);
+    }
+
+    /// Whether anybody searches here these days.
+    pub fn searched_lately(&self, now: Tick) -> bool {
+        self.searched.lock().is_some_and(|at| now.since(at) < SEARCHED_LATELY)
     }
 
     /// Notes that everything acknowledged before `at` is applied here.

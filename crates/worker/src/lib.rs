@@ -35,6 +35,10 @@ vectron_base::knobs! {
     pub struct WorkerKnobs in "worker", "VECTRON_WORKER" {
         /// Points that may wait for the graph before upserts are slowed down by refusal. More points make bursts smoother and searches slower meanwhile, for waiting points are scanned.
         tail_points_max: u64 = 250_000u64, "TAIL_POINTS_MAX", Bounds::Integer(1000, 100_000_000), "points", Affects::Limits, "vectron_worker_index_lag_points";
+        /// Points that may wait for the graph before upserts to a shard that is searched are held back for up to two seconds. More points take bursts faster in and make searches meanwhile slower, for waiting points are scanned.
+        tail_points_paced: u64 = 4096u64, "TAIL_POINTS_PACED", Bounds::Integer(256, 100_000_000), "points", Affects::Speed, "vectron_worker_index_lag_points";
+        /// Threads of the background lane that may build one shard's graph at a time; 0 means one per core. More index a burst sooner and take cores from other shards' background work.
+        inserters_max: u64 = 0u64, "INSERTERS_MAX", Bounds::Integer(0, 1024), "threads", Affects::Speed, "vectron_worker_index_lag_points";
         /// Used share of the disk at which upserts are refused; deletes pass. Higher uses more of the disk and leaves less room to recover.
         disk_full_percent: u64 = 90u64, "DISK_FULL_PERCENT", Bounds::Integer(10, 99), "percent", Affects::Limits, "vectron_worker_disk_free_bytes";
         /// Share of the machine's memory that shards may hold, by estimate, before upserts are refused. Higher holds more points and leaves less for bursts; past 100 the machine swaps or kills.

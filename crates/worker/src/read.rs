@@ -151,6 +151,7 @@ pub async fn search(
     hosted: &Arc<Hosted>,
     request: ShardSearch,
 ) -> Result<ShardRead<ShardHits>, Fault> {
+    hosted.searched(host.clock().now());
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
     let queued = host.clock().now();
     let clock = host.clock().clone();

@@ -3,7 +3,7 @@
 use crate::WorkerEvent;
 use crate::host::Host;
 use crate::hosted::Hosted;
-use futures::future::select;
+use futures::future::{join, join_all, select};
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::pool::{Lane, compute};
@@ -14,16 +14,30 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Pause between attempts of something that failed.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// Points that may wait for the graph before more than one inserter works on a shard that is searched.
+const TAIL_OF_ONE: u64 = 4096;
+
 /// Tends one shard until it is sealed or the host stops.
 pub async fn run(host: &Arc<Host>, hosted: &Arc<Hosted>) {
     first_proof(host, hosted).await;
+    join(keep_indexed(host, hosted), keep_saved(host, hosted)).await;
+}
+
+async fn keep_indexed(host: &Arc<Host>, hosted: &Arc<Hosted>) {
     while !host.stopping() && !hosted.sealed() {
-        let more = index_step(host, hosted).await;
-        if hosted.shard.checkpoint_due() {
-            checkpoint(host, hosted).await;
-        }
+        let more = index_steps(host, hosted).await;
         if !more {
             select(Box::pin(hosted.work.notified()), host.pool().sleep(IDLE)).await;
+        }
+    }
+}
+
+/// Writes checkpoints when they are due. Indexing goes on meanwhile, or the tail would grow.
+async fn keep_saved(host: &Arc<Host>, hosted: &Arc<Hosted>) {
+    while !host.stopping() && !hosted.sealed() {
+        select(Box::pin(hosted.due.notified()), host.pool().sleep(IDLE)).await;
+        if hosted.shard.checkpoint_due() {
+            checkpoint(host, hosted).await;
         }
     }
 }
@@ -41,12 +55,41 @@ async fn first_proof(host: &Arc<Host>, hosted: &Arc<Hosted>) {
     }
 }
 
-/// One bounded piece of index work in the background lane; whether more waits.
+/// A bounded piece of index work by as many inserters as are due; whether more waits.
+async fn index_steps(host: &Arc<Host>, hosted: &Arc<Hosted>) -> bool {
+    let steps = (0..inserters(host, hosted)).map(|_| index_step(host, hosted));
+    join_all(steps).await.into_iter().any(|more| more)
+}
+
+/// While few points wait, scanning them is cheap and one inserter keeps up with most writers. With more every
+/// search pays, and cores are worth it. Where nobody searches, they are free.
+fn inserters(host: &Host, hosted: &Hosted) -> usize {
+    let cores = host.cores().max(1);
+    let most = match host.knobs().inserters_max {
+        0 => cores,
+        most => most as usize,
+    };
+    let wanted = match hosted.shard.pending() {
+        waiting if waiting <= TAIL_OF_ONE => 1,
+        _ if hosted.searched_lately(host.clock().now()) => cores / 2,
+        _ => cores,
+    };
+    wanted.clamp(1, most)
+}
+
+/// One bounded piece of index work; whether more waits. Planned in the background lane, whose threads may be kept
+/// from the processor for long, and committed in one whose threads are not: searches wait for a commit.
 async fn index_step(host: &Arc<Host>, hosted: &Arc<Hosted>) -> bool {
     let (shard, stop) = (hosted.clone(), host.clone());
-    let job = move || shard.shard.index_step(&|| stop.stopping() || shard.sealed());
-    let Some(progress) = compute(host.pool(), Lane::Background, job).await else { return false };
+    let plan = move || shard.shard.plan_step(&|| stop.stopping() || shard.sealed());
+    let Some(step) = compute(host.pool(), Lane::Background, plan).await else { return false };
+    let shard = hosted.shard.clone();
+    let commit = move || shard.commit_step(step);
+    let Some(progress) = compute(host.pool(), Lane::Commit, commit).await else { return false };
     host.metrics().indexed.inc_by(progress.inserted as u64);
+    if progress.checkpoint_due {
+        hosted.due.notify_one();
+    }
     progress.more
 }
 

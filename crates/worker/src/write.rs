@@ -10,10 +10,16 @@ use vectron_base::{Code, Fault, Outcome as Effect};
 use vectron_store as store;
 use vectron_wire::worker::{ItemOutcome, ShardWrite, ShardWritten, UpsertPoint, WriteOperation};
 
+/// How long an upsert is held back at most, and
+const PACE_MOST: Duration = Duration::from_secs(2);
+/// after which time it looks again.
+const PACE: Duration = Duration::from_millis(10);
+
 /// Carries one write out; durable on a majority and applied when it returns.
 pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<ShardWritten, Fault> {
     let frees = match &request.operation {
         WriteOperation::Upsert(points) => {
+            pace(host, hosted, request.timeout_ms).await;
             admit(host, hosted, points)?;
             false
         }
@@ -42,6 +48,21 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
     hosted.work.notify_one();
     host.metrics().write.observe(host.clock().now().since(begun).as_secs_f64());
     answer(&applied.reply)
+}
+
+/// Holds an upsert back while searches would pay for it: every one of them scans all points that wait for the graph.
+/// Where nobody searches, or the graph does not catch up, it goes on: [`admit`] draws the line.
+async fn pace(host: &Host, hosted: &Hosted, timeout_ms: u64) {
+    let begun = host.clock().now();
+    let patience = PACE_MOST.min(Duration::from_millis(timeout_ms / 4));
+    loop {
+        let now = host.clock().now();
+        let waiting = hosted.shard.pending() > host.knobs().tail_points_paced;
+        if !waiting || !hosted.searched_lately(now) || now.since(begun) >= patience {
+            return;
+        }
+        host.pool().sleep(PACE).await;
+    }
 }
 
 /// Refuses growth that disk, memory or graph cannot keep up with, before anything is proposed.

@@ -155,6 +155,7 @@ impl Driver {
             applied: 0,
             checkpointed: 0,
             leader: None,
+            sole: false,
             quarantined: Some(reason.clone()),
         };
         self.board.groups.write().insert(id, status);
@@ -164,6 +165,7 @@ impl Driver {
 
     /// The journal has failed: what is in flight has an unknown outcome, and nothing more is accepted.
     pub(super) fn fail(&mut self) {
+        self.board.trust_nobody();
         self.batch.clear();
         self.outgoing.clear();
         self.dirty.clear();

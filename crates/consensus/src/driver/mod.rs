@@ -110,7 +110,8 @@ impl Driver {
             bytes: knobs.queue_max_bytes,
             entry: knobs.entry_max_bytes,
         };
-        let handle = Handle { commands: sender, board: board.clone(), limits };
+        let barriers = metrics.barriers.clone();
+        let handle = Handle { commands: sender, board: board.clone(), limits, barriers };
         let next_tick = clock.now().plus(knobs.tick());
         let mut driver = Self {
             clock,

@@ -243,3 +243,42 @@ fn stopping_answers_everybody() {
     assert_eq!(handle.propose(GroupId(1), vec![]).now_or_never(), Some(Err(ProposeError::Closed)));
     assert_eq!(handle.remove_group(GroupId(1)).now_or_never(), Some(Err(GroupError::Closed)));
 }
+
+#[test]
+fn a_group_that_decides_alone_gives_read_points_without_a_turn() {
+    let mut world = World::new(11);
+    world.open(1).unwrap();
+    let asked = |world: &World| {
+        let handle = world.handle.clone();
+        async move { handle.barrier(GroupId(1)).await }.now_or_never()
+    };
+    world.propose(1, b"a").unwrap();
+    let mut late = world.propose_task(1, b"b");
+    assert!(late.as_mut().now_or_never().is_none());
+    // Nobody was told of the second one yet.
+    assert_eq!(asked(&world), Some(Ok(2)));
+    world.driver.turn();
+    assert!(matches!(late.now_or_never(), Some(Ok(_))));
+    assert_eq!(asked(&world), Some(Ok(3)));
+
+    // After a restart not before everything is replayed that anybody was told of.
+    let mut world = world.power_cycle();
+    let machine = world.machine(1).unwrap();
+    let handle = world.handle.clone();
+    let mut opening = Box::pin(async move { handle.open_group(config(1), machine).await });
+    assert!(opening.as_mut().now_or_never().is_none());
+    while world.log(1).len() < 2 {
+        assert_eq!(asked(&world), None);
+        assert!(world.driver.turn().worked);
+    }
+    world.settle();
+    assert!(matches!(asked(&world), Some(Ok(4))));
+
+    world.disk.set_faults(vectron_base::disk::sim::Faults {
+        fail_sync: Some(world.disk.syncs() + 1),
+        ..Default::default()
+    });
+    assert_eq!(world.propose(1, b"c"), Err(ProposeError::Unknown));
+    assert_eq!(asked(&world), None);
+    assert_eq!(world.barrier(1), Err(ProposeError::JournalFailed));
+}

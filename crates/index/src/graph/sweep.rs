@@ -46,6 +46,8 @@ pub(crate) struct Sweep {
     fresh: RoaringBitmap,
     /// Number of the audit, so that a walk of an earlier one is not continued.
     audit: u32,
+    /// Rows inserted, by the index's count, before the audit began: what came after them it may have missed.
+    audited: usize,
 }
 
 /// The caller's place in a sweep: holds the audit's walk between steps. Start with the default;
@@ -283,7 +285,7 @@ impl VectorIndex {
                 return progress;
             }
             Step::Relink { audit, relinks } if sweep.is_audit(audit) => {
-                sweep.next_audit();
+                sweep.next_audit(self.inserted);
                 self.sweep = Some(sweep);
                 for relink in relinks {
                     progress.relinked += usize::from(self.commit_relink(relink));
@@ -308,7 +310,7 @@ impl VectorIndex {
             _ => {}
         }
         if progress.done {
-            self.inserted = 0;
+            self.inserted = self.inserted.saturating_sub(sweep.audited);
         } else {
             self.sweep = Some(sweep);
         }
@@ -325,6 +327,7 @@ impl VectorIndex {
             dirty: RoaringBitmap::new(),
             fresh: RoaringBitmap::new(),
             audit: 0,
+            audited: self.inserted,
         }
     }
 
@@ -352,7 +355,7 @@ impl VectorIndex {
                 self.graph.elect_entry(end, admits);
             }
             sweep.phase = Phase::Audit;
-            sweep.next_audit();
+            sweep.next_audit(self.inserted);
         }
         self.sweep = Some(sweep);
     }
@@ -363,8 +366,9 @@ impl Sweep {
         self.phase == Phase::Audit && self.audit == audit
     }
 
-    fn next_audit(&mut self) {
+    fn next_audit(&mut self, inserted: usize) {
         self.audit += 1;
+        self.audited = inserted;
         self.fresh.clear();
     }
 }

@@ -17,5 +17,6 @@ mod order;
 mod promises;
 mod random_histories;
 mod real_disk;
+mod schedules;
 mod support;
 mod watched;

@@ -7,6 +7,7 @@ mod format;
 mod generated;
 mod indexes;
 mod kill;
+mod lanes;
 mod lessons;
 mod lifecycle;
 mod process;

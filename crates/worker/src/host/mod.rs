@@ -148,6 +148,7 @@ impl Host {
         self.report_now.notify_waiters();
         for hosted in self.serving() {
             hosted.work.notify_waiters();
+            hosted.due.notify_waiters();
             tend::checkpoint(self, &hosted).await;
         }
     }
@@ -298,6 +299,7 @@ impl Host {
             Some(Slot::Serving(hosted)) if hosted.meta.incarnation == collection.incarnation => {
                 hosted.seal();
                 hosted.work.notify_waiters();
+                hosted.due.notify_waiters();
                 self.seal_in_log(&hosted).await;
             }
             _ => {}
@@ -367,6 +369,11 @@ impl Host {
     /// This worker's id.
     pub fn worker(&self) -> WorkerId {
         self.parts.registration.worker
+    }
+
+    /// Processor cores of this worker.
+    pub(crate) fn cores(&self) -> usize {
+        self.parts.registration.cores as usize
     }
 
     pub(crate) fn consensus(&self) -> &Handle {
