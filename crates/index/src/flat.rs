@@ -11,12 +11,15 @@ pub(crate) struct Best {
     heap: BinaryHeap<u64>,
     /// Beyond the limit, with the rank of the worst that is kept.
     ties: Vec<u64>,
-    highest: u64,
+    /// What is above can neither be kept nor tie.
+    bound: u64,
+    /// Whether anything is neither kept nor a tie.
+    worse: bool,
 }
 
-/// Whether two packed ranks differ in the row at most.
-fn equal(a: u64, b: u64) -> bool {
-    a >> 32 == b >> 32
+/// The highest packed rank that differs from this one in the row at most.
+fn last_equal(packed: u64) -> u64 {
+    packed | u64::from(u32::MAX)
 }
 
 impl Best {
@@ -25,43 +28,50 @@ impl Best {
         self.limit = limit.max(1);
         self.heap.clear();
         self.ties.clear();
-        self.highest = 0;
+        self.bound = u64::MAX;
+        self.worse = false;
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn offer(&mut self, rank: f32, row: Row) {
         let packed = pack(rank, row);
-        self.highest = self.highest.max(packed);
+        if packed > self.bound {
+            self.worse = true;
+        } else {
+            self.admit(packed);
+        }
+    }
+
+    fn admit(&mut self, packed: u64) {
         if self.heap.len() < self.limit {
             self.heap.push(packed);
+        } else if self.heap.peek().is_none_or(|worst| packed >= *worst) {
+            self.ties.push(packed);
             return;
-        }
-        let Some(mut worst) = self.heap.peek_mut() else { return };
-        if packed >= *worst {
-            if equal(packed, *worst) {
-                self.ties.push(packed);
-            }
-            return;
-        }
-        let out = std::mem::replace(&mut *worst, packed);
-        drop(worst);
-        if self.heap.peek().is_some_and(|worst| equal(*worst, out)) {
-            self.ties.push(out);
         } else {
-            self.ties.clear();
+            let out = self.heap.pop().unwrap_or(packed);
+            self.heap.push(packed);
+            if self.heap.peek().is_some_and(|worst| out <= last_equal(*worst)) {
+                self.ties.push(out);
+            } else {
+                self.ties.clear();
+                self.worse = true;
+            }
+        }
+        if self.heap.len() == self.limit {
+            self.bound = self.heap.peek().map_or(u64::MAX, |worst| last_equal(*worst));
         }
     }
 
     /// Whether a row of this rank or a higher one can neither be kept nor tie.
     #[inline]
     pub fn excludes(&self, rank: f32) -> bool {
-        self.heap.len() == self.limit
-            && self.heap.peek().is_some_and(|worst| pack(rank, 0) >> 32 > *worst >> 32)
+        pack(rank, 0) > self.bound
     }
 
     /// Whether as many are kept as may be, and nothing offered was worse than the last of them.
     pub fn ends_in_ties(&self) -> bool {
-        self.heap.len() == self.limit && self.heap.peek().is_some_and(|worst| equal(*worst, self.highest))
+        self.heap.len() == self.limit && !self.worse
     }
 
     /// The kept ranks and those that tie with the last, best first each.

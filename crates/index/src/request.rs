@@ -12,7 +12,7 @@ pub struct SearchRequest<'a> {
     /// Hits wanted.
     pub k: usize,
     /// Pool size of a traversal: more is slower and finds more. At least `k` is used. What is
-    /// looked at depends on `ef` and not on `k`, so with one `ef` that is at least `k` the
+    /// looked at depends on `ef` and not on `k`, so with one `ef` that is at least twice `k` the
     /// best five are the first five of the best ten.
     pub ef: usize,
     /// Scan the full vectors of everything and return the true best.

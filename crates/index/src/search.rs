@@ -16,7 +16,7 @@ use crate::space::{Probe, unpack};
 
 /// Filters that match no more live rows than this are answered by scanning the matches: about
 /// what a filtered traversal costs, and exact in practice.
-pub const SCAN_ALLOWED_ROWS: u64 = 8_000;
+pub const SCAN_ALLOWED_ROWS: u64 = 16_000;
 /// From this share of live rows on a filter is answered by plain traversal.
 pub const PLAIN_TRAVERSAL_SHARE: f64 = 0.4;
 /// A scan is cheaper than a traversal whose pool is more than one in so many rows.
@@ -97,7 +97,7 @@ impl VectorIndex {
         let mut whole = true;
         if matches!(plan, Plan::Graph | Plan::GraphFiltered) {
             whole = false;
-            if !self.traverse(&probe, plan, ef, scope, scratch, answer, &mut stats) {
+            if !self.traverse(&probe, (plan, ef, request.k), scope, scratch, answer, &mut stats) {
                 plan = Plan::ScanAfterBudget;
             }
         }
@@ -171,12 +171,10 @@ impl VectorIndex {
 
     /// Adds what a traversal of the graph finds to the candidates. False, and nothing is added, when it cost
     /// more distances than there are rows to scan, or found fewer rows than a full pool.
-    #[allow(clippy::too_many_arguments)]
     fn traverse(
         &self,
         probe: &Probe<'_>,
-        plan: Plan,
-        ef: usize,
+        (plan, ef, least): (Plan, usize, usize),
         scope: Scope<'_>,
         scratch: &mut Scratch,
         answer: &mut Answer,
@@ -185,6 +183,9 @@ impl VectorIndex {
         let Scope { allowed, matching } = scope;
         let Some((_, near)) = self.descend(probe, 0, stats) else { return false };
         let matches = |row: Row| self.is_match(row, allowed);
+        // The pool of a plain traversal also holds what does not match: it reaches as far with fewer that do.
+        let share = matching as f64 / self.rows.live.len().max(1) as f64;
+        let ef = if plan == Plan::Graph { (ef as f64 * share.sqrt()).ceil() as usize } else { ef }.max(least);
         let mut seeds = vec![near];
         seeds.extend(self.graph.lengths.peaks(matches));
         let converged = if plan == Plan::GraphFiltered {

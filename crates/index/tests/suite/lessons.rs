@@ -150,7 +150,7 @@ fn l13_the_best_five_are_the_first_of_the_best_ten() {
             let half: RowSet = (0..2100).step_by(2).collect();
             for _ in 0..100 {
                 let query: Vec<f32> = (0..3).map(|_| chance.below(6) as f32).collect();
-                for ef in [10, 40, 400] {
+                for ef in [20, 40, 400] {
                     for allowed in [None, Some(&half)] {
                         let mut request = SearchRequest { k: 10, ef, exact: false, allowed };
                         let ten = index.search(&query, &request, &mut Scratch::new());
