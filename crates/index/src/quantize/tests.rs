@@ -56,7 +56,6 @@ fn size(metric: Metric, angular: bool, a: &[f32], b: &[f32], mean: &[f32]) -> f6
 }
 
 struct Case {
-    metric: Metric,
     mean: Vec<f32>,
     vectors: Vec<Vec<f32>>,
     codes: Codes,
@@ -73,7 +72,7 @@ fn case(metric: Metric, dimension: usize, bits: Bits, count: u64, offset: f32, c
     for (row, vector) in vectors.iter().enumerate() {
         codes.store(row as Row, vector);
     }
-    Case { metric, mean: mean.unwrap_or_default(), vectors, codes }
+    Case { mean: mean.unwrap_or_default(), vectors, codes }
 }
 
 /// Mean and root of the mean square of the relative errors of a key.
@@ -146,15 +145,7 @@ fn many_keys_are_the_single_keys_in_order() {
 }
 
 /// Exact and computed keys lie within the bound of the precise one.
-fn check_bound(
-    codes: &Codes,
-    metric: Metric,
-    probe: &CodeProbe,
-    angular: bool,
-    a: &[f32],
-    b: &[f32],
-    row: Row,
-) {
+fn check_bound(codes: &Codes, probe: &CodeProbe, angular: bool, a: &[f32], b: &[f32], row: Row) {
     let (key, bound) = codes.precise(probe, row);
     let gap = (f64::from(key) - truth(metric, angular, a, b)).abs();
     assert!(gap <= f64::from(bound), "{metric:?} at {}: {gap} > {bound}", a.len());

@@ -4,6 +4,7 @@ mod bytes;
 mod data;
 mod lessons;
 mod model;
+mod quantized;
 mod recall;
 mod support;
 mod traps;
