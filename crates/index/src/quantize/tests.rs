@@ -145,7 +145,15 @@ fn many_keys_are_the_single_keys_in_order() {
 }
 
 /// Exact and computed keys lie within the bound of the precise one.
-fn check_bound(codes: &Codes, probe: &CodeProbe, angular: bool, a: &[f32], b: &[f32], row: Row) {
+fn check_bound(
+    codes: &Codes,
+    metric: Metric,
+    probe: &CodeProbe,
+    angular: bool,
+    a: &[f32],
+    b: &[f32],
+    row: Row,
+) {
     let (key, bound) = codes.precise(probe, row);
     let gap = (f64::from(key) - truth(metric, angular, a, b)).abs();
     assert!(gap <= f64::from(bound), "{metric:?} at {}: {gap} > {bound}", a.len());
