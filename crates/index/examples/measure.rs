@@ -171,7 +171,7 @@ fn main() {
             let allowed = allowed.filter(|(_, (section, size))| passes(section, *size));
             let allowed = allowed.map(|(row, _)| row as Row).collect();
             println!("filter {name}");
-            curve(&index, &data, &mut scratch, Some(&allowed), &[64, 128, 256]);
+            curve(&index, &data, &mut scratch, Some(&allowed), &[24, 40, 64, 128]);
         }
     }
     for spread in [0.1, 0.3, 1.0].into_iter().filter(|_| wanted("dot")) {

@@ -1,7 +1,7 @@
 //! The index itself: what the caller puts, removes and gets back.
 
 use crate::graph::{Graph, Sweep};
-use crate::params::{MemoryBytes, Metric, Params, ROW_LIMIT, Row};
+use crate::params::{CodeErrors, MemoryBytes, Metric, Params, ROW_LIMIT, Row};
 use crate::rows::{Rows, State};
 use crate::source::FullVectors;
 use crate::space::Space;
@@ -128,6 +128,11 @@ impl VectorIndex {
     /// Whether rows are compared by codes.
     pub fn is_quantized(&self) -> bool {
         self.space.coded()
+    }
+
+    /// How far codes are from their vectors; `None` without codes.
+    pub fn code_errors(&self) -> Option<CodeErrors> {
+        self.space.code_errors()
     }
 
     /// Number of rows that may be returned.

@@ -14,8 +14,10 @@
 //! ```
 //!
 //! `params` says what is built; `space` turns a metric into keys that order rows, over the kernels
-//! of `distance`; `rows` holds states and sets; `graph` links, prunes, walks, sweeps and encodes;
-//! `flat` keeps the best of a scan; `search` chooses between walking and scanning.
+//! of `distance` and the codes of `quantize`; `rows` holds states and sets; `graph` links, prunes, walks,
+//! sweeps and encodes; `search` chooses between walking and scanning; `rescore` turns what was found by
+//! code into exact answers, by full vectors that are here or (`source`) with the caller; `calibrate` finds
+//! the pool size for a recall.
 //!
 //! What it must never know. Points, payloads, shards, files, time, async, knobs or logs: bytes,
 //! parameters, a seed and allowed rows come in; rows, scores and counts go out. The same
@@ -41,7 +43,7 @@ mod space;
 pub use calibrate::{Calibration, Calibrator};
 pub use graph::{ChunkFate, DecodedGraph, GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
 pub use index::VectorIndex;
-pub use params::{Hit, MemoryBytes, Metric, Params, Quantization, Reachability, Row, Vectors};
+pub use params::{CodeErrors, Hit, MemoryBytes, Metric, Params, Quantization, Reachability, Row, Vectors};
 pub use request::{Plan, Scratch, SearchOutcome, SearchRequest, SearchStats};
 pub use rowset::RowSet;
 pub use search::{PLAIN_TRAVERSAL_SHARE, SCAN_ALLOWED_ROWS};

@@ -151,6 +151,16 @@ impl MemoryBytes {
     }
 }
 
+/// How far codes are from the vectors they stand for, on average over all that were made: the distance relative
+/// to the length of the vector less the mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CodeErrors {
+    /// Of the codes that traversals and scans compare.
+    pub coarse: f64,
+    /// Of those that the graph is built by.
+    pub fine: f64,
+}
+
 /// How much of the graph a search can get to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reachability {

@@ -20,8 +20,8 @@ const BOUND_ALL: u64 = 512;
 /// Candidates a scan by coarse codes keeps per place of the pool, and at least.
 const KEPT: usize = 2;
 const KEPT_LEAST: usize = 128;
-/// Candidates ahead whose full vectors are prefetched.
-const AHEAD: usize = 3;
+/// Candidates ahead whose codes or full vectors are prefetched.
+const AHEAD: usize = 4;
 
 /// What a scan compares.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,13 @@ impl VectorIndex {
         stats.bounded += candidates.len() as u64;
         stats.bytes += candidates.len() as u64 * self.space.fine_bytes() as u64;
         bounds.clear();
-        bounds.extend(candidates.iter().map(|(_, row)| pack(self.space.least_rank(probe, *row), *row)));
+        candidates.iter().take(AHEAD).for_each(|(_, row)| self.space.prefetch_fine(*row));
+        for (at, (_, row)) in candidates.iter().enumerate() {
+            if let Some((_, next)) = candidates.get(at + AHEAD) {
+                self.space.prefetch_fine(*next);
+            }
+            bounds.push(pack(self.space.least_rank(probe, *row), *row));
+        }
         bounds.sort_unstable();
         bounds.iter().take(AHEAD).for_each(|bound| self.space.prefetch_full(*bound as Row));
         for (at, bound) in bounds.iter().enumerate() {

@@ -16,9 +16,9 @@ use crate::space::{Probe, unpack};
 
 /// Filters that match no more live rows than this are answered by scanning the matches: about
 /// what a filtered traversal costs, and exact in practice.
-pub const SCAN_ALLOWED_ROWS: u64 = 16_000;
+pub const SCAN_ALLOWED_ROWS: u64 = 5_000;
 /// From this share of live rows on a filter is answered by plain traversal.
-pub const PLAIN_TRAVERSAL_SHARE: f64 = 0.4;
+pub const PLAIN_TRAVERSAL_SHARE: f64 = 0.1;
 /// A scan is cheaper than a traversal whose pool is more than one in so many rows.
 const POOL_SHARE: u64 = 8;
 /// Random matches from which a two-hop traversal starts besides the entry.
@@ -194,10 +194,11 @@ impl VectorIndex {
             self.walk_two_hop(probe, matching, scratch, stats, matches)
         } else if allowed.is_none() && self.rows.dead.is_empty() {
             self.seed_walk::<false>(probe, &seeds, ef, scratch, stats, |_| true);
-            self.walk_layer::<false>(probe, 0, matching, scratch, stats, |_| true)
+            self.walk_layer::<false>(probe, 0, (matching, 0.0), scratch, stats, |_| true)
         } else {
             self.seed_walk::<false>(probe, &seeds, ef, scratch, stats, matches);
-            self.walk_layer::<false>(probe, 0, matching, scratch, stats, matches)
+            let share = if allowed.is_some() { share } else { 0.0 };
+            self.walk_layer::<false>(probe, 0, (matching, share), scratch, stats, matches)
         };
         stats.bytes += stats.distances * self.space.key_bytes(probe) as u64;
         let found = &mut answer.candidates;

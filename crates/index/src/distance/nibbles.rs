@@ -47,8 +47,8 @@ pub(crate) fn unpack(high: &[u8], low: &[u8], codes: &mut [u8]) {
 }
 
 /// Visits `components` nibbles in order of their components.
-#[inline(always)]
-pub(crate) fn each(packed: &[u8], components: usize, mut visit: impl FnMut(usize, u8)) {
+#[cfg(test)]
+fn each(packed: &[u8], components: usize, mut visit: impl FnMut(usize, u8)) {
     for (number, block) in packed[..bytes(components)].chunks(BLOCK_BYTES).enumerate() {
         let first = number * BLOCK;
         let held = (components - first).min(BLOCK);

@@ -2,6 +2,7 @@
 
 use super::Visited;
 use super::prune::{LinkList, ranked, select};
+use super::walk::UNBOUNDED;
 use crate::hash::seeded;
 use crate::index::VectorIndex;
 use crate::params::{NONE, Reachability, Row};
@@ -132,7 +133,7 @@ impl VectorIndex {
         let (_, near) = self.descend(&probe, 0, &mut stats)?;
         let host = |row: Row| walker.seen.contains(row) && !self.is_condemned(row);
         self.seed_walk::<false>(&probe, &[near], HOSTS, scratch, &mut stats, host);
-        self.walk_layer::<false>(&probe, 0, u64::MAX, scratch, &mut stats, host);
+        self.walk_layer::<false>(&probe, 0, UNBOUNDED, scratch, &mut stats, host);
         let hosts: Vec<Row> = scratch.pool.found().map(|(_, row)| row).collect();
         let fresh = hosts.iter().copied().filter(|row| !walker.hosts.contains(*row));
         let near = fresh.filter_map(|row| Some((row, self.room(row, walker)?))).next();

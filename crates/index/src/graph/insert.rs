@@ -3,6 +3,7 @@
 
 use super::Graph;
 use super::prune::{LinkList, admit, select};
+use super::walk::UNBOUNDED;
 use crate::index::VectorIndex;
 use crate::params::Row;
 use crate::quantize::CodeProbe;
@@ -88,7 +89,7 @@ impl VectorIndex {
             let live = |row: Row| self.rows.state(row).is_live_vertex();
             let limit = self.params.ef_construction;
             self.seed_walk::<true>(&probe, &seeds, limit, scratch, &mut stats, live);
-            self.walk_layer::<true>(&probe, layer, u64::MAX, scratch, &mut stats, live);
+            self.walk_layer::<true>(&probe, layer, UNBOUNDED, scratch, &mut stats, live);
             let mut found: Vec<(f32, Row)> = scratch.pool.found().collect();
             for (_, head) in found.iter().take(TWIN_CANDIDATES) {
                 if self.space.same(*head, row) {

@@ -100,6 +100,16 @@ impl Pool {
         self.items.get(self.next..)?.iter().find(|item| **item & EXPANDED == 0).map(|item| row_of(*item))
     }
 
+    /// Number of candidates.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Number of matching candidates.
+    pub fn matching(&self) -> usize {
+        self.matching
+    }
+
     /// Matching candidates, nearest first.
     pub fn found(&self) -> impl Iterator<Item = (f32, Row)> + '_ {
         self.items.iter().filter(|item| **item & MATCHING != 0).map(|item| parts(*item))

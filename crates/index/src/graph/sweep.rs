@@ -9,6 +9,7 @@
 
 use super::audit::{Relink, Walker};
 use super::prune::{LinkList, ranked, select};
+use super::walk::UNBOUNDED;
 use crate::index::VectorIndex;
 use crate::params::{Metric, Row};
 use crate::request::{Scratch, SearchStats};
@@ -228,7 +229,7 @@ impl VectorIndex {
             if let Some((_, near)) = self.descend(&probe, layer, &mut stats) {
                 let limit = self.params.ef_construction;
                 self.seed_walk::<false>(&probe, &[near], limit, scratch, &mut stats, wanted);
-                self.walk_layer::<false>(&probe, layer, u64::MAX, scratch, &mut stats, wanted);
+                self.walk_layer::<false>(&probe, layer, UNBOUNDED, scratch, &mut stats, wanted);
                 kept.extend(scratch.pool.found().map(|(_, row)| row));
             }
         }

@@ -8,10 +8,13 @@ use crate::params::{NONE, Row};
 use crate::request::{Scratch, SearchStats};
 use crate::space::Probe;
 
-/// Rows a two-hop traversal looks at before it judges the share of them that matches, and
+/// Rows a filtered traversal looks at before it judges the share of them that matches, and
 const WATCHED: u64 = 256;
 /// how many times less than expected is too little.
 const UNLIKELY: f64 = 8.0;
+
+/// No budget and no filter.
+pub(crate) const UNBOUNDED: (u64, f64) = (u64::MAX, 0.0);
 
 impl VectorIndex {
     /// The nearest row found by walking greedily from the entry down to just above `floor`.
@@ -76,21 +79,29 @@ impl VectorIndex {
     }
 
     /// Best-first search of one layer until no candidate is left to expand (true) or more than
-    /// `budget` distances are spent (false). Each expansion goes over the links twice: first what is to be
-    /// measured is asked for, then it is measured.
+    /// `budget` distances are spent (false), or early on if of the nearest found much fewer match than the
+    /// `share` that does of all: then what matches is elsewhere. Each expansion goes over the links twice: what is
+    /// new is gathered, then it is measured in batches, each asked for while the one before is measured.
     pub(crate) fn walk_layer<const MEMO: bool>(
         &self,
         probe: &Probe<'_>,
         layer: u8,
-        budget: u64,
+        (budget, share): (u64, f64),
         scratch: &mut Scratch,
         stats: &mut SearchStats,
         matches: impl Fn(Row) -> bool,
     ) -> bool {
         let Scratch { visited, pool, fresh, memo, .. } = scratch;
+        let mut watched = share > 0.0;
         while let Some(vertex) = pool.expand() {
             if stats.distances > budget {
                 return false;
+            }
+            if watched && stats.distances >= WATCHED {
+                watched = false;
+                if (pool.matching() as f64) * UNLIKELY < share * pool.len() as f64 {
+                    return false;
+                }
             }
             stats.hops += 1;
             fresh.clear();
@@ -137,7 +148,6 @@ impl VectorIndex {
                 if visited.insert(*row) {
                     stats.visited += 1;
                     if matches(*row) {
-                        self.space.prefetch(probe, *row);
                         fresh.push(*row);
                     } else {
                         prefetch(self.graph.base_list(*row));
@@ -154,7 +164,6 @@ impl VectorIndex {
                     if visited.insert(*row) {
                         stats.visited += 1;
                         if matches(*row) {
-                            self.space.prefetch(probe, *row);
                             fresh.push(*row);
                         }
                     }

@@ -84,15 +84,6 @@ impl Codes {
         }
     }
 
-    pub fn bits(&self) -> Bits {
-        self.bits
-    }
-
-    /// The mean that is subtracted; empty for none.
-    pub fn mean(&self) -> &[f32] {
-        &self.mean
-    }
-
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let arenas = self.coarse.bytes() + self.heads.bytes() + self.details.bytes();
@@ -191,13 +182,15 @@ impl Codes {
 
     /// A prepared vector to compare codes with; `angular` (dot metric only) by angle, as rows
     /// are compared with each other.
+    #[cfg(test)]
     pub fn probe(&self, prepared: &[f32], angular: bool) -> CodeProbe {
         let mut probe = CodeProbe::default();
         self.probe_into(&mut probe, prepared, angular);
         probe
     }
 
-    /// The same in the buffers of an earlier probe.
+    /// Makes a probe of a prepared vector, in the buffers of an earlier one; `angular` (dot metric only) by
+    /// angle, as rows are compared with each other.
     pub fn probe_into(&self, probe: &mut CodeProbe, prepared: &[f32], angular: bool) {
         let unit = encode::centre(prepared, &self.mean, &mut probe.rotated);
         let length_squared = encode::dot(&probe.rotated, &probe.rotated);

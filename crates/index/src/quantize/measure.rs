@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods)] // A measurement reads the real clock.
 
+use super::encode::Encoded;
 use super::tests::data;
 use super::*;
 use crate::chunks::Chunks;

@@ -19,9 +19,6 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "the graph does not search by codes yet")]
 pub(crate) use codes::{Bits, Codes};
-#[allow(unused_imports, reason = "the graph does not search by codes yet")]
-pub(crate) use encode::{CodeError, Encoded};
-#[allow(unused_imports, reason = "the graph does not search by codes yet")]
+pub(crate) use encode::CodeError;
 pub(crate) use probe::CodeProbe;

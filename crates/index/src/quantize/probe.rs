@@ -33,6 +33,7 @@ pub(super) struct Line {
     pub offset: f32,
 }
 
+#[cfg(test)]
 impl CodeProbe {
     pub fn new() -> Self {
         Self::default()

@@ -56,7 +56,6 @@ fn size(metric: Metric, angular: bool, a: &[f32], b: &[f32], mean: &[f32]) -> f6
 }
 
 struct Case {
-    metric: Metric,
     mean: Vec<f32>,
     vectors: Vec<Vec<f32>>,
     codes: Codes,
@@ -73,7 +72,7 @@ fn case(metric: Metric, dimension: usize, bits: Bits, count: u64, offset: f32, c
     for (row, vector) in vectors.iter().enumerate() {
         codes.store(row as Row, vector);
     }
-    Case { metric, mean: mean.unwrap_or_default(), vectors, codes }
+    Case { mean: mean.unwrap_or_default(), vectors, codes }
 }
 
 /// Mean and root of the mean square of the relative errors of a key.

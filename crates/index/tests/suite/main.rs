@@ -5,6 +5,7 @@ mod data;
 mod gates;
 mod lessons;
 mod model;
+mod quantized;
 mod recall;
 mod support;
 mod traps;

@@ -96,6 +96,11 @@ impl Subject {
         outcome
     }
 
+    /// The vectors of live rows.
+    pub fn full(&self) -> &dyn FullVectors {
+        &self.kept
+    }
+
     pub fn score(&self, query: &[f32], row: Row) -> Option<f32> {
         self.index.score(query, row, &self.kept)
     }
