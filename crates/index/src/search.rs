@@ -20,7 +20,7 @@ pub const SCAN_ALLOWED_ROWS: u64 = 4_000;
 /// From this share of live rows on a filter is answered by plain traversal of full vectors.
 pub const PLAIN_TRAVERSAL_SHARE: f64 = 0.4;
 /// The same by codes: measuring a row by its code costs less than finding out whether its neighbours match.
-pub const PLAIN_TRAVERSAL_SHARE_CODED: f64 = 0.15;
+pub const PLAIN_TRAVERSAL_SHARE_CODED: f64 = 0.05;
 /// A scan is cheaper than a traversal whose pool is more than one in so many rows.
 const POOL_SHARE: u64 = 8;
 /// Random matches from which a two-hop traversal starts besides the entry.
