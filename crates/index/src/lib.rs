@@ -46,5 +46,5 @@ pub use index::VectorIndex;
 pub use params::{CodeErrors, Hit, MemoryBytes, Metric, Params, Quantization, Reachability, Row, Vectors};
 pub use request::{Plan, Scratch, SearchOutcome, SearchRequest, SearchStats};
 pub use rowset::RowSet;
-pub use search::{PLAIN_TRAVERSAL_SHARE, SCAN_ALLOWED_ROWS};
+pub use search::{PLAIN_TRAVERSAL_SHARE, PLAIN_TRAVERSAL_SHARE_CODED, SCAN_ALLOWED_ROWS};
 pub use source::FullVectors;

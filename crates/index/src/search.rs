@@ -16,9 +16,11 @@ use crate::space::{Probe, unpack};
 
 /// Filters that match no more live rows than this are answered by scanning the matches: about
 /// what a filtered traversal costs, and exact in practice.
-pub const SCAN_ALLOWED_ROWS: u64 = 5_000;
-/// From this share of live rows on a filter is answered by plain traversal.
-pub const PLAIN_TRAVERSAL_SHARE: f64 = 0.1;
+pub const SCAN_ALLOWED_ROWS: u64 = 4_000;
+/// From this share of live rows on a filter is answered by plain traversal of full vectors.
+pub const PLAIN_TRAVERSAL_SHARE: f64 = 0.4;
+/// The same by codes: measuring a row by its code costs less than finding out whether its neighbours match.
+pub const PLAIN_TRAVERSAL_SHARE_CODED: f64 = 0.05;
 /// A scan is cheaper than a traversal whose pool is more than one in so many rows.
 const POOL_SHARE: u64 = 8;
 /// Random matches from which a two-hop traversal starts besides the entry.
@@ -161,10 +163,11 @@ impl VectorIndex {
             || (live as usize) < self.params.flat_below
             || (ef as u64).saturating_mul(POOL_SHARE) >= matching
             || (filtered && matching <= SCAN_ALLOWED_ROWS);
+        let plain = if self.space.coded() { PLAIN_TRAVERSAL_SHARE_CODED } else { PLAIN_TRAVERSAL_SHARE };
         match (scan, filtered) {
             (true, false) => Plan::Flat,
             (true, true) => Plan::ScanAllowed,
-            (false, true) if (matching as f64) < PLAIN_TRAVERSAL_SHARE * live as f64 => Plan::GraphFiltered,
+            (false, true) if (matching as f64) < plain * live as f64 => Plan::GraphFiltered,
             (false, _) => Plan::Graph,
         }
     }

@@ -122,7 +122,7 @@ pub struct SearchTrace {
     pub rescored: u64,
     /// Bytes of codes, vectors and links that this takes to read; computed, not measured.
     pub bytes: u64,
-    /// Times the index was asked: two when more scores tie at the end of the results than the effort covers.
+    /// Times the index was asked: two when a traversal found nothing worse than the end of the results.
     pub rounds: u32,
 }
 

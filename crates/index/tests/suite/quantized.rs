@@ -48,6 +48,7 @@ fn scores_are_those_of_full_vectors_and_few_are_read() {
         of_kind(kind, || {
             let (index, data) = of_data(3000);
             assert!(index.is_quantized());
+            let mut rescored = 0;
             for query in queries(&data, 50) {
                 let outcome = find(&index, &query, 10, 64);
                 for hit in &outcome.hits {
@@ -56,9 +57,12 @@ fn scores_are_those_of_full_vectors_and_few_are_read() {
                     assert_eq!(index.score(&query, hit.row), Some(hit.score));
                 }
                 let stats = outcome.stats;
-                assert!(stats.rescored >= 10 && stats.rescored < stats.bounded && stats.bounded <= 64);
+                // Copies come along with the row that stands for them.
+                assert!(stats.rescored >= 10 && stats.bounded >= 64, "{stats:?}");
+                rescored += stats.rescored;
                 assert!(stats.bytes > stats.distances * data.dimension as u64 / 2);
             }
+            assert!(rescored / 50 <= 25, "{rescored}");
         });
     }
 }

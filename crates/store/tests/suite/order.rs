@@ -70,7 +70,9 @@ fn l13_ties_beyond_the_effort_are_ordered_by_id_with_one_more_round() {
             let ids: Vec<&String> = found.hits.iter().map(|hit| &hit.id).collect();
             let expected: Vec<&String> = truth.iter().take(top_k).map(|(_, id)| id).collect();
             assert_eq!(ids, expected, "{indexed} {top_k} {exact}");
-            assert_eq!(found.explain.rounds, if top_k > 4 { 2 } else { 1 }, "{indexed} {top_k} {exact}");
+            // A scan comes across all that tie; a traversal cannot know.
+            let rounds = if top_k > 4 && indexed && !exact { 2 } else { 1 };
+            assert_eq!(found.explain.rounds, rounds, "{indexed} {top_k} {exact}");
         }
         index_all(&shard);
     }
