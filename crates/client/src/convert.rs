@@ -135,7 +135,7 @@ fn shard(s: pb::ShardStatus) -> ShardStatus {
         quantization: s.quantization.map(|q| QuantizationStatus {
             kind: q.kind,
             error_mean: q.error_mean,
-            error_p99: q.error_p99,
+            error_fine_mean: q.error_fine_mean,
         }),
         calibration: s.calibration.map(|c| Calibration {
             measured_at_points: c.measured_at_points,

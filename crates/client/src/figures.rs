@@ -67,7 +67,7 @@ pub struct QuantizationStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_mean: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_p99: Option<f64>,
+    pub error_fine_mean: Option<f64>,
 }
 
 /// Efforts that reach recall targets, as measured on a shard's own points.

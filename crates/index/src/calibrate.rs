@@ -49,6 +49,11 @@ impl Calibration {
         before.map_or(LADDER[LADDER.len() - 1], |last| last.0)
     }
 
+    /// Live rows when it was made.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Whether the index has grown or shrunk so much since that it should be made again.
     pub fn is_stale(&self, index: &VectorIndex) -> bool {
         index.live().abs_diff(self.rows) > self.rows / GROWTH
@@ -67,10 +72,14 @@ pub struct Calibrator {
 }
 
 impl VectorIndex {
+    /// Whether searches walk a graph, so that there is something to calibrate.
+    pub fn is_calibratable(&self) -> bool {
+        self.graph.entry.is_some() && self.live() >= self.params.flat_below.max(K * K)
+    }
+
     /// Begins a calibration on up to `sample` rows; `None` without a graph.
     pub fn begin_calibration(&self, sample: usize) -> Option<Calibrator> {
-        self.graph.entry?;
-        if self.live() < self.params.flat_below.max(K * K) {
+        if !self.is_calibratable() {
             return None;
         }
         let draws = (0..sample as u64 * DRAWS).map(|draw| mix(self.params.seed ^ mix(draw)));

@@ -45,6 +45,15 @@ pub enum Quantization {
 }
 
 impl Quantization {
+    /// Stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Quantization::None => "none",
+            Quantization::EightBit => "8bit",
+            Quantization::FourBit => "4bit",
+        }
+    }
+
     /// What suits a dimension: the shorter a vector, the less there is to save and the larger
     /// the error of few bits.
     pub fn auto(dimension: usize) -> Self {

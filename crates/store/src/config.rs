@@ -78,11 +78,18 @@ impl ShardConfig {
     }
 }
 
-/// Memory that `rows` points of a dimension will need when indexed, without records that wait for a
+/// Memory that `rows` points of such a shard will need when indexed, without records that wait for a
 /// checkpoint: for admission before work starts. A generous estimate, not a measurement.
-pub fn estimate_bytes(dimension: usize, rows: u64) -> u64 {
-    /// Links of two layers, row states, id map, row table, allocator slack.
-    const PER_ROW: u64 = 448;
-    let vector = (dimension as u64).saturating_mul(4 + 1);
-    rows.saturating_mul(vector.saturating_add(PER_ROW))
+pub fn estimate_bytes(config: &ShardConfig, rows: u64) -> u64 {
+    /// Row states, id map, row table, numbers kept with a code, allocator slack.
+    const PER_ROW: u64 = 384;
+    /// Bytes per link and its share of the upper layers.
+    const PER_LINK: u64 = 5;
+    let dimension = config.dimension as u64;
+    let codes = if config.quantization == Quantization::None { 0 } else { dimension };
+    let held = config.vectors == Vectors::Ram || config.quantization == Quantization::None;
+    let vectors = if held { dimension.saturating_mul(4) } else { 0 };
+    let links = (config.degree as u64).saturating_mul(PER_LINK);
+    let row = codes.saturating_add(vectors).saturating_add(links).saturating_add(PER_ROW);
+    rows.saturating_mul(row)
 }

@@ -10,6 +10,7 @@
 //! first.
 
 use crate::shard::Shard;
+use crate::source::Stored;
 use crate::state::State;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -22,6 +23,9 @@ const URGENT_SHARE: usize = 10;
 /// Rows planned one after the other are so far apart where enough wait: rows that came in together are often near
 /// each other, and should know of each other.
 const SPREAD: Row = 61;
+
+/// Rows on which a calibration is made: the more, the less it must promise below what it saw.
+const CALIBRATION_ROWS: usize = 256;
 
 /// Rows looked at for one that can be taken.
 const LOOKED_AT: usize = 64;
@@ -152,8 +156,35 @@ impl Shard {
             if !stop() {
                 self.plan_sweep(&mut step, scratch);
             }
+            if step.inserts.is_empty() && step.sweep.is_none() && !stop() {
+                self.calibrate_on_one(scratch);
+            }
         });
         step
+    }
+
+    /// Measures on one more row which effort reaches which recall, if that is out of date and nobody else does.
+    fn calibrate_on_one(&self, scratch: &mut Scratch) {
+        let Some(mut calibrating) = self.calibrating.try_lock() else { return };
+        let state = self.state.read_long();
+        if state.readable().is_err() {
+            return;
+        }
+        if calibrating.is_none() && self.wants_calibration(&state) {
+            *calibrating = state.index.begin_calibration(CALIBRATION_ROWS);
+        }
+        let Some(calibrator) = calibrating.as_mut() else { return };
+        let done = state.index.calibrate(calibrator, &Stored::new(&state.rows), scratch);
+        if done.is_some() {
+            *self.calibration.write() = done;
+            *calibrating = None;
+        }
+    }
+
+    /// Whether the index has a graph that was not measured yet, or that has grown or shrunk much since.
+    fn wants_calibration(&self, state: &State) -> bool {
+        let index = &state.index;
+        index.is_calibratable() && self.calibration.read().as_ref().is_none_or(|last| last.is_stale(index))
     }
 
     /// Whether there was a row to plan.
@@ -199,7 +230,8 @@ impl Shard {
         drop(claims);
         let state = self.state.read();
         let waits = state.index.next_pending().is_some() || state.index.wants_sweep();
-        progress.more = state.readable().is_ok() && (waits || state.fields.wants_building());
+        let waits = waits || state.fields.wants_building() || self.wants_calibration(&state);
+        progress.more = state.readable().is_ok() && waits;
         progress.checkpoint_due = self.due(&state);
         progress
     }

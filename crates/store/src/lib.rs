@@ -63,4 +63,4 @@ pub use read::{Include, Point, Read, ScrollPage};
 pub use search::{ScoredPoint, SearchQuery, SearchResult, SearchTrace, ef_of_recall};
 pub use shard::Shard;
 pub use stats::ShardStats;
-pub use vectron_index::Metric;
+pub use vectron_index::{Calibration, CodeErrors, Metric, Quantization, Vectors};

@@ -17,7 +17,7 @@ use crate::shard::Shard;
 use crate::source::Stored;
 use crate::state::{SegmentState, State};
 use crate::stats::CountedBytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -86,6 +86,8 @@ impl Shard {
             applying: Mutex::new(()),
             stepping: Arc::default(),
             building: Mutex::new(()),
+            calibrating: Mutex::new(None),
+            calibration: RwLock::new(None),
             saving: Mutex::new(saved),
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),

@@ -4,7 +4,7 @@
 //! row, and says which further rows tie with its last hit; if it may have missed some, one exact pass finds all.
 //!
 //! A shorter answer is the beginning of a longer one, exactly, as long as both are searched with the same effort.
-//! The effort is the requested one (or that of the recall target), but at least 32 for up to 16 results, 128 for
+//! The effort is the requested one (or that of the recall target, which a shard measures anew when it has grown), but at least 32 for up to 16 results, 128 for
 //! up to 64, 512 for up to 256, and so on by fours. So with the default effort of 128 it holds for any two
 //! `top_k` up to 64; with 64 up to 16; with 320 up to 64; with 800 up to 256. Exact searches have no such limit.
 
@@ -116,6 +116,8 @@ pub struct SearchTrace {
     pub tail_scanned: u64,
     /// Points looked at.
     pub visited: u64,
+    /// Codes that stood for vectors: `none`, `8bit` or `4bit`.
+    pub quantization: &'static str,
     /// Points whose score was bounded from the codes that stand for vectors.
     pub bounded: u64,
     /// Points whose full vector was compared to rank them exactly.
@@ -126,7 +128,7 @@ pub struct SearchTrace {
     pub rounds: u32,
 }
 
-/// The effort for a recall target: 64 up to 0.90, 128 up to 0.95, 320 up to 0.99, 800 above.
+/// The effort for a recall target of a shard that has not measured its own yet, see [`Shard::calibration`]: 64 up to 0.90, 128 up to 0.95, 320 up to 0.99, 800 above.
 pub fn ef_of_recall(target: f32) -> usize {
     match target {
         t if t <= 0.90 => 64,
@@ -153,11 +155,14 @@ impl Shard {
             let Matched { state, rows: matched, trace } = self.matching(query.filter.as_ref())?;
             done("filter");
             let full = Stored::new(&state.rows);
-            let nearest = |scratch: &mut Scratch| nearest(&state, query, matched.as_ref(), &full, scratch);
+            let wanted = self.effort(query);
+            let nearest =
+                |scratch: &mut Scratch| nearest(&state, (query, wanted), matched.as_ref(), &full, scratch);
             let (hits, mut explain) = self.with_scratch(nearest);
             if let Some(damage) = full.damage() {
                 return Err(self.report(damage));
             }
+            explain.quantization = self.quantization_of(&state).as_str();
             explain.filter_plan = trace.plan;
             explain.filter_estimated = trace.estimated;
             explain.filter_unindexed = trace.unindexed;
@@ -169,6 +174,13 @@ impl Shard {
         let hits = ranked(&found, query).map_err(|damage| self.report(damage))?;
         done("fetch");
         Ok(SearchResult { applied_index, hits, explain })
+    }
+
+    /// The effort that was asked for, or that reaches the recall that was.
+    fn effort(&self, query: &SearchQuery) -> usize {
+        let target = query.recall_target;
+        let measured = || self.calibration.read().as_ref().map(|calibration| calibration.ef(target));
+        query.ef.or_else(measured).unwrap_or_else(|| ef_of_recall(target))
     }
 
     fn check(&self, query: &SearchQuery) -> Result<(), Refusal> {
@@ -200,7 +212,7 @@ fn effort_class(top_k: usize) -> usize {
 /// The hits that may be among the first `top_k`: all that score at least what the last of those does.
 fn nearest(
     state: &State,
-    query: &SearchQuery,
+    (query, ef): (&SearchQuery, usize),
     allowed: Option<&RowSet>,
     full: &Stored<'_>,
     scratch: &mut Scratch,
@@ -208,7 +220,6 @@ fn nearest(
     let rows_live = state.index.live();
     let matching = allowed.map_or(rows_live, |allowed| allowed.len() as usize);
     let exact = query.exact || query.recall_target >= 1.0;
-    let ef = query.ef.unwrap_or_else(|| ef_of_recall(query.recall_target));
     let ef = ef.min(rows_live).max(effort_class(query.top_k.min(matching)));
     let mut trace = SearchTrace {
         plan: "none",
@@ -224,6 +235,7 @@ fn nearest(
         hops: 0,
         tail_scanned: 0,
         visited: 0,
+        quantization: "none",
         bounded: 0,
         rescored: 0,
         bytes: 0,

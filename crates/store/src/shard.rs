@@ -11,11 +11,11 @@ use crate::gate::Gate;
 use crate::indexing::Steps;
 use crate::state::State;
 use crate::stats::CountedBytes;
-use parking_lot::{Mutex, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vectron_base::disk::Disk;
-use vectron_index::Scratch;
+use vectron_index::{Calibration, Calibrator, Scratch};
 
 /// One replica's copy of a shard. Shared by `Arc`; every method takes `&self`.
 pub struct Shard {
@@ -28,6 +28,10 @@ pub struct Shard {
     pub(crate) applying: Mutex<()>,
     /// What the indexing steps under way have taken. Held briefly.
     pub(crate) stepping: Arc<Mutex<Steps>>,
+    /// Held by the one thread that measures which effort reaches which recall; the measurement under way.
+    pub(crate) calibrating: Mutex<Option<Calibrator>>,
+    /// The last one.
+    pub(crate) calibration: RwLock<Option<Calibration>>,
     /// Held by the one thread that fills payload indexes.
     pub(crate) building: Mutex<()>,
     /// Held by the one checkpoint under way.

@@ -2,7 +2,9 @@
 
 use crate::shard::Shard;
 use crate::state::State;
-use std::sync::atomic::{AtomicU64, Ordering};
+use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
+use vectron_index::{Calibration, CodeErrors, MemoryBytes, Quantization};
 
 /// The graph is worth a checkpoint of its own when more than one in so many rows entered or left it since the
 /// last, and
@@ -15,21 +17,16 @@ const MEASURE_SHARE: u64 = 32;
 /// The index's bytes when they were last added up, and the state's count of changes then. Adding up takes time
 /// in proportion to the rows, so it is done only when enough of them changed.
 #[derive(Default)]
-pub(crate) struct CountedBytes {
-    bytes: AtomicU64,
-    changes: AtomicU64,
-}
+pub(crate) struct CountedBytes(Mutex<(MemoryBytes, u64)>);
 
 impl CountedBytes {
-    fn of(&self, state: &State) -> u64 {
+    fn of(&self, state: &State) -> MemoryBytes {
         let now = state.change_count() + state.graph_changes + 1;
-        let changed = now.saturating_sub(self.changes.load(Ordering::Relaxed));
-        let never = self.changes.load(Ordering::Relaxed) == 0;
-        if never || changed > u64::from(state.next_row) / MEASURE_SHARE {
-            self.bytes.store(state.index.bytes().total() as u64, Ordering::Relaxed);
-            self.changes.store(now, Ordering::Relaxed);
+        let mut counted = self.0.lock();
+        if counted.1 == 0 || now.saturating_sub(counted.1) > u64::from(state.next_row) / MEASURE_SHARE {
+            *counted = (state.index.bytes(), now);
         }
-        self.bytes.load(Ordering::Relaxed)
+        counted.0
     }
 }
 
@@ -49,6 +46,10 @@ pub struct ShardStats {
     pub disk_bytes: u64,
     /// Bytes held in memory: index, payload indexes, row table, id map, unsaved records, remembered writes. An estimate.
     pub memory_bytes: u64,
+    /// Bytes of the index, part of the memory.
+    pub index_bytes: MemoryBytes,
+    /// Codes that stand for vectors now: none while there are too few points.
+    pub quantization: Quantization,
     /// Bytes of the payload indexes, part of the memory.
     pub field_index_bytes: u64,
     /// Record bytes that wait for the next checkpoint.
@@ -88,6 +89,20 @@ impl Shard {
         state.graph_changes.saturating_sub(saved) >= least
     }
 
+    /// How far codes are from the vectors they stand for; `None` where there are none.
+    pub fn code_errors(&self) -> Option<CodeErrors> {
+        self.state.read().index.code_errors()
+    }
+
+    /// Which effort reaches which recall here, once it was measured.
+    pub fn calibration(&self) -> Option<Calibration> {
+        self.calibration.read().clone()
+    }
+
+    pub(crate) fn quantization_of(&self, state: &State) -> Quantization {
+        if state.index.is_quantized() { self.config.quantization } else { Quantization::None }
+    }
+
     /// Figures of this moment.
     pub fn stats(&self) -> ShardStats {
         /// An id map entry with its key's allocation, without the key.
@@ -95,6 +110,8 @@ impl Shard {
         let state = self.state.read();
         let points = state.ids.len() as u64;
         let field_index_bytes = state.fields.bytes() as u64;
+        let index_bytes = self.index_bytes.of(&state);
+        let quantization = self.quantization_of(&state);
         let segments: u64 = state.segments.values().map(|s| s.segment.len()).sum();
         ShardStats {
             points,
@@ -102,12 +119,14 @@ impl Shard {
             tombstones: state.index.tombstones() as u64,
             segments: state.segments.len() as u64,
             disk_bytes: segments + self.graph_bytes.load(Ordering::Relaxed),
-            memory_bytes: self.index_bytes.of(&state)
+            memory_bytes: index_bytes.total() as u64
                 + field_index_bytes
                 + state.rows.bytes() as u64
                 + points * ID_BYTES
                 + state.unsaved_bytes
                 + state.window.bytes(),
+            index_bytes,
+            quantization,
             field_index_bytes,
             bytes_since_checkpoint: state.unsaved_bytes,
             checkpoint_due: self.due(&state),

@@ -25,8 +25,8 @@ pub struct CodeError {
     pub kind: Name,
     /// Mean distance between a vector and its code, as a share of the vector's length.
     pub error_mean: Option<f64>,
-    /// The same for the one in a hundred that is off the most.
-    pub error_p99: Option<f64>,
+    /// The same of the finer codes that the graph is built by.
+    pub error_fine_mean: Option<f64>,
 }
 
 /// Efforts that reach recall targets, as measured on a shard's own points.

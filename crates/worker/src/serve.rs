@@ -81,8 +81,8 @@ impl Worker for Host {
             durable_index: hosted.shard.durable_index(),
             leads: group.is_some_and(|g| g.role == Role::Leader),
             damage,
-            memory: shown::memory(&hosted.shard),
-            quantization: shown::quantization(&hosted.shard),
+            memory: Some(shown::memory(&stats)),
+            quantization: Some(shown::quantization(&hosted.shard, &stats)),
             calibration: shown::calibration(&hosted.shard),
             field_indexes: indexes::status(&hosted.shard),
         })

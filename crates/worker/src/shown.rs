@@ -22,28 +22,48 @@ pub fn trace(explain: store::SearchTrace, stages: Vec<Stage>) -> SearchTrace {
         distances: explain.distances,
         hops: explain.hops,
         tail_scanned: explain.tail_scanned,
-        quantization: None,
-        bytes_read: None,
-        precise: None,
-        rescored: None,
+        quantization: Some(explain.quantization.into()),
+        bytes_read: Some(explain.bytes),
+        precise: Some(explain.bounded),
+        rescored: Some(explain.rescored),
         filter,
         stages,
     }
 }
 
 /// Where the shard's memory goes.
-pub fn memory(_shard: &store::Shard) -> Option<MemorySplit> {
-    None
+pub fn memory(stats: &store::ShardStats) -> MemorySplit {
+    let index = stats.index_bytes;
+    let named = (index.codes + index.vectors + index.links) as u64 + stats.field_index_bytes;
+    MemorySplit {
+        codes: index.codes as u64,
+        vectors: index.vectors as u64,
+        links: index.links as u64,
+        payload_indexes: stats.field_index_bytes,
+        other: stats.memory_bytes.saturating_sub(named),
+    }
 }
 
 /// What the shard's codes are, and how far they are off.
-pub fn quantization(_shard: &store::Shard) -> Option<CodeError> {
-    None
+pub fn quantization(shard: &store::Shard, stats: &store::ShardStats) -> CodeError {
+    let errors = shard.code_errors();
+    CodeError {
+        kind: stats.quantization.as_str().into(),
+        error_mean: errors.map(|errors| errors.coarse),
+        error_fine_mean: errors.map(|errors| errors.fine),
+    }
 }
 
 /// Efforts for recall targets, as the shard measured them.
-pub fn calibration(_shard: &store::Shard) -> Option<Calibration> {
-    None
+pub fn calibration(shard: &store::Shard) -> Option<Calibration> {
+    let measured = shard.calibration()?;
+    let ef = |target: f32| u32::try_from(measured.ef(target)).unwrap_or(u32::MAX);
+    Some(Calibration {
+        measured_at_points: measured.rows() as u64,
+        ef_90: ef(0.90),
+        ef_95: ef(0.95),
+        ef_99: ef(0.99),
+    })
 }
 
 /// A stage of a read.

@@ -99,9 +99,9 @@ pub struct QuantizationStatus {
     /// Mean distance between a vector and its code, as a share of the vector's length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_mean: Option<f64>,
-    /// The same for the one in a hundred that is off the most.
+    /// The same of the finer codes that the graph is built by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_p99: Option<f64>,
+    pub error_fine_mean: Option<f64>,
 }
 
 /// Efforts that reach recall targets, as measured on a shard's own points.

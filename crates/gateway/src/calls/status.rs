@@ -86,7 +86,7 @@ fn figures(status: &ShardStatus) -> api::ShardStatus {
         quantization: status.quantization.as_ref().map(|codes| api::QuantizationStatus {
             kind: codes.kind.to_string(),
             error_mean: codes.error_mean,
-            error_p99: codes.error_p99,
+            error_fine_mean: codes.error_fine_mean,
         }),
         calibration: status.calibration.map(|calibration| api::Calibration {
             measured_at_points: calibration.measured_at_points,

@@ -23,7 +23,7 @@ pub fn status(s: api::CollectionStatus) -> pb::CollectionStatus {
         quantization: s.quantization.map(|q| pb::QuantizationStatus {
             kind: q.kind,
             error_mean: q.error_mean,
-            error_p99: q.error_p99,
+            error_fine_mean: q.error_fine_mean,
         }),
         calibration: s.calibration.map(|c| pb::Calibration {
             measured_at_points: c.measured_at_points,

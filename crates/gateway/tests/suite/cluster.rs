@@ -367,7 +367,11 @@ impl Worker for Cluster {
             memory_bytes: points * 20,
             leads: true,
             memory: Some(MemorySplit { codes: 1, vectors: 2, links: 3, payload_indexes: 4, other: 5 }),
-            quantization: Some(CodeError { kind: "8bit".into(), error_mean: Some(0.25), error_p99: None }),
+            quantization: Some(CodeError {
+                kind: "8bit".into(),
+                error_mean: Some(0.25),
+                error_fine_mean: None,
+            }),
             calibration: Some(Calibration { measured_at_points: 9, ef_90: 40, ef_95: 60, ef_99: 120 }),
             field_indexes: indexes.into_iter().map(field_index).collect(),
             ..ShardStatus::default()

@@ -243,6 +243,9 @@ async fn a_status_says_where_the_memory_goes() {
     let told = grpc.get_collection_status(asked).await.expect("status").into_inner();
     assert_eq!((told.bytes_per_point, told.memory.map(|m| m.other)), (Some(20.0), Some(10)));
     let shard = &told.shards[0];
-    assert_eq!(shard.quantization.as_ref().map(|q| (q.error_mean, q.error_p99)), Some((Some(0.25), None)));
+    assert_eq!(
+        shard.quantization.as_ref().map(|q| (q.error_mean, q.error_fine_mean)),
+        Some((Some(0.25), None))
+    );
     assert_eq!(shard.calibration.map(|c| c.ef_95), Some(60));
 }

@@ -214,8 +214,10 @@ fn measured() -> impl Strategy<Value = (Option<MemorySplit>, Option<CodeError>, 
         payload_indexes: m.3,
         other: m.4,
     });
-    let codes = any::<(String, Option<f64>, Option<f64>)>()
-        .prop_map(|(kind, error_mean, error_p99)| CodeError { kind: kind.into(), error_mean, error_p99 });
+    let codes =
+        any::<(String, Option<f64>, Option<f64>)>().prop_map(|(kind, error_mean, error_fine_mean)| {
+            CodeError { kind: kind.into(), error_mean, error_fine_mean }
+        });
     let calibration = any::<(u64, u32, u32, u32)>().prop_map(|c| Calibration {
         measured_at_points: c.0,
         ef_90: c.1,

@@ -22,13 +22,17 @@ impl From<pb::MemorySplit> for MemorySplit {
 
 impl From<CodeError> for pb::CodeError {
     fn from(codes: CodeError) -> Self {
-        Self { kind: codes.kind.into(), error_mean: codes.error_mean, error_p99: codes.error_p99 }
+        Self { kind: codes.kind.into(), error_mean: codes.error_mean, error_fine_mean: codes.error_fine_mean }
     }
 }
 
 impl From<pb::CodeError> for CodeError {
     fn from(message: pb::CodeError) -> Self {
-        Self { kind: message.kind.into(), error_mean: message.error_mean, error_p99: message.error_p99 }
+        Self {
+            kind: message.kind.into(),
+            error_mean: message.error_mean,
+            error_fine_mean: message.error_fine_mean,
+        }
     }
 }
 
