@@ -57,4 +57,4 @@ pub use read::{Include, Point, Read, ScrollPage};
 pub use search::{ScoredPoint, SearchQuery, SearchResult, SearchTrace, ef_of_recall};
 pub use shard::Shard;
 pub use stats::ShardStats;
-pub use vectron_index::Metric;
+pub use vectron_index::{Metric, Quantization, Vectors};
