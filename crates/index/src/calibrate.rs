@@ -21,6 +21,8 @@ const TRUTH_EF: usize = 512;
 const GROWTH: usize = 10;
 /// Draws per wanted sample: rows in the tail or above the base layer are passed over.
 const DRAWS: u64 = 4;
+/// Rows that must have been measured for their recall to say something.
+const MEASURED_LEAST: usize = 32;
 /// Standard errors by which the recall of the sample must exceed the target.
 const MARGIN: f64 = 1.5;
 
@@ -34,19 +36,19 @@ pub struct Calibration {
 
 impl Calibration {
     /// The smallest pool size for a share of the true neighbours; the largest tried if none
-    /// reached it.
-    pub fn ef(&self, recall_target: f32) -> usize {
+    /// reached it. `None` if too few rows could be measured to tell.
+    pub fn ef(&self, recall_target: f32) -> Option<usize> {
         let target = f64::from(recall_target);
         let mut before: Option<(usize, f64)> = None;
         for (ef, recall) in self.curve.iter().copied() {
             if recall >= target {
-                let Some((low, least)) = before else { return ef };
+                let Some((low, least)) = before else { return Some(ef) };
                 let share = (target - least) / (recall - least).max(f64::EPSILON);
-                return low + (share * (ef - low) as f64).ceil() as usize;
+                return Some(low + (share * (ef - low) as f64).ceil() as usize);
             }
             before = Some((ef, recall));
         }
-        before.map_or(LADDER[LADDER.len() - 1], |last| last.0)
+        before.map(|last| last.0)
     }
 
     /// Live rows when it was made.
@@ -82,8 +84,9 @@ impl VectorIndex {
         if !self.is_calibratable() {
             return None;
         }
+        let live = &self.rows.live;
         let draws = (0..sample as u64 * DRAWS).map(|draw| mix(self.params.seed ^ mix(draw)));
-        let rows = draws.map(|draw| (draw % self.rows.end() as u64) as Row);
+        let rows = draws.filter_map(|draw| live.select(draw % live.len().max(1)));
         let fits = |row: &Row| self.rows.state(*row) == State::Vertex && self.graph.level(*row) == 0;
         let rows = rows.filter(fits).take(sample).map(|row| (row, self.rows.tag(row)));
         Some(Calibrator {
@@ -151,8 +154,11 @@ impl VectorIndex {
 
 impl Calibrator {
     fn finish(&self) -> Calibration {
-        let count = self.measured.max(1) as f64;
         let mut curve: Vec<(usize, f64)> = Vec::new();
+        if self.measured < MEASURED_LEAST {
+            return Calibration { rows: self.rows, curve };
+        }
+        let count = self.measured as f64;
         for (ef, (sum, squares)) in LADDER.into_iter().zip(self.sums) {
             let mean = sum / count;
             let error = ((squares / count - mean * mean).max(0.0) / count).sqrt();

@@ -188,7 +188,9 @@ impl VectorIndex {
         let matches = |row: Row| self.is_match(row, allowed);
         // The pool of a plain traversal also holds what does not match: it reaches as far with fewer that do.
         let share = matching as f64 / self.rows.live.len().max(1) as f64;
-        let ef = if plan == Plan::Graph { (ef as f64 * share.sqrt()).ceil() as usize } else { ef }.max(least);
+        let fewer = if plan == Plan::Graph { (ef as f64 * share.sqrt()).ceil() as usize } else { ef };
+        // Half of it in any case: answers of up to as many do not depend on how many are wanted.
+        let ef = fewer.max(ef.div_ceil(2)).max(least);
         let mut seeds = vec![near];
         seeds.extend(self.graph.lengths.peaks(matches));
         let converged = if plan == Plan::GraphFiltered {

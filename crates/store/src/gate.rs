@@ -47,6 +47,11 @@ impl Gate {
         self.state.read()
     }
 
+    /// Makes the short looks of this thread long ones for as long as it lives.
+    pub fn long(&self) -> RwLockReadGuard<'_, ()> {
+        self.long.read()
+    }
+
     /// A look that may take its time.
     pub fn read_long(&self) -> LongLook<'_> {
         let gate = self.long.read();

@@ -99,7 +99,7 @@ impl GraphWriter<'_> {
     ) -> DiskResult<bool> {
         let first = (chunk * self.chunk_rows) as Row;
         let (bytes, changes) = {
-            let state = self.shard.state.read();
+            let state = self.shard.state.read_long();
             let changes = state.index.graph_chunk_changes(chunk);
             if known == Some(changes) {
                 return Ok(false);

@@ -170,11 +170,19 @@ impl Shard {
         if state.readable().is_err() {
             return;
         }
-        if calibrating.is_none() && self.wants_calibration(&state) {
+        if !self.wants_calibration(&state) {
+            *calibrating = None;
+            return;
+        }
+        if calibrating.is_none() {
             *calibrating = state.index.begin_calibration(CALIBRATION_ROWS);
         }
         let Some(calibrator) = calibrating.as_mut() else { return };
-        let done = state.index.calibrate(calibrator, &Stored::new(&state.rows), scratch);
+        let full = Stored::new(&state.rows);
+        let done = state.index.calibrate(calibrator, &full, scratch);
+        if let Some(damage) = full.damage() {
+            _ = self.report(damage);
+        }
         if done.is_some() {
             *self.calibration.write() = done;
             *calibrating = None;
@@ -184,7 +192,10 @@ impl Shard {
     /// Whether the index has a graph that was not measured yet, or that has grown or shrunk much since.
     fn wants_calibration(&self, state: &State) -> bool {
         let index = &state.index;
-        index.is_calibratable() && self.calibration.read().as_ref().is_none_or(|last| last.is_stale(index))
+        // What the tail holds is scanned exactly, and any effort would look good.
+        index.is_calibratable()
+            && index.next_pending().is_none()
+            && self.calibration.read().as_ref().is_none_or(|last| last.is_stale(index))
     }
 
     /// Whether there was a row to plan.

@@ -4,9 +4,10 @@
 //! row, and says which further rows tie with its last hit; if it may have missed some, one exact pass finds all.
 //!
 //! A shorter answer is the beginning of a longer one, exactly, as long as both are searched with the same effort.
-//! The effort is the requested one (or that of the recall target, which a shard measures anew when it has grown), but at least 32 for up to 16 results, 128 for
-//! up to 64, 512 for up to 256, and so on by fours. So with the default effort of 128 it holds for any two
-//! `top_k` up to 64; with 64 up to 16; with 320 up to 64; with 800 up to 256. Exact searches have no such limit.
+//! The effort is the requested one (or that of the recall target, at least 64, which a shard measures anew when it
+//! has grown), but at least 32 for up to 16 results, 64 for up to 32, 128 for up to 64, and so on by twos. So with a
+//! recall target it holds for any two `top_k` up to 32; with an effort of 128 up to 64; with 320 up to 128. Exact
+//! searches have no such limit.
 
 use crate::damage::{Damage, Refusal};
 use crate::matching::Matched;
@@ -22,7 +23,9 @@ use vectron_index::{Hit, RowSet, Scratch, SearchOutcome, SearchRequest};
 /// The effort that no search is below.
 const EFFORT_LEAST: usize = 32;
 /// From one class of least effort to the next.
-const EFFORT_STEP: usize = 4;
+const EFFORT_STEP: usize = 2;
+/// The effort that a recall target is never below: rows make easier queries than people do.
+const EFFORT_OF_TARGET: usize = 64;
 
 /// A search over one shard.
 #[derive(Clone, Debug)]
@@ -128,7 +131,8 @@ pub struct SearchTrace {
     pub rounds: u32,
 }
 
-/// The effort for a recall target of a shard that has not measured its own yet, see [`Shard::calibration`]: 64 up to 0.90, 128 up to 0.95, 320 up to 0.99, 800 above.
+/// The effort for a recall target of a shard that has not measured its own yet, see [`Shard::calibration`]: 64 up to
+/// 0.90, 128 up to 0.95, 320 up to 0.99, 800 above.
 pub fn ef_of_recall(target: f32) -> usize {
     match target {
         t if t <= 0.90 => 64,
@@ -152,6 +156,8 @@ impl Shard {
     ) -> Result<SearchResult, Refusal> {
         self.check(query)?;
         let (applied_index, found, explain) = {
+            // A scan of everything takes long: who writes meanwhile must not make short looks wait.
+            let _long = (query.exact || query.recall_target >= 1.0).then(|| self.state.long());
             let Matched { state, rows: matched, trace } = self.matching(query.filter.as_ref())?;
             done("filter");
             let full = Stored::new(&state.rows);
@@ -179,8 +185,10 @@ impl Shard {
     /// The effort that was asked for, or that reaches the recall that was.
     fn effort(&self, query: &SearchQuery) -> usize {
         let target = query.recall_target;
-        let measured = || self.calibration.read().as_ref().map(|calibration| calibration.ef(target));
-        query.ef.or_else(measured).unwrap_or_else(|| ef_of_recall(target))
+        query.ef.unwrap_or_else(|| {
+            let measured = self.calibration.read().as_ref().and_then(|calibration| calibration.ef(target));
+            measured.unwrap_or_else(|| ef_of_recall(target)).max(EFFORT_OF_TARGET)
+        })
     }
 
     fn check(&self, query: &SearchQuery) -> Result<(), Refusal> {
@@ -241,8 +249,8 @@ fn nearest(
         bytes: 0,
         rounds: 0,
     };
-    let mut ask = |exact: bool| {
-        let request = SearchRequest { k: query.top_k, ef, exact, allowed };
+    let mut ask = |k: usize, exact: bool| {
+        let request = SearchRequest { k, ef, exact, allowed };
         let outcome = state.index.search(&query.vector, &request, full, scratch);
         let SearchOutcome { stats, plan, .. } = &outcome;
         trace.distances += stats.distances;
@@ -258,12 +266,20 @@ fn nearest(
         }
         outcome
     };
-    let SearchOutcome { mut hits, mut ties, ties_cut, .. } = ask(exact);
+    let SearchOutcome { mut hits, mut ties, ties_cut, .. } = ask(query.top_k, exact);
     let least = query.score_threshold.unwrap_or(f32::NEG_INFINITY);
     let boundary = hits.last().map_or(f32::NEG_INFINITY, |hit| hit.score);
     if ties_cut && boundary >= least && hits.len() < matching {
-        // Rows that score the same may have been left out. All of them are found; what is better stays.
-        let exact = ask(true);
+        // Rows that score the same may have been left out. All of them are found; what is better stays. There may be
+        // more of what is better than was found, so that it takes more than top_k to get to them.
+        let mut k = query.top_k;
+        let exact = loop {
+            let exact = ask(k, true);
+            if k >= matching || exact.hits.last().is_none_or(|hit| hit.score <= boundary) {
+                break exact;
+            }
+            k = k.saturating_mul(4).min(matching);
+        };
         ties.extend(exact.hits.into_iter().chain(exact.ties).filter(|hit| hit.score == boundary));
         ties.retain(|tie| hits.iter().all(|hit| hit.row != tie.row));
         ties.sort_unstable_by_key(|hit| hit.row);

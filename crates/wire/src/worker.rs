@@ -244,7 +244,7 @@ pub struct SearchTrace {
     pub quantization: Option<Name>,
     /// Bytes of codes, vectors and links read.
     pub bytes_read: Option<u64>,
-    /// Distances computed from full vectors.
+    /// Points whose score was bounded from the finer codes.
     pub precise: Option<u64>,
     /// Candidates whose score was computed anew from their full vectors.
     pub rescored: Option<u64>,

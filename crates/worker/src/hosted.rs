@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use vectron_base::clock::Tick;
 use vectron_base::filter::FieldIndex;
 use vectron_base::ids::{GroupId, ShardId};
@@ -13,6 +13,9 @@ use vectron_base::{Code, Fault};
 use vectron_consensus::Machine;
 use vectron_store::{Outcome, Shard};
 use vectron_wire::worker::Target;
+
+/// Writes of a shard that may be held back at a time: those that wait must not be all that a gateway has room for.
+const PACED_MOST: usize = 64;
 
 /// How long a search counts as a sign that more follow.
 const SEARCHED_LATELY: Duration = Duration::from_secs(5);
@@ -29,6 +32,8 @@ pub struct Hosted {
     pub due: Notify,
     /// When a search was last asked for.
     searched: Mutex<Option<Tick>>,
+    /// A place for each write that is held back.
+    pub paced: Semaphore,
     /// The collection is deleted; nothing may be read or written any more.
     sealed: AtomicBool,
     /// The last moment at which the shard proved to hold everything acknowledged until then.
@@ -48,6 +53,7 @@ impl Hosted {
             work: Notify::new(),
             due: Notify::new(),
             searched: Mutex::new(None),
+            paced: Semaphore::new(PACED_MOST),
             sealed,
             proof: Mutex::new(None),
             indexes,

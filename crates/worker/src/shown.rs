@@ -57,12 +57,12 @@ pub fn quantization(shard: &store::Shard, stats: &store::ShardStats) -> CodeErro
 /// Efforts for recall targets, as the shard measured them.
 pub fn calibration(shard: &store::Shard) -> Option<Calibration> {
     let measured = shard.calibration()?;
-    let ef = |target: f32| u32::try_from(measured.ef(target)).unwrap_or(u32::MAX);
+    let ef = |target: f32| Some(u32::try_from(measured.ef(target)?).unwrap_or(u32::MAX));
     Some(Calibration {
         measured_at_points: measured.rows() as u64,
-        ef_90: ef(0.90),
-        ef_95: ef(0.95),
-        ef_99: ef(0.99),
+        ef_90: ef(0.90)?,
+        ef_95: ef(0.95)?,
+        ef_99: ef(0.99)?,
     })
 }
 

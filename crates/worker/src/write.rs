@@ -19,7 +19,12 @@ const PACE: Duration = Duration::from_millis(10);
 pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<ShardWritten, Fault> {
     let frees = match &request.operation {
         WriteOperation::Upsert(points) => {
-            pace(host, hosted, request.timeout_ms).await;
+            if !points.is_empty() {
+                pace(host, hosted, request.timeout_ms).await;
+                if hosted.sealed() {
+                    return Err(gone());
+                }
+            }
             admit(host, hosted, points)?;
             false
         }
@@ -53,6 +58,7 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
 /// Holds an upsert back while searches would pay for it: every one of them scans all points that wait for the graph.
 /// Where nobody searches, or the graph does not catch up, it goes on: [`admit`] draws the line.
 async fn pace(host: &Host, hosted: &Hosted, timeout_ms: u64) {
+    let Ok(_place) = hosted.paced.try_acquire() else { return };
     let begun = host.clock().now();
     let patience = PACE_MOST.min(Duration::from_millis(timeout_ms / 4));
     loop {

@@ -190,7 +190,7 @@ pub struct ShardExplain {
     /// Bytes of codes, vectors and links read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_read: Option<u64>,
-    /// Distances computed from full vectors.
+    /// Points whose score was bounded from the finer codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precise: Option<u64>,
     /// Candidates whose score was computed anew from their full vectors.

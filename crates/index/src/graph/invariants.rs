@@ -2,7 +2,10 @@
 
 use crate::params::Row;
 use crate::rows::State;
-use crate::{ChunkFate, InsertPlan, Metric, Params, Scratch, SweepCursor, SweepPlan, VectorIndex};
+use crate::{
+    ChunkFate, InsertPlan, Metric, Params, Quantization, Scratch, SweepCursor, SweepPlan, VectorIndex,
+    Vectors,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -131,8 +134,15 @@ impl Driver {
 }
 
 fn index(metric: Metric) -> VectorIndex {
-    let params = Params { degree: 4, ef_construction: 8, flat_below: 0, ..Params::new(2, metric) };
-    VectorIndex::new(Params { chunk_rows: 8, ..params })
+    index_of(metric, Quantization::None)
+}
+
+/// Codes begin while the calls are under way; full vectors are given up then.
+fn index_of(metric: Metric, quantization: Quantization) -> VectorIndex {
+    let params = Params::new(2, metric);
+    let vectors = Vectors::Elsewhere;
+    let few = Params { degree: 4, ef_construction: 8, flat_below: 0, quantize_from: 20, ..params };
+    VectorIndex::new(Params { quantization, vectors, chunk_rows: 8, ..few })
 }
 
 fn settle(index: &mut VectorIndex) {
@@ -183,8 +193,11 @@ proptest! {
     fn hold_after_any_calls(
         calls in proptest::collection::vec(call(), 0..600),
         metric in prop_oneof![Just(Metric::Euclidean), Just(Metric::Dot), Just(Metric::Cosine)],
+        quantization in prop_oneof![
+            Just(Quantization::None), Just(Quantization::EightBit), Just(Quantization::FourBit)
+        ],
     ) {
-        let mut index = index(metric);
+        let mut index = index_of(metric, quantization);
         let mut driver = Driver::default();
         for call in calls {
             driver.run(&mut index, call);

@@ -218,7 +218,7 @@ fn calibration_promises_what_is_found() {
         let queries = queries(&data, 200);
         let mut before = 0;
         for target in [0.8, 0.9, 0.95, 0.98, 0.99] {
-            let ef = calibration.ef(target);
+            let ef = calibration.ef(target).expect("enough rows were measured");
             assert!(ef >= before && ef <= 1024);
             before = ef;
             let recall = recall(&index, &queries, 10, ef);

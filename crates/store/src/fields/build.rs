@@ -92,7 +92,7 @@ impl Shard {
     }
 
     fn next_slice(&self) -> Option<Slice> {
-        let state = self.state.read();
+        let state = self.state.read_long();
         state.readable().ok()?;
         let (from, extractor) = state.fields.unfinished().zip(state.fields.extractor())?;
         let most = Row::try_from(self.config.knobs.field_step_rows).unwrap_or(Row::MAX);

@@ -31,7 +31,7 @@ fn l13_order_is_stable_and_a_shorter_answer_is_a_prefix() {
     let (_, shard) = shard_of(3000, 16);
     // For each effort the results up to which it stays the same.
     for (ef, most) in
-        [(None, 64), (Some(1), 16), (Some(10), 16), (Some(40), 16), (Some(128), 64), (Some(512), 256)]
+        [(None, 32), (Some(1), 16), (Some(10), 16), (Some(40), 16), (Some(128), 64), (Some(512), 256)]
     {
         for seed in 0..10 {
             let ask = |top_k| {

@@ -5,7 +5,8 @@ use crate::support::*;
 use proptest::prelude::*;
 use vectron_base::disk::sim::SimDisk;
 use vectron_store::{
-    Command, DeleteItem, Idempotency, Metric, Operation, Outcome, SearchQuery, Shard, UpsertPoint,
+    Command, DeleteItem, Idempotency, Metric, Operation, Outcome, Quantization, SearchQuery, Shard,
+    ShardConfig, UpsertPoint, Vectors,
 };
 
 const DIMENSION: usize = 4;
@@ -115,13 +116,25 @@ struct World {
     model: Model,
     log: Vec<Vec<u8>>,
     metric: Metric,
+    coded: bool,
+}
+
+/// Half of the histories run over codes, with full vectors in the records only.
+fn shape(metric: Metric, coded: bool) -> ShardConfig {
+    let mut config = config(DIMENSION, metric);
+    if coded {
+        config.quantization = Quantization::EightBit;
+        config.vectors = Vectors::Elsewhere;
+        config.quantize_from = 8;
+    }
+    config
 }
 
 impl World {
-    fn new(metric: Metric) -> World {
-        let (disk, config) = (SimDisk::new(1), config(DIMENSION, metric));
+    fn new(metric: Metric, coded: bool) -> World {
+        let (disk, config) = (SimDisk::new(1), shape(metric, coded));
         let shard = open(&disk, &config);
-        World { shard, model: Model::new(metric, config.idempotency_bytes), disk, log: vec![], metric }
+        World { shard, model: Model::new(metric, config.idempotency_bytes), disk, log: vec![], metric, coded }
     }
 
     fn step(&mut self, step: &Step) {
@@ -160,7 +173,7 @@ impl World {
 
     fn restart(&mut self) {
         let (digest, durable) = (self.shard.digest(), self.shard.durable_index());
-        self.shard = open(&self.disk, &config(DIMENSION, self.metric));
+        self.shard = open(&self.disk, &shape(self.metric, self.coded));
         assert!(self.shard.damage().is_empty());
         assert_eq!((self.shard.durable_index(), self.shard.applied_index()), (durable, durable));
         for index in durable + 1..=self.log.len() as u64 {
@@ -189,8 +202,9 @@ proptest! {
     fn a_shard_does_what_the_model_does(
         steps in prop::collection::vec(step(), 1..80),
         metric in prop::sample::select(vec![Metric::Cosine, Metric::Dot, Metric::Euclidean]),
+        coded in any::<bool>(),
     ) {
-        let mut world = World::new(metric);
+        let mut world = World::new(metric, coded);
         for step in &steps {
             world.step(step);
         }
