@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Version of the newest directory.
-const CURRENT: &str = "1";
+const CURRENT: &str = "2";
 
 fn directories() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/format")
