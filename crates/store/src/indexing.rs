@@ -335,6 +335,22 @@ mod tests {
     }
 
     #[test]
+    fn a_drained_shard_knows_which_effort_reaches_which_recall() {
+        let shard = shard();
+        assert_eq!(shard.calibration(), None);
+        while shard.index_step(&|| false).more {}
+        let measured = shard.calibration().unwrap();
+        assert_eq!(measured.rows() as u64, POINTS);
+        let efforts = [0.8, 0.95, 0.99].map(|target| measured.ef(target).unwrap());
+        assert!(efforts.is_sorted(), "{efforts:?}");
+        let used = |query: &SearchQuery| shard.search(query).unwrap().explain.ef;
+        let mut query = SearchQuery::new(near(7), 10);
+        assert_eq!(used(&query), efforts[1].max(64));
+        query.ef = Some(40);
+        assert_eq!(used(&query), 40);
+    }
+
+    #[test]
     fn rows_are_planned_by_one_step_at_a_time_and_twins_wait_for_each_other() {
         let shard = shard();
         let (first, second) = (shard.plan_step(&|| false), shard.plan_step(&|| false));
