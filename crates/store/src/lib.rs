@@ -60,7 +60,7 @@ pub use knobs::StoreKnobs;
 pub use open::OpenError;
 pub use outcome::{ItemOutcome, Outcome};
 pub use read::{Include, Point, Read, ScrollPage};
-pub use search::{ScoredPoint, SearchQuery, SearchResult, SearchTrace, ef_of_recall};
+pub use search::{ScoredPoint, SearchQuery, SearchResult, SearchTrace};
 pub use shard::Shard;
 pub use stats::ShardStats;
 pub use vectron_index::{Calibration, CodeErrors, Metric, Quantization, Vectors};

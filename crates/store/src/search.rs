@@ -40,7 +40,8 @@ pub struct SearchQuery {
     pub score_threshold: Option<f32>,
     /// Return the true best.
     pub exact: bool,
-    /// Effort; by default what [`ef_of_recall`] says. Raised to 32, and to what `top_k` needs.
+    /// Effort; by default what reaches the recall target, see [`Shard::calibration`]. Raised to 32, and to what
+    /// `top_k` needs.
     pub ef: Option<usize>,
     /// The share of true neighbours to find; 1 means exact.
     pub recall_target: f32,
@@ -133,7 +134,7 @@ pub struct SearchTrace {
 
 /// The effort for a recall target of a shard that has not measured its own yet, see [`Shard::calibration`]: 64 up to
 /// 0.90, 128 up to 0.95, 320 up to 0.99, 800 above.
-pub fn ef_of_recall(target: f32) -> usize {
+fn ef_of_recall(target: f32) -> usize {
     match target {
         t if t <= 0.90 => 64,
         t if t <= 0.95 => 128,

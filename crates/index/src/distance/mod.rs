@@ -44,7 +44,7 @@ pub(crate) type CodeKernelFour = fn(&[&[u8]; 4], &[i8]) -> [i32; 4];
 pub(crate) type SplitKernelFour = fn(&[&[u8]; 4], &[&[u8]; 4], &[i8]) -> [i32; 4];
 
 /// The kernels of one instruction set.
-#[allow(dead_code, reason = "the code kernels are used by the quantized graph only")]
+#[allow(dead_code, reason = "vectors of half precision are measured and tested, and kept nowhere yet")]
 pub(crate) struct Kernels {
     /// Name of the instruction set, for tests and measurements.
     pub name: &'static str,
