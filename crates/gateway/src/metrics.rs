@@ -23,11 +23,13 @@ pub enum Call {
     Search,
     Scroll,
     Count,
+    GetCluster,
+    ChangeCluster,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 15] = [
+    pub const ALL: [Call; 17] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -43,6 +45,8 @@ impl Call {
         Call::Search,
         Call::Scroll,
         Call::Count,
+        Call::GetCluster,
+        Call::ChangeCluster,
     ];
 
     /// The label.
@@ -63,6 +67,8 @@ impl Call {
             Call::Search => "search",
             Call::Scroll => "scroll",
             Call::Count => "count",
+            Call::GetCluster => "get_cluster",
+            Call::ChangeCluster => "change_cluster",
         }
     }
 }

@@ -20,8 +20,6 @@ use vectron_worker::{Host, WorkerMetrics};
 /// The outside world, as the rooms see it.
 #[derive(Clone)]
 pub struct Seams {
-    /// Storage below the data directory.
-    pub disk: Arc<dyn Disk>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -47,16 +45,18 @@ pub enum AssemblyError {
     Worker(String),
 }
 
-/// The rooms of one process.
+/// The rooms of one process; those that its roles do not name are absent.
 pub struct Rooms {
     /// The edge.
-    pub gateway: Arc<Gateway>,
+    pub gateway: Option<Arc<Gateway>>,
     /// The placement driver.
-    pub placement: Arc<placement::Service>,
+    pub placement: Option<Arc<placement::Service>>,
     /// The worker.
-    pub worker: Arc<Host>,
+    pub worker: Option<Arc<Host>>,
     /// The replicated logs.
-    pub consensus: Handle,
+    pub consensus: Option<Handle>,
+    /// Every metric of the process.
+    pub registry: Arc<Registry>,
 }
 
 /// What the machine has, for the worker's registration.
@@ -68,82 +68,134 @@ pub struct Capacity {
     pub memory_bytes: u64,
 }
 
+/// The replicated logs of a process, the disk below them, and how their messages find the way.
+#[derive(Clone)]
+pub struct Logs {
+    /// Storage below the data directory.
+    pub disk: Arc<dyn Disk>,
+    /// The logs. Whoever owns their driver must keep it turning while rooms are raised.
+    pub consensus: Handle,
+    /// Where replicas are reached.
+    pub book: Arc<AddressBook>,
+}
+
+/// What a process is raised from.
+pub struct Plan {
+    /// The outside world.
+    pub seams: Seams,
+    /// The other processes.
+    pub network: Arc<dyn Network>,
+    /// Its logs, if its roles hold any.
+    pub logs: Option<Logs>,
+    /// Its place.
+    pub topology: Topology,
+    /// Every knob.
+    pub settings: Settings,
+    /// The metrics so far.
+    pub registry: Registry,
+    /// What the machine has.
+    pub capacity: Capacity,
+    /// The operator's key; without one, anybody may do anything.
+    pub admin_key: Option<String>,
+}
+
 /// File that names this data directory: one line `vectron-node 1 <worker id> <checksum>`.
 const IDENTITY: &str = "identity";
 
-/// Raises placement driver, worker and gateway. `registry` comes with the consensus metrics in it, and
-/// whoever owns the consensus driver must keep it turning meanwhile.
-pub async fn assemble(
-    seams: &Seams,
-    consensus: Handle,
-    settings: &Settings,
-    mut registry: Registry,
-    capacity: Capacity,
-    admin_key: Option<String>,
-) -> Result<Rooms, AssemblyError> {
-    let worker_id = identity(&*seams.disk, &*seams.random)?;
-    let placement_metrics = PlacementMetrics::register(&mut registry);
-    let worker_metrics = WorkerMetrics::register(&mut registry);
-    let gateway_metrics = GatewayMetrics::register(&mut registry);
+/// Raises the rooms that the topology names.
+pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
+    let Plan { seams, network, logs, topology, settings, mut registry, capacity, admin_key } = plan;
+    let roles = topology.roles;
+    let placement_metrics = roles.placement.then(|| PlacementMetrics::register(&mut registry));
+    let worker_metrics = roles.worker.then(|| WorkerMetrics::register(&mut registry));
+    let gateway_metrics = roles.gateway.then(|| GatewayMetrics::register(&mut registry));
+    let registry = Arc::new(registry);
 
-    let placement = open_placement(seams, &consensus, settings, placement_metrics).await?;
-    let worker = Host::start(vectron_worker::Parts {
-        registration: Registration {
-            worker: worker_id,
-            address: "local".into(),
+    let mut own = None;
+    if let (Some(logs), Some(metrics)) = (&logs, placement_metrics) {
+        own = Some(open_placement(&seams, logs, &network, &topology, &settings, metrics).await?);
+    }
+    let placement = placement_of(&seams, &network, &topology, own.clone());
+    let workers = Directory::new(network.clone());
+    let mut worker = None;
+    if let (Some(logs), Some(metrics)) = (&logs, worker_metrics) {
+        let registration = Registration {
+            worker: identity(&*logs.disk, &*seams.random)?,
+            address: topology.address.clone(),
+            locality: topology.locality.clone(),
             cores: capacity.cores,
             memory_bytes: capacity.memory_bytes,
-            disk_bytes: seams.disk.space()?.total,
-        },
-        disk: seams.disk.clone(),
-        consensus: consensus.clone(),
-        placement: placement.clone(),
-        clock: seams.clock.clone(),
-        pool: seams.pool.clone(),
-        knobs: settings.worker.clone(),
-        store_knobs: settings.store.clone(),
-        metrics: worker_metrics,
-    })
-    .map_err(|error| AssemblyError::Worker(error.to_string()))?;
-    let gateway = Gateway::new(vectron_gateway::Parts {
-        placement: placement.clone(),
-        workers: Arc::new(LocalWorker { id: worker_id, worker: worker.clone() }),
-        clock: seams.clock.clone(),
-        random: seams.random.clone(),
-        pool: seams.pool.clone(),
-        knobs: settings.gateway.clone(),
-        metrics: gateway_metrics,
-        admin: admin_sources(settings, Arc::new(registry), &worker, &consensus),
-        admin_key,
+            disk_bytes: logs.disk.space()?.total,
+        };
+        let host = Host::start(vectron_worker::Parts {
+            registration,
+            disk: logs.disk.clone(),
+            consensus: logs.consensus.clone(),
+            placement: placement.clone(),
+            workers: workers.clone(),
+            clock: seams.clock.clone(),
+            pool: seams.pool.clone(),
+            knobs: settings.worker.clone(),
+            store_knobs: settings.store.clone(),
+            metrics,
+        })
+        .map_err(|error| AssemblyError::Worker(error.to_string()))?;
+        workers.set_own(host.worker(), host.clone());
+        worker = Some(host);
+    }
+    if !topology.is_alone() {
+        let book = logs.as_ref().map(|logs| (logs.book.clone(), logs.disk.clone()));
+        let follower = follow(placement.clone(), workers.clone(), book, seams.pool.clone());
+        seams.pool.spawn("addresses", Box::pin(follower));
+    }
+    let consensus = logs.map(|logs| logs.consensus);
+    let gateway = gateway_metrics.map(|metrics| {
+        Gateway::new(vectron_gateway::Parts {
+            placement,
+            workers,
+            clock: seams.clock.clone(),
+            random: seams.random.clone(),
+            pool: seams.pool.clone(),
+            knobs: settings.gateway.clone(),
+            metrics,
+            admin: admin_sources(&settings, registry.clone(), worker.clone(), consensus.clone()),
+            admin_key,
+        })
     });
-    Ok(Rooms { gateway, placement, worker, consensus })
+    Ok(Rooms { gateway, placement: own, worker, consensus, registry })
+}
+
+/// The placement driver as this process asks it: a function call where it is the only member.
+fn placement_of(
+    seams: &Seams,
+    network: &Arc<dyn Network>,
+    topology: &Topology,
+    own: Option<Arc<placement::Service>>,
+) -> Arc<dyn Placement> {
+    match own {
+        Some(own) if topology.drivers.len() <= 1 => own,
+        own => {
+            let mut members = Members::new(seams.clock.clone(), seams.pool.clone());
+            for (replica, address) in &topology.drivers {
+                match &own {
+                    Some(own) if topology.driver == Some(*replica) => members.add(address, own.clone()),
+                    _ => members.add(address, network.placement(address)),
+                }
+            }
+            Arc::new(members)
+        }
+    }
 }
 
 async fn open_placement(
     seams: &Seams,
-    consensus: &Handle,
+    logs: &Logs,
+    network: &Arc<dyn Network>,
+    topology: &Topology,
     settings: &Settings,
     metrics: PlacementMetrics,
 ) -> Result<Arc<placement::Service>, AssemblyError> {
-    let catalog_error = |error: String| AssemblyError::Catalog(error);
-    let catalog = SharedCatalog::open(seams.disk.clone(), metrics.clone())
-        .map_err(|error| catalog_error(error.to_string()))?;
-    // One process is a placement driver of one voter.
-    let config = GroupConfig { group: GroupId::CATALOG, replica: ReplicaId(1), voters: vec![ReplicaId(1)] };
-    consensus
-        .open_group(config, Box::new(catalog.machine()))
-        .await
-        .map_err(|error| catalog_error(error.to_string()))?;
-    // The log behind the checkpoint must be applied before anybody reads the catalog.
-    consensus.barrier(GroupId::CATALOG).await.map_err(|error| catalog_error(error.to_string()))?;
-    Ok(placement::Service::start(placement::Parts {
-        catalog,
-        consensus: consensus.clone(),
-        clock: seams.clock.clone(),
-        pool: seams.pool.clone(),
-        knobs: settings.placement.clone(),
-        metrics,
-    }))
+    todo!()
 }
 
 fn admin_sources(

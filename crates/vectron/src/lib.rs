@@ -12,9 +12,13 @@
 pub mod assembly;
 pub mod cli;
 pub mod formats;
+mod internal;
+pub mod network;
 pub mod node;
+pub mod peers;
 pub mod runtime;
 pub mod settings;
+pub mod topology;
 
 /// The allocator of the binary and its tests.
 #[global_allocator]

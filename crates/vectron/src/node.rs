@@ -1,32 +1,57 @@
 //! A running process: real seams under the assembled rooms, and a socket in front.
 
-use crate::assembly::{AssemblyError, Capacity, Rooms, Seams, assemble};
+use crate::assembly::{AssemblyError, Capacity, Logs, Plan, Rooms, Seams, assemble};
+use crate::internal::Services;
+use crate::network::{GrpcNetwork, Network};
+use crate::peers::{AddressBook, PeerInbox, PeerOutbox};
 use crate::runtime::{RuntimePool, cores};
 use crate::settings::Settings;
+use crate::topology::Topology;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vectron_base::clock::{Clock, SystemClock};
 use vectron_base::disk::{Disk, RealDisk};
 use vectron_base::metric::Registry;
 use vectron_base::random::{Random, SystemRandom};
-use vectron_consensus::{ConsensusMetrics, Driver};
+use vectron_consensus::{ConsensusMetrics, Driver, Handle};
 
-/// How to start a node.
+/// How to start a process.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
-    /// Where everything is kept.
-    pub data_dir: PathBuf,
-    /// Where REST, gRPC and the pages are served.
-    pub listen: SocketAddr,
+    /// Where everything is kept; none for a process that keeps nothing.
+    pub data_dir: Option<PathBuf>,
+    /// Where REST, gRPC and the pages are served, if it is a gateway.
+    pub public: Option<SocketAddr>,
+    /// Where the other processes of the cluster are served, if there are any.
+    pub internal: Option<SocketAddr>,
     /// No authentication, said aloud. Only on loopback.
     pub open: bool,
     /// The key that every request must carry.
     pub admin_key: Option<String>,
+    /// The key that processes of the cluster show to each other.
+    pub cluster_key: Option<String>,
+    /// Its place in the cluster.
+    pub topology: Topology,
+}
+
+impl NodeOptions {
+    /// One process that is everything.
+    pub fn alone(data_dir: PathBuf, listen: SocketAddr, open: bool, admin_key: Option<String>) -> Self {
+        Self {
+            data_dir: Some(data_dir),
+            public: Some(listen),
+            internal: None,
+            open,
+            admin_key,
+            cluster_key: None,
+            topology: Topology::alone(),
+        }
+    }
 }
 
 /// Why a node did not start or stop, as a sentence for people.
@@ -47,6 +72,12 @@ pub enum StartError {
     /// A key that is too easy to guess.
     #[error("the admin key has {0} characters; use at least 16")]
     WeakKey(usize),
+    /// Other processes could reach the internal port without a key.
+    #[error(
+        "the internal port {0} is reachable from other machines, and no cluster key is configured: give the same \
+         --cluster-key-file to every process, or listen on 127.0.0.1"
+    )]
+    NeedsClusterKey(SocketAddr),
     /// The socket cannot be bound.
     #[error("cannot listen on {0}: {1}; stop the other process or choose another --listen")]
     Listen(SocketAddr, std::io::Error),
@@ -59,18 +90,21 @@ pub enum StartError {
     /// A room could not be raised.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
+    /// Neither a public nor an internal address.
+    #[error("the process has no address to serve at")]
+    Nowhere,
     /// The operating system refused threads or sockets.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
 }
 
-/// A running node.
+/// A running process.
 pub struct Node {
     address: SocketAddr,
     rooms: Arc<Rooms>,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<std::io::Result<()>>,
-    driver: std::thread::JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    serving: Vec<JoinHandle<std::io::Result<()>>>,
+    driver: Option<std::thread::JoinHandle<()>>,
 }
 
 /// How long a start waits for its shards before it says so anyway; readiness tells what is missing.
@@ -80,14 +114,58 @@ const READY_PATIENCE: Duration = Duration::from_secs(60);
 const KEY_MIN_CHARS: usize = 16;
 
 fn check_access(options: &NodeOptions) -> Result<(), StartError> {
-    let loopback = options.listen.ip().is_loopback();
-    match &options.admin_key {
-        None if options.open && !loopback => Err(StartError::OpenOffLoopback(options.listen)),
-        None if !loopback => Err(StartError::NeedsKey(options.listen)),
-        Some(_) if options.open => Err(StartError::OpenWithKey),
-        Some(key) if key.chars().count() < KEY_MIN_CHARS => Err(StartError::WeakKey(key.chars().count())),
+    let check_key = |key: &String| match key.chars().count() {
+        short if short < KEY_MIN_CHARS => Err(StartError::WeakKey(short)),
         _ => Ok(()),
+    };
+    match (options.internal, &options.cluster_key) {
+        (Some(internal), None) if !internal.ip().is_loopback() => {
+            return Err(StartError::NeedsClusterKey(internal));
+        }
+        (_, Some(key)) => check_key(key)?,
+        _ => {}
     }
+    let Some(public) = options.public else { return Ok(()) };
+    let loopback = public.ip().is_loopback();
+    match &options.admin_key {
+        None if options.open && !loopback => Err(StartError::OpenOffLoopback(public)),
+        None if !loopback => Err(StartError::NeedsKey(public)),
+        Some(_) if options.open => Err(StartError::OpenWithKey),
+        Some(key) => check_key(key),
+        None => Ok(()),
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
+}
+
+/// The replicated logs below the data directory, their driver's thread, and the way of their messages.
+fn open_logs(
+    data_dir: &Path,
+    seams: &Seams,
+    topology: &Topology,
+    settings: &Settings,
+    network: &Arc<dyn Network>,
+    registry: &mut Registry,
+) -> Result<(Logs, std::thread::JoinHandle<()>), StartError> {
+    let opened = RealDisk::open(data_dir);
+    let disk = opened.map_err(|error| StartError::DataDirectory(data_dir.to_path_buf(), error))?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let metrics = ConsensusMetrics::register(registry);
+    let (driver, consensus) = Driver::open(
+        disk.clone(),
+        seams.clock.clone(),
+        seams.random.clone(),
+        settings.consensus.clone(),
+        metrics,
+    )
+    .map_err(|error| StartError::Journal(error.to_string()))?;
+    let book = Arc::new(AddressBook::open(&*disk, &topology.drivers));
+    let outbox = PeerOutbox::new(book.clone(), network, seams, &settings.node, registry);
+    let driver = driver.with_outbox(Box::new(outbox));
+    let thread = std::thread::Builder::new().name("vectron-log".into()).spawn(move || driver.run())?;
+    Ok((Logs { disk, consensus, book }, thread))
 }
 
 impl Node {
@@ -95,52 +173,71 @@ impl Node {
     pub async fn start(options: NodeOptions, settings: Settings) -> Result<Node, StartError> {
         check_access(&options)?;
         raise_descriptor_limit();
-        let listener =
-            TcpListener::bind(options.listen).await.map_err(|e| StartError::Listen(options.listen, e))?;
-        let address = listener.local_addr()?;
-        let disk: Arc<dyn Disk> = Arc::new(
-            RealDisk::open(&options.data_dir)
-                .map_err(|e| StartError::DataDirectory(options.data_dir.clone(), e))?,
-        );
+        let public = match options.public {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let internal = match options.internal {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let listener = public.as_ref().or(internal.as_ref());
+        let address = listener.ok_or(StartError::Nowhere)?.local_addr()?;
         let seams = Seams {
-            disk,
             clock: Arc::new(SystemClock::new()) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom) as Arc<dyn Random>,
             pool: Arc::new(start_pool(&settings)?),
         };
+        let network: Arc<dyn Network> = Arc::new(GrpcNetwork::new(&settings, options.cluster_key.clone()));
         let mut registry = Registry::default();
-        let metrics = ConsensusMetrics::register(&mut registry);
-        let (driver, handle) = Driver::open(
-            seams.disk.clone(),
-            seams.clock.clone(),
-            seams.random.clone(),
-            settings.consensus.clone(),
-            metrics,
-        )
-        .map_err(|error| StartError::Journal(error.to_string()))?;
-        let driver = std::thread::Builder::new().name("vectron-log".into()).spawn(move || driver.run())?;
+        let mut driver = None;
+        let mut logs = None;
+        if let Some(data_dir) = &options.data_dir {
+            let topology = &options.topology;
+            let (opened, thread) = open_logs(data_dir, &seams, topology, &settings, &network, &mut registry)?;
+            (logs, driver) = (Some(opened), Some(thread));
+        }
+        let inbox = logs.as_ref().map(|logs| PeerInbox::new(logs.consensus.clone(), &mut registry));
         let capacity = Capacity { cores: cores() as u32, memory_bytes: plan_memory(&settings) };
-        let assembled =
-            assemble(&seams, handle.clone(), &settings, registry, capacity, options.admin_key).await;
-        let rooms = match assembled {
+        let stopping = logs.as_ref().map(|logs| logs.consensus.clone());
+        let plan = Plan {
+            seams,
+            network,
+            logs,
+            topology: options.topology,
+            settings,
+            registry,
+            capacity,
+            admin_key: options.admin_key,
+        };
+        let rooms = match assemble(plan).await {
             Ok(rooms) => Arc::new(rooms),
             Err(error) => {
-                handle.stop();
+                stopping.iter().for_each(Handle::stop);
                 return Err(error.into());
             }
         };
-        let (stop, stopped) = oneshot::channel::<()>();
-        let gateway = rooms.gateway.clone();
-        #[allow(clippy::disallowed_methods, reason = "the process's own serving task")]
-        let serving = tokio::spawn(async move {
-            vectron_gateway::serve(listener, gateway, async {
-                // Either told to stop, or the node was dropped: stop in both cases.
-                let _ = stopped.await;
-            })
-            .await
-        });
+        let (stop, stopped) = watch::channel(false);
+        let mut serving = Vec::new();
+        if let (Some(listener), Some(inbox)) = (internal, inbox) {
+            let services = Services { rooms: rooms.clone(), inbox: Arc::new(inbox), key: options.cluster_key };
+            serving.push(services.serve(listener, limits, stopped.clone()));
+        }
+        if let (Some(listener), Some(gateway)) = (public, &rooms.gateway) {
+            let (gateway, mut stopped) = (gateway.clone(), stopped.clone());
+            #[allow(clippy::disallowed_methods, reason = "the process's own serving task")]
+            serving.push(tokio::spawn(async move {
+                vectron_gateway::serve(listener, gateway, async move {
+                    // Either told to stop, or the node was dropped: stop in both cases.
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                })
+                .await
+            }));
+        }
         // Requests are answered meanwhile; the ready line waits for the shards.
-        rooms.worker.wait_ready(READY_PATIENCE).await;
+        if let Some(worker) = &rooms.worker {
+            worker.wait_ready(READY_PATIENCE).await;
+        }
         Ok(Node { address, rooms, stop, serving, driver })
     }
 
@@ -151,22 +248,27 @@ impl Node {
 
     /// Whether every shard can serve.
     pub fn ready(&self) -> bool {
-        self.rooms.worker.ready()
+        self.rooms.worker.as_ref().is_none_or(|worker| worker.ready())
     }
 
     /// Stops accepting, finishes what was accepted, writes checkpoints, stops the logs.
     pub async fn stop(self) -> Result<(), StartError> {
-        // The serving task may have ended on its own; then nobody listens.
-        let _ = self.stop.send(());
-        let served = self.serving.await;
+        // A worker hands its leaderships over while it can still be reached.
+        self.rooms.leave().await;
+        // The serving tasks may have ended on their own; then nobody listens.
+        let _ = self.stop.send(true);
+        let served = futures::future::join_all(self.serving).await;
         self.rooms.stop().await;
-        self.rooms.consensus.stop();
         let driver = self.driver;
         #[allow(clippy::disallowed_methods, reason = "joins a thread at the end of the process")]
-        let joined = tokio::task::spawn_blocking(move || driver.join()).await;
-        match (served, joined) {
-            (Ok(served), Ok(Ok(()))) => Ok(served?),
-            _ => Err(StartError::System(std::io::Error::other("a part of the node had panicked"))),
+        let joined = tokio::task::spawn_blocking(move || driver.map_or(Ok(()), std::thread::JoinHandle::join)).await;
+        let panicked = || StartError::System(std::io::Error::other("a part of the node had panicked"));
+        for served in served {
+            served.map_err(|_| panicked())??;
+        }
+        match joined {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(panicked()),
         }
     }
 }
@@ -204,12 +306,20 @@ mod tests {
     use super::*;
 
     fn options(listen: &str, open: bool, key: Option<&str>) -> NodeOptions {
-        NodeOptions {
-            data_dir: PathBuf::new(),
-            listen: listen.parse().unwrap(),
-            open,
-            admin_key: key.map(str::to_string),
-        }
+        NodeOptions::alone(PathBuf::new(), listen.parse().unwrap(), open, key.map(str::to_string))
+    }
+
+    #[test]
+    fn off_loopback_no_internal_port_opens_without_a_key() {
+        let with = |internal: &str, key: Option<&str>| NodeOptions {
+            internal: Some(internal.parse().unwrap()),
+            cluster_key: key.map(str::to_string),
+            ..options("127.0.0.1:1", false, None)
+        };
+        assert!(check_access(&with("127.0.0.1:2", None)).is_ok());
+        assert!(check_access(&with("0.0.0.0:2", Some("0123456789abcdef"))).is_ok());
+        assert!(matches!(check_access(&with("0.0.0.0:2", None)), Err(StartError::NeedsClusterKey(_))));
+        assert!(matches!(check_access(&with("127.0.0.1:2", Some("k"))), Err(StartError::WeakKey(1))));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Requests only decode and answers only encode; what a request's values must be is decided in
 //! `translate`, once for both protocols.
 
+mod cluster;
 mod collections;
 mod indexes;
 mod points;
@@ -10,6 +11,7 @@ mod scalar;
 mod search;
 mod status;
 
+pub use cluster::*;
 pub use collections::*;
 pub use indexes::*;
 pub use points::*;

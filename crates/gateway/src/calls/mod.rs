@@ -2,6 +2,7 @@
 
 mod collections;
 mod indexes;
+mod manage;
 mod points;
 mod search;
 mod status;

@@ -5,6 +5,7 @@ mod contract;
 mod edge;
 mod indexes;
 mod json;
+mod manage;
 mod path;
 mod points;
 mod query;
@@ -50,7 +51,23 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(system::health))
         .routes(routes!(system::stats))
         .routes(routes!(system::admin_collections))
-        .routes(routes!(system::admin_shards))
+        .routes(routes!(manage::workers))
+        .routes(routes!(manage::shards))
+        .routes(routes!(manage::moves))
+        .routes(routes!(manage::members, manage::add_member))
+        .routes(routes!(manage::remove_member))
+        .routes(routes!(manage::drain))
+        .routes(routes!(manage::undrain))
+        .routes(routes!(manage::remove_worker))
+        .routes(routes!(manage::split))
+        .routes(routes!(manage::move_replica))
+        .routes(routes!(manage::transfer))
+        .routes(routes!(manage::add_learner))
+        .routes(routes!(manage::remove_learner))
+        .routes(routes!(manage::rebalance))
+        .routes(routes!(manage::pause))
+        .routes(routes!(manage::resume))
+        .routes(routes!(manage::cancel))
         .routes(routes!(system::admin_knobs))
 }
 

@@ -17,6 +17,12 @@ pub fn field_in(path: &str) -> Result<String, Fault> {
     decoded("field", segment(path, 5))
 }
 
+/// The number at a position of the path, such as a worker's id.
+pub fn number_in(field: &str, path: &str, at: usize) -> Result<u64, Fault> {
+    let text = segment(path, at);
+    text.parse().map_err(|_| Fault::invalid(field, format!("'{text}' in the path is not a number")))
+}
+
 fn segment(path: &str, at: usize) -> &str {
     path.split('/').nth(at).unwrap_or_default()
 }

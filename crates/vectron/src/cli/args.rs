@@ -1,7 +1,7 @@
 //! The command tree.
 
 use super::output::OutputFormat;
-use super::{collections, config, demo, doctor, export, import, indexes, points, search, status, up};
+use super::{admin, collections, config, demo, doctor, export, import, indexes, points, roles, search, status, up};
 use clap::{Args, Parser, Subcommand};
 
 /// A distributed vector database: server, client and tools in one program.
@@ -64,6 +64,15 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Start a node.
     Up(up::UpArgs),
+    /// Start a member of the placement driver.
+    Pd(roles::PdArgs),
+    /// Start a worker.
+    Worker(roles::WorkerArgs),
+    /// Start a gateway.
+    Gateway(roles::GatewayArgs),
+    /// Show and change the cluster.
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
     /// List, create, describe and delete collections.
     #[command(subcommand)]
     Collections(collections::CollectionsCommand),

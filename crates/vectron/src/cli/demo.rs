@@ -112,7 +112,7 @@ async fn start(args: &DemoArgs, data_dir: &Path, settings: Settings) -> Outcome<
     let wanted = args.listen.as_deref().unwrap_or("127.0.0.1:8080");
     let listen = up::address(wanted).await?;
     let options =
-        |listen| NodeOptions { data_dir: data_dir.to_path_buf(), listen, open: true, admin_key: None };
+        |listen| NodeOptions::alone(data_dir.to_path_buf(), listen, true, None);
     match Node::start(options(listen), settings.clone()).await {
         Ok(node) => Ok(node),
         Err(StartError::Listen(..)) if args.listen.is_none() => {

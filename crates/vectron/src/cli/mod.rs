@@ -6,6 +6,7 @@
 //!
 //! What it must never know. How a room works: only `up` and `demo` touch the server, and only to start it.
 
+pub mod admin;
 pub mod args;
 pub mod collections;
 pub mod config;
@@ -15,11 +16,14 @@ pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod export;
+pub mod http;
 pub mod import;
 pub mod indexes;
 pub mod logging;
+pub mod nodes;
 pub mod output;
 pub mod points;
+pub mod roles;
 pub mod sample;
 pub mod search;
 pub mod status;
@@ -87,6 +91,10 @@ fn execute(cli: Cli) -> Outcome<Exit> {
         Command::Config(command) => config::run(command, out),
         Command::Doctor(args) => doctor::run(&args, out),
         Command::Up(args) => block_on(up::run(args, out)),
+        Command::Pd(args) => block_on(roles::pd(args, out)),
+        Command::Worker(args) => block_on(roles::worker(args, out)),
+        Command::Gateway(args) => block_on(roles::gateway(args, out)),
+        Command::Admin(command) => block_on(admin::run(command, &global, out)),
         Command::Demo(args) => block_on(demo::run(args, out)),
         Command::Collections(command) => block_on(collections::run(command, &global, out)),
         Command::Indexes(command) => block_on(indexes::run(command, &global, out)),

@@ -5,7 +5,11 @@ use super::exit::{Exit, Failure, Outcome};
 use super::logging;
 use super::output::{Output, OutputFormat, note};
 use crate::node::{Node, NodeOptions, StartError};
+use super::nodes;
+use super::roles::Place;
 use crate::settings::Settings;
+use crate::topology::{Roles, Topology, parse_drivers};
+use vectron_base::ids::ReplicaId;
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[command(after_help = "Examples:
   vectron up
   vectron up --data-dir /var/lib/vectron --listen 0.0.0.0:8080 --admin-key-file /etc/vectron/key
+  vectron up --nodes 3                             # a cluster of three processes on this machine
 
 The key can also come from VECTRON_ADMIN_KEY. Every knob is an environment variable: `vectron config show`.")]
 pub struct UpArgs {
@@ -35,10 +40,31 @@ pub struct UpArgs {
     /// The key itself, from the environment only: command lines can be read by everybody on the machine.
     #[arg(long, env = "VECTRON_ADMIN_KEY", hide = true, hide_env_values = true)]
     pub admin_key: Option<String>,
+    /// Start a cluster of so many processes on this machine.
+    #[arg(long, env = "VECTRON_NODES", value_name = "N", conflicts_with_all = ["member", "members"])]
+    pub nodes: Option<u64>,
+    /// How long a node of `--nodes` that has died is left before it is started again, in milliseconds; 0 for ever.
+    #[arg(long, env = "VECTRON_RESTART_AFTER_MS", default_value_t = 5000, value_name = "MS")]
+    pub restart_after_ms: u64,
+    /// This node's number in `--members`.
+    #[arg(long, env = "VECTRON_MEMBER", value_name = "N", requires = "members")]
+    pub member: Option<u64>,
+    /// Every node of the cluster and its internal address: N=HOST:PORT, separated by commas; 1, 3 or 5 of them.
+    #[arg(long, env = "VECTRON_MEMBERS", value_name = "LIST", requires = "member")]
+    pub members: Option<String>,
+    /// Where this node stands.
+    #[command(flatten)]
+    pub place: Place,
+    /// File with the key that processes of the cluster show to each other; needed off loopback.
+    #[arg(long, env = "VECTRON_CLUSTER_KEY_FILE", value_name = "FILE")]
+    pub cluster_key_file: Option<PathBuf>,
 }
 
 /// Runs it.
 pub async fn run(args: UpArgs, out: Output) -> Outcome<Exit> {
+    if let Some(nodes) = args.nodes.filter(|nodes| *nodes != 1) {
+        return nodes::run(args, nodes, out).await;
+    }
     let settings = Settings::from_env().map_err(|errors| config::wrong(&errors))?;
     let listen = address(&args.listen).await?;
     let admin_key = admin_key(&args)?;
@@ -53,7 +79,13 @@ pub async fn run(args: UpArgs, out: Output) -> Outcome<Exit> {
     let mut stop = Stop::listen()?;
     let data_dir = args.data_dir.clone();
     let key = shown_key(&args);
-    let options = NodeOptions { data_dir: args.data_dir, listen, open: args.open, admin_key };
+    let (topology, internal) = place_in_cluster(&args).await?;
+    let options = NodeOptions {
+        internal,
+        cluster_key: args.cluster_key_file.as_deref().map(read_key).transpose()?,
+        topology,
+        ..NodeOptions::alone(args.data_dir, listen, args.open, admin_key)
+    };
     // A start that is given up is like a crash to the data directory, which survives one.
     let node = tokio::select! {
         node = Node::start(options, settings) => node.map_err(|error| refusal(&error))?,
@@ -66,6 +98,24 @@ pub async fn run(args: UpArgs, out: Output) -> Outcome<Exit> {
     stop.wait().await;
     note("stopping: finishing what was accepted");
     end(node).await
+}
+
+/// What the node is in its cluster, and its internal address.
+async fn place_in_cluster(args: &UpArgs) -> Outcome<(Topology, Option<SocketAddr>)> {
+    let (Some(member), Some(members)) = (args.member, &args.members) else {
+        return Ok((Topology { locality: args.place.locality(), ..Topology::alone() }, None));
+    };
+    let wrong = |why: String| Failure::usage(format!("--members: {why}"));
+    let drivers = parse_drivers(members).map_err(wrong)?;
+    if !matches!(drivers.len(), 1 | 3 | 5) {
+        return Err(wrong(format!("has {}, expected 1, 3 or 5", drivers.len())));
+    }
+    let own = drivers.get(&ReplicaId(member)).cloned();
+    let own = own.ok_or_else(|| wrong(format!("member {member} is not in the list")))?;
+    let internal = address(&own).await?;
+    let locality = args.place.locality();
+    let driver = Some(ReplicaId(member));
+    Ok((Topology { roles: Roles::ALL, address: own, drivers, driver, joins: false, locality }, Some(internal)))
 }
 
 /// Stops a node cleanly.
@@ -96,7 +146,7 @@ pub async fn address(listen: &str) -> Outcome<SocketAddr> {
 }
 
 /// The operator's key: of the file, or of the environment.
-fn admin_key(args: &UpArgs) -> Outcome<Option<String>> {
+pub fn admin_key(args: &UpArgs) -> Outcome<Option<String>> {
     let from_file = args.admin_key_file.as_deref().map(read_key).transpose()?;
     match (from_file, args.admin_key.as_deref().map(str::trim)) {
         (Some(file), Some(given)) if file != given => Err(Failure::usage(
@@ -121,7 +171,8 @@ fn shown_key(args: &UpArgs) -> Option<String> {
     }
 }
 
-fn read_key(path: &Path) -> Outcome<String> {
+/// The key in a file, without the white space around it.
+pub fn read_key(path: &Path) -> Outcome<String> {
     let bytes = super::read_user_file(path).map_err(|failure| Failure { exit: Exit::Usage, ..failure })?;
     let key = String::from_utf8_lossy(&bytes).trim().to_string();
     if key.is_empty() {
@@ -136,6 +187,7 @@ pub fn refusal(error: &StartError) -> Failure {
         StartError::NeedsKey(_)
         | StartError::OpenOffLoopback(_)
         | StartError::OpenWithKey
+        | StartError::NeedsClusterKey(_)
         | StartError::WeakKey(_) => Exit::Usage,
         _ => Exit::Error,
     };
@@ -237,6 +289,12 @@ mod tests {
             open: false,
             admin_key_file: file,
             admin_key: key.map(str::to_string),
+            nodes: None,
+            restart_after_ms: 0,
+            member: None,
+            members: None,
+            place: Place::default(),
+            cluster_key_file: None,
         }
     }
 

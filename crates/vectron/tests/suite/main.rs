@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary on real files over real sockets.
 #![allow(clippy::disallowed_methods, reason = "tests live outside the seams")]
 
+mod cluster;
 mod contract;
 mod dataset;
 mod format;

@@ -24,6 +24,12 @@ pub fn binary() -> Command {
     command
 }
 
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    socket.local_addr().expect("an address").port()
+}
+
 impl Server {
     /// Starts a node on `dir` and a free port, and waits until it is ready.
     pub fn start(dir: &Path) -> Server {
