@@ -136,21 +136,30 @@ impl Gateway {
         refreshed.map_err(|fault| fault.with_outcome(Outcome::NotApplied))
     }
 
-    /// After a call on `old` failed as if the collection were gone: the collection that has the name now, if
-    /// it is another one, so that the call can be made again.
+    /// After a call on `old` failed as if the collection or a shard were gone: the collection as it is now, if it
+    /// is another one or has other shards, so that the call can be made again.
     pub(crate) async fn another_life(
         &self,
         old: &Collection,
         fault: &Fault,
         deadline: &Deadline,
     ) -> Result<Option<Arc<Collection>>, Fault> {
-        if fault.code != Code::NotFound || fault.outcome != Outcome::NotApplied {
+        if !matches!(fault.code, Code::NotFound | Code::Unavailable) || fault.outcome != Outcome::NotApplied {
             return Ok(None);
         }
-        let view = self.refreshed(deadline).await?;
+        // A shard that is merely away asked for the catalog already, as far as it can be had.
+        let view = match fault.code {
+            Code::NotFound => self.refreshed(deadline).await?,
+            _ => self.catalog.view(),
+        };
         match view.get(&old.spec.name) {
-            Some(now) if now.incarnation == old.incarnation => Ok(None),
+            Some(now) if now.incarnation == old.incarnation => {
+                // The call was planned on ranges that are no more.
+                let ranges = |c: &Collection| c.shards.iter().map(|s| (s.shard, s.first)).collect::<Vec<_>>();
+                Ok((ranges(now) != ranges(old)).then(|| now.clone()))
+            }
             Some(now) => Ok(Some(now.clone())),
+            None if fault.code == Code::Unavailable => Ok(None),
             None => Err(Fault::no_collection(&old.spec.name)),
         }
     }

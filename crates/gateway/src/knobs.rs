@@ -41,6 +41,12 @@ vectron_base::knobs! {
         collection_timeout_ms: u64 = 30_000u64, "COLLECTION_TIMEOUT_MS", Bounds::Integer(100, 3_600_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
         /// Time that the status of a collection waits for one shard. Shorter shows busy shards as not ready.
         status_timeout_ms: u64 = 2_000u64, "STATUS_TIMEOUT_MS", Bounds::Integer(10, 60_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
+        /// How often all replicas of a shard are asked in one call before it fails; its deadline may come first. More rounds bridge longer elections and hold a call's resources longer.
+        route_rounds: u64 = 64u64, "ROUTE_ROUNDS", Bounds::Integer(2, 10_000), "", Affects::Limits, "vectron_gateway_shard_retries_total";
+        /// Time after which a read that is not linearizable is sent to a second replica as well; 0 for never. Shorter cuts the slowest answers and costs more reads.
+        hedge_after_ms: u64 = 50u64, "HEDGE_AFTER_MS", Bounds::Integer(0, 60_000), "ms", Affects::Speed, "vectron_gateway_hedges_total";
+        /// Most reads of a hundred that are sent twice. More cut the slowest answers under load, and add to it.
+        hedge_percent: u64 = 5u64, "HEDGE_PERCENT", Bounds::Integer(0, 100), "percent", Affects::Speed, "vectron_gateway_hedges_total";
         /// Most requests in work at once; more are answered with overloaded. More need more memory.
         max_requests: u64 = 1_024u64, "MAX_REQUESTS", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_in_flight_requests";
         /// Most bytes of points in one answer, about. A scroll ends its page there; a search or batch get is refused. Larger lets one answer hold more memory.

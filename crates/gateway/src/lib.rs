@@ -14,6 +14,7 @@
 
 mod admit;
 pub mod api;
+mod ask;
 mod calls;
 mod cursor;
 mod fanout;

@@ -1,5 +1,7 @@
 //! The gateway's metrics. Every label is from a closed set.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use vectron_base::metric::{Counter, Family, Gauge, Histogram, Registry, duration_histogram};
 use vectron_base::{Code, Fault};
@@ -114,6 +116,8 @@ pub struct GatewayMetrics {
     in_flight: Gauge,
     shards_asked: Family<Labels<1>, Counter>,
     retries: Counter,
+    hedges: Counter,
+    hedgeable: Arc<AtomicU64>,
     rejected: Family<Labels<1>, Counter>,
     connections: Gauge,
     unsent: Gauge,
@@ -128,6 +132,8 @@ impl Default for GatewayMetrics {
             in_flight: Gauge::default(),
             shards_asked: Family::default(),
             retries: Counter::default(),
+            hedges: Counter::default(),
+            hedgeable: Arc::default(),
             rejected: Family::default(),
             connections: Gauge::default(),
             unsent: Gauge::default(),
@@ -162,6 +168,11 @@ impl GatewayMetrics {
             "vectron_gateway_shard_retries",
             "Shard calls made again after a stale route or a missing leader",
             m.retries.clone(),
+        );
+        registry.register(
+            "vectron_gateway_hedges",
+            "Reads sent to a second replica because the first was slow",
+            m.hedges.clone(),
         );
         registry.register("vectron_gateway_open_connections", "Open connections", m.connections.clone());
         registry.register(
@@ -203,6 +214,17 @@ impl GatewayMetrics {
     /// A shard was asked again.
     pub fn retried(&self) {
         self.retries.inc();
+    }
+
+    /// A read was sent to a second replica as well.
+    pub fn hedged(&self) {
+        self.hedges.inc();
+    }
+
+    /// Notes a read that may be sent twice; whether it may, when so many of a hundred are.
+    pub fn may_hedge(&self, percent: u64) -> bool {
+        let reads = self.hedgeable.fetch_add(1, Ordering::Relaxed) + 1;
+        self.hedges.get().saturating_mul(100) < reads.saturating_mul(percent)
     }
 
     /// Somebody was turned away.

@@ -3,6 +3,7 @@
 //! A loop in the background follows the catalog by its epoch. A name that is not in the view, and a shard that
 //! says the route is stale, cause one refresh; callers that need one at the same time share it.
 
+use crate::ask::Effect;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +12,9 @@ use std::time::Duration;
 use vectron_base::Fault;
 use vectron_base::ids::{ShardId, WorkerId};
 use vectron_base::pool::Pool;
-use vectron_wire::placement::{CatalogView, Collection, CollectionState, Placement, Shard};
+use vectron_wire::placement::{
+    CatalogView, Collection, CollectionState, Placement, Replica, ReplicaRole, Shard,
+};
 use vectron_wire::routing::hash_of_id;
 use vectron_wire::worker::Target;
 
@@ -53,6 +56,8 @@ pub struct Catalog {
     /// Callers below this number have a refresh that began after they came.
     served: tokio::sync::Mutex<u64>,
     leaders: Mutex<HashMap<ShardId, WorkerId>>,
+    /// Whose turn it is where every replica answers alike.
+    turn: AtomicU64,
 }
 
 impl Catalog {
@@ -65,6 +70,7 @@ impl Catalog {
             callers: AtomicU64::new(0),
             served: tokio::sync::Mutex::new(0),
             leaders: Mutex::default(),
+            turn: AtomicU64::new(0),
         });
         let follower = follow(Arc::downgrade(&catalog), pool.clone());
         pool.spawn("gateway-catalog", Box::pin(follower));
@@ -101,34 +107,57 @@ impl Catalog {
         Ok(self.view())
     }
 
-    /// The worker to ask first, then the others of the shard.
-    pub fn workers_of(&self, shard: &Shard) -> Vec<WorkerId> {
-        let mut workers: Vec<WorkerId> = shard.replicas.iter().map(|replica| replica.worker).collect();
-        if workers.len() > 1
-            && let Some(leader) = self.leaders.lock().get(&shard.shard)
-            && let Some(at) = workers.iter().position(|worker| worker == leader)
-        {
-            workers.swap(0, at);
+    /// The workers to ask, in order. Writes and strict reads begin with the one that is thought to lead; what
+    /// every replica answers alike goes round.
+    pub fn order(&self, shard: &Shard, effect: Effect) -> Vec<WorkerId> {
+        let votes = |r: &&Replica| matches!(r.role, ReplicaRole::Voter | ReplicaRole::Leaving);
+        let reads = |r: &&Replica| votes(r) || r.role == ReplicaRole::Learner;
+        let mut workers: Vec<WorkerId> = match effect {
+            Effect::Write { .. } => shard.replicas.iter().filter(votes).map(|r| r.worker).collect(),
+            Effect::Read | Effect::ReadAnywhere => {
+                shard.replicas.iter().filter(reads).map(|r| r.worker).collect()
+            }
+        };
+        if workers.len() > 1 {
+            let leader = self.leaders.lock().get(&shard.shard).copied();
+            match effect {
+                Effect::ReadAnywhere => {
+                    let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                    let first = turn % workers.len() as u64;
+                    workers.rotate_left(first as usize);
+                }
+                _ => {
+                    if let Some(at) = workers.iter().position(|worker| Some(*worker) == leader) {
+                        workers.swap(0, at);
+                    }
+                }
+            }
         }
         workers
     }
 
-    /// A worker answered for a shard with several replicas.
-    pub fn answered(&self, shard: &Shard, worker: WorkerId) {
-        if shard.replicas.len() > 1 {
-            self.leaders.lock().insert(shard.shard, worker);
+    /// A worker answered for a shard with several replicas: it leads if that was a write, and may if it was a
+    /// strict read.
+    pub fn answered(&self, shard: &Shard, worker: WorkerId, effect: Effect) {
+        if shard.replicas.len() <= 1 {
+            return;
+        }
+        match effect {
+            Effect::Write { .. } => drop(self.leaders.lock().insert(shard.shard, worker)),
+            Effect::Read => drop(self.leaders.lock().entry(shard.shard).or_insert(worker)),
+            Effect::ReadAnywhere => {}
         }
     }
 
-    /// A worker refused a write that is not sent to another: whoever comes next asks the one after it, since
-    /// the worker may not lead the shard any more.
+    /// A worker refused: if it was thought to lead, whoever comes next asks the one after it.
     pub fn refused(&self, shard: &Shard, worker: WorkerId) {
         let replicas = &shard.replicas;
+        let mut leaders = self.leaders.lock();
         if replicas.len() > 1
+            && leaders.get(&shard.shard).is_none_or(|leader| *leader == worker)
             && let Some(at) = replicas.iter().position(|replica| replica.worker == worker)
         {
-            let next = replicas[(at + 1) % replicas.len()].worker;
-            self.leaders.lock().insert(shard.shard, next);
+            leaders.insert(shard.shard, replicas[(at + 1) % replicas.len()].worker);
         }
     }
 }

@@ -2,16 +2,19 @@
 
 use crate::admit::Deadline;
 use crate::api::{self, ItemFailure};
-use crate::fanout::{Effect, ShardCall};
+use crate::ask::{Effect, ShardCall};
 use crate::gateway::Gateway;
 use crate::metrics::Call;
 use crate::route::shard_of;
 use crate::session::Session;
-use crate::translate::{ItemAt, ShardPart, body_hash, delete_plan, idempotency_key, on_item, upsert_parts};
+use crate::translate::{
+    ItemAt, ShardPart, body_hash, delete_plan, idempotency_key, on_item, regrouped, upsert_parts,
+};
 use futures::future::join_all;
+use std::sync::Arc;
 use vectron_base::ids::ShardId;
 use vectron_base::{Code, Fault, Outcome};
-use vectron_wire::placement::Collection;
+use vectron_wire::placement::{Collection, Shard};
 use vectron_wire::worker::{IdempotencyKey, ItemOutcome, ShardWrite, ShardWritten, WriteOperation};
 
 /// What became of one shard's part.
@@ -69,6 +72,7 @@ impl Gateway {
         match self.another_life(collection, &fault, deadline).await {
             Ok(None) => fault,
             Err(gone) => gone,
+            Ok(Some(now)) if now.incarnation == collection.incarnation => fault.retry_after(PAUSE_MS),
             Ok(Some(_)) => {
                 let name = &collection.spec.name;
                 let detail =
@@ -137,36 +141,54 @@ impl Gateway {
         deadline: &Deadline,
     ) -> Vec<PartResult> {
         self.metrics().asked(call, parts.len());
-        join_all(parts.into_iter().map(|part| async move {
-            let only_key = part.is_empty();
-            let ShardPart { shard, ids, operation } = part;
-            let shard = &collection.shards[shard];
-            let result = self.write_part(collection, shard, operation, idempotency, deadline).await;
-            PartResult { shard: shard.shard, ids, only_key, result }
-        }))
-        .await
+        let written =
+            parts.into_iter().map(|part| self.write_part(call, collection, part, idempotency, deadline));
+        join_all(written).await.into_iter().flatten().collect()
     }
 
+    /// Writes one shard's part; several results when its range has been split meanwhile.
     async fn write_part(
         &self,
+        call: Call,
         collection: &Collection,
-        shard: &vectron_wire::placement::Shard,
-        operation: WriteOperation,
+        part: ShardPart,
         idempotency: Option<&IdempotencyKey>,
         deadline: &Deadline,
-    ) -> Result<ShardWritten, Fault> {
+    ) -> Vec<PartResult> {
+        let only_key = part.is_empty();
+        let ShardPart { shard, ids, operation } = part;
+        let shard = &collection.shards[shard];
         let effect = Effect::Write { keyed: idempotency.is_some() };
-        let call = ShardCall { collection, shard, deadline, effect };
+        let asked = ShardCall { collection, shard, deadline, effect };
         // A second attempt needs the operation again. Where it is likely to be needed, or cheap to keep, a
         // copy is kept; a large batch for a single replica goes back to its caller instead.
         let spare = (shard.replicas.len() > 1 || is_small(&operation)).then(|| operation.clone());
         let mut operation = Some(operation);
-        let again = self.ask(call, |worker, target, timeout_ms| {
+        let result = self.ask(asked, |worker, target, timeout_ms| {
             let operation = operation.take().or_else(|| spare.clone())?;
             let write = ShardWrite { target, idempotency: idempotency.cloned(), operation, timeout_ms };
             Some(Box::pin(async move { worker.write(write).await }))
         });
-        again.await
+        let result = result.await;
+        if let (Err(fault), Some(operation)) = (&result, spare)
+            && fault.outcome == Outcome::NotApplied
+            && let Some(now) = self.split_meanwhile(collection, shard)
+            && let Ok(parts) = regrouped(operation, shard, &now)
+            && !deadline.passed()
+        {
+            // Nothing of it was done: the worker refuses a stale range before it looks at the write.
+            return Box::pin(self.write_parts(call, &now, parts, idempotency, deadline)).await;
+        }
+        vec![PartResult { shard: shard.shard, ids, only_key, result }]
+    }
+
+    /// The collection as it is now, if the shard has another range in it.
+    fn split_meanwhile(&self, collection: &Collection, shard: &Shard) -> Option<Arc<Collection>> {
+        let view = self.catalog.view();
+        let now = view.get(&collection.spec.name).filter(|now| now.incarnation == collection.incarnation)?;
+        let same =
+            now.shards.iter().any(|s| (s.shard, s.first, s.last) == (shard.shard, shard.first, shard.last));
+        (!same).then(|| now.clone())
     }
 }
 

@@ -17,7 +17,7 @@ pub use payload::compact_object;
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
 pub use search::{SearchPlan, search_plan};
 pub use vector::{Wanted, checked_vector};
-pub use write::{ShardPart, body_hash, delete_plan, idempotency_key, upsert_parts};
+pub use write::{ShardPart, body_hash, delete_plan, idempotency_key, regrouped, upsert_parts};
 
 use crate::knobs::GatewayKnobs;
 use vectron_base::{Code, Fault, FieldError};

@@ -99,6 +99,11 @@ impl ReadPlan {
         }
     }
 
+    /// Whether every replica answers alike; a linearizable read is answered soonest by the leader.
+    pub fn anywhere(&self) -> bool {
+        self.level != Level::Linearizable
+    }
+
     /// The level's public name.
     pub fn name(&self) -> &'static str {
         match self.level {

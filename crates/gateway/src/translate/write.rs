@@ -7,8 +7,9 @@ use super::{
 use crate::api::{DeleteRequest, JsonText, PointInput};
 use crate::knobs::{GatewayKnobs, size};
 use crate::route::shard_of;
+use std::collections::BTreeMap;
 use vectron_base::{Code, Fault};
-use vectron_wire::placement::{Collection, CollectionSpec};
+use vectron_wire::placement::{Collection, CollectionSpec, Shard};
 use vectron_wire::worker::{UpsertPoint, WriteOperation};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -144,6 +145,53 @@ pub fn delete_plan(
             Ok(shards.map(|shard| ShardPart { shard, ids: Vec::new(), operation: operation() }).collect())
         }
     }
+}
+
+/// What was meant for a shard, by the shards that own its former range now.
+pub fn regrouped(
+    operation: WriteOperation,
+    former: &Shard,
+    collection: &Collection,
+) -> Result<Vec<ShardPart>, Fault> {
+    let mut parts: BTreeMap<usize, ShardPart> = BTreeMap::new();
+    match operation {
+        WriteOperation::Upsert(points) => {
+            for point in points {
+                let shard = shard_of(collection, &point.id)?;
+                let part = parts.entry(shard).or_insert_with(|| ShardPart {
+                    shard,
+                    ids: Vec::new(),
+                    operation: WriteOperation::Upsert(Vec::new()),
+                });
+                part.ids.push(point.id.clone());
+                if let WriteOperation::Upsert(points) = &mut part.operation {
+                    points.push(point);
+                }
+            }
+        }
+        WriteOperation::DeleteIds(ids) => {
+            for id in ids {
+                let shard = shard_of(collection, &id)?;
+                let part = parts.entry(shard).or_insert_with(|| ShardPart {
+                    shard,
+                    ids: Vec::new(),
+                    operation: WriteOperation::DeleteIds(Vec::new()),
+                });
+                part.ids.push(id.clone());
+                if let WriteOperation::DeleteIds(ids) = &mut part.operation {
+                    ids.push(id);
+                }
+            }
+        }
+        WriteOperation::DeleteFilter(filter) => {
+            let shards = collection.shards.iter().enumerate();
+            for (shard, _) in shards.filter(|(_, s)| s.first <= former.last && former.first <= s.last) {
+                let operation = WriteOperation::DeleteFilter(filter.clone());
+                parts.insert(shard, ShardPart { shard, ids: Vec::new(), operation });
+            }
+        }
+    }
+    Ok(parts.into_values().collect())
 }
 
 /// Refuses a key that is empty or too long.

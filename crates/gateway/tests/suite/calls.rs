@@ -315,6 +315,50 @@ async fn consistency_is_passed_on_and_stated() {
 }
 
 #[tokio::test]
+async fn operators_change_the_cluster() {
+    use vectron_base::ids::{ReplicaId, ShardId, WorkerId};
+    use vectron_wire::cluster::ClusterChange as Change;
+    let client = Client::new();
+    let address = "pd:1".to_string();
+    let shard = ShardId(3);
+    let posts = [
+        ("workers/7/drain", "{}", Change::Drain(WorkerId(7))),
+        ("workers/7/undrain", "{}", Change::Undrain(WorkerId(7))),
+        ("shards/3/split", "{}", Change::Split(shard)),
+        ("shards/3/transfer", r#"{"to":8}"#, Change::Transfer { shard, to: WorkerId(8) }),
+        ("shards/3/learners", r#"{"worker":8}"#, Change::AddLearner { shard, to: WorkerId(8) }),
+        (
+            "shards/3/move",
+            r#"{"from":7,"to":8,"dry_run":true}"#,
+            Change::Move { shard, from: WorkerId(7), to: WorkerId(8), dry_run: true },
+        ),
+        ("rebalance", r#"{"dry_run":true}"#, Change::Rebalance { dry_run: true }),
+        ("moves/pause", "{}", Change::Pause),
+        ("moves/resume", "{}", Change::Resume),
+        ("members", r#"{"member":4,"address":"pd:1"}"#, Change::AddMember { replica: ReplicaId(4), address }),
+    ];
+    for (path, body, change) in posts {
+        let answer = client.post(&format!("/v1/admin/{path}"), body).await.ok();
+        assert_eq!(answer["planned"][0]["bytes"], 7, "{path}");
+        assert_eq!(client.cluster.changes.lock().pop(), Some(change), "{path}");
+    }
+    let deletes = [
+        ("workers/7", Change::Remove(WorkerId(7))),
+        ("shards/3/learners/8", Change::RemoveLearner { shard, from: WorkerId(8) }),
+        ("moves/5", Change::Cancel(5)),
+        ("members/4", Change::RemoveMember(ReplicaId(4))),
+    ];
+    for (path, change) in deletes {
+        client.remove(&format!("/v1/admin/{path}")).await.ok();
+        assert_eq!(client.cluster.changes.lock().pop(), Some(change), "{path}");
+    }
+    client.post("/v1/admin/workers/x/drain", "{}").await.problem(400, "invalid_argument");
+    client.post("/v1/admin/shards/3/move", r#"{"from":7}"#).await.problem(400, "invalid_argument");
+    client.post("/v1/admin/rebalance", r#"{"dryrun":true}"#).await.problem(400, "invalid_argument");
+    assert_eq!(client.cluster.changes.lock().len(), 0);
+}
+
+#[tokio::test]
 async fn operators_see_what_is_there() {
     let client = Client::new().with_docs("dot", 2).await;
     client.fetch("/v1/collections").await.ok();
@@ -323,6 +367,9 @@ async fn operators_see_what_is_there() {
     }
     assert_eq!(client.fetch("/v1/admin/collections").await.ok()["collections"][0]["name"], "docs");
     assert_eq!(client.fetch("/v1/admin/shards").await.ok()["shards"].as_array().map(Vec::len), Some(2));
+    for path in ["/v1/admin/workers", "/v1/admin/moves", "/v1/admin/members"] {
+        client.fetch(path).await.ok();
+    }
     let metrics = client.fetch("/metrics").await;
     assert!(
         metrics.text.contains("vectron_gateway_requests_total{call=\"create_collection\",code=\"ok\"} 1")

@@ -20,6 +20,7 @@ use vectron_base::pool::{Lane, Pool};
 use vectron_base::random::SeededRandom;
 use vectron_base::{Code, Fault, Outcome};
 use vectron_gateway::{AdminSources, Gateway, GatewayKnobs, GatewayMetrics, Parts};
+use vectron_wire::cluster::ShardView;
 use vectron_wire::placement::*;
 use vectron_wire::routing::equal_ranges;
 use vectron_wire::worker::*;
@@ -47,6 +48,8 @@ pub enum Trouble {
     Fails(Fault, u32),
     /// Answers after a while.
     Slow(Duration),
+    /// The same, once.
+    SlowOnce(Duration),
 }
 
 #[derive(Default)]
@@ -77,6 +80,8 @@ pub struct Cluster {
     pub staleness_ms: AtomicU64,
     /// Workers that cannot be reached.
     pub lost_workers: Mutex<BTreeSet<u64>>,
+    /// Changes of the cluster as they came.
+    pub changes: Mutex<Vec<ClusterChange>>,
 }
 
 impl Cluster {
@@ -91,6 +96,7 @@ impl Cluster {
             levels: Mutex::default(),
             staleness_ms: AtomicU64::new(0),
             lost_workers: Mutex::default(),
+            changes: Mutex::default(),
         })
     }
 
@@ -124,6 +130,41 @@ impl Cluster {
         all.filter(|s| s.shard.0 == shard).for_each(|s| s.epoch += 1);
     }
 
+    /// Splits a shard in the middle of its range, here and in the catalog; the new shard.
+    pub fn split(&self, shard: u64) -> u64 {
+        let child = self.next.fetch_add(1, Ordering::SeqCst);
+        let mut catalog = self.catalog.lock();
+        catalog.epoch += 1;
+        let all = catalog.collections.iter_mut();
+        let mut owners = all.filter(|c| c.shards.iter().any(|s| s.shard.0 == shard));
+        let collection = owners.next().expect("its collection");
+        let at = collection.shards.iter().position(|s| s.shard.0 == shard).expect("there");
+        let parent = &mut collection.shards[at];
+        let middle = parent.first + (parent.last - parent.first) / 2;
+        let mut right = Shard { shard: ShardId(child), first: middle + 1, epoch: 1, ..parent.clone() };
+        right.replicas.iter_mut().for_each(|r| r.replica = ReplicaId(r.replica.0 + 1000));
+        (parent.last, parent.epoch) = (middle, parent.epoch + 1);
+        let mut shards = self.shards.lock();
+        let state = shards.get_mut(&shard).expect("shard");
+        state.epoch += 1;
+        let upper = |id: &str| vectron_wire::routing::hash_of_id(id) > middle;
+        let moved = state.points.extract_if(.., |id, _| upper(id)).collect();
+        let (incarnation, distance, index) = (state.incarnation, state.distance, state.index);
+        let keys = state.keys.clone();
+        let state = ShardState {
+            incarnation,
+            distance,
+            index,
+            keys,
+            epoch: 1,
+            points: moved,
+            ..ShardState::default()
+        };
+        shards.insert(child, state);
+        collection.shards.insert(at + 1, right);
+        child
+    }
+
     /// Payload indexes of the collection that a shard belongs to; built as soon as they are there.
     fn indexes(&self, shard: u64) -> Vec<FieldIndex> {
         let catalog = self.catalog.lock();
@@ -152,17 +193,21 @@ impl Cluster {
                 return Err(Fault::new(Code::Unavailable, "the shard is at another epoch"));
             }
             let now = shard.trouble.clone();
-            if let Some(Trouble::Fails(_, left)) = &mut shard.trouble {
-                *left -= 1;
-                if *left == 0 {
-                    shard.trouble = None;
+            match &mut shard.trouble {
+                Some(Trouble::Fails(_, left)) => {
+                    *left -= 1;
+                    if *left == 0 {
+                        shard.trouble = None;
+                    }
                 }
+                Some(Trouble::SlowOnce(_)) => shard.trouble = None,
+                _ => {}
             }
             now
         };
         match trouble {
             Some(Trouble::Fails(fault, _)) => Err(fault),
-            Some(Trouble::Slow(time)) => {
+            Some(Trouble::Slow(time) | Trouble::SlowOnce(time)) => {
                 TestPool.sleep(time).await;
                 Ok(())
             }
@@ -488,11 +533,33 @@ impl Placement for Cluster {
     }
 
     async fn cluster(&self) -> Result<ClusterView, Fault> {
-        Err(unplayed())
+        let catalog = self.catalog.lock();
+        let shards = catalog.collections.iter().flat_map(|c| c.shards.iter().map(move |s| (c, s)));
+        let shown = shards.map(|(collection, shard)| ShardView {
+            collection: collection.spec.name.clone(),
+            shard: shard.shard,
+            first: shard.first,
+            last: shard.last,
+            epoch: shard.epoch,
+            points: 0,
+            disk_bytes: 0,
+            splits_off: None,
+            replicas: Vec::new(),
+            problems: Vec::new(),
+        });
+        Ok(ClusterView { epoch: catalog.epoch, shards: shown.collect(), ..ClusterView::default() })
     }
 
-    async fn change(&self, _: ClusterChange) -> Result<Vec<PlannedMove>, Fault> {
-        Err(unplayed())
+    async fn change(&self, change: ClusterChange) -> Result<Vec<PlannedMove>, Fault> {
+        self.changes.lock().push(change);
+        let reason = "because".to_string();
+        Ok(vec![PlannedMove {
+            shard: ShardId(1),
+            from: Some(WorkerId(1)),
+            to: Some(WorkerId(2)),
+            bytes: 7,
+            reason,
+        }])
     }
 
     async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, Fault> {

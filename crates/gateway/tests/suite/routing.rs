@@ -90,6 +90,45 @@ async fn a_moved_shard_is_followed_once() {
     assert_eq!(client.upsert(&json!(points).to_string()).await.ok()["upserted"], 40);
 }
 
+/// Lesson 28: a change of routes must not be an outage, and a range that moved must not be missed.
+#[tokio::test]
+async fn l28_a_split_is_followed_by_reads_and_writes() {
+    let (client, shards) = four_shards().await;
+    let search = r#"{"vector":[1,0],"top_k":100}"#;
+    client.cluster.split(shards[1]);
+    let answer = client.search(search).await.ok();
+    assert_eq!(answer["results"].as_array().map(Vec::len), Some(40));
+    assert_eq!(answer["meta"]["shards"]["total"], 5);
+    client.cluster.split(shards[2]);
+    let points: Vec<_> = (0..60).map(|i| json!({"id": i, "vector": [i, 2]})).collect();
+    let answer = client.upsert(&json!(points).to_string()).await.ok();
+    assert_eq!((&answer["upserted"], &answer["failed"]), (&json!(60), &json!([])));
+    client.cluster.split(shards[3]);
+    assert_eq!(client.post("/v1/collections/docs/points/count", "{}").await.ok()["count"], 60);
+    client.cluster.split(shards[0]);
+    let body = json!({"ids": (0..60).collect::<Vec<_>>()}).to_string();
+    assert_eq!(client.post("/v1/collections/docs/points/delete", body).await.ok()["deleted"], 60);
+    assert_eq!(client.cluster.points(), 0);
+}
+
+#[tokio::test]
+async fn a_slow_read_is_sent_to_a_second_replica_when_its_level_allows() {
+    let knobs =
+        vectron_gateway::GatewayKnobs { hedge_after_ms: 20, hedge_percent: 100, ..Default::default() };
+    let client = Client::with(knobs, None);
+    let body = r#"{"name":"docs","dimension":2,"distance":"dot","replication_factor":3}"#;
+    assert_eq!(client.post("/v1/collections", body).await.status, 201);
+    client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.ok();
+    let shard = client.cluster.shard_ids()[0];
+    let asked = || client.cluster.log.lock().iter().filter(|(name, _)| *name == "search").count();
+    client.cluster.trouble(shard, Some(Trouble::SlowOnce(Duration::from_secs(60))));
+    let answer = client.search(r#"{"vector":[1,0],"consistency":"eventual","timeout_ms":5000}"#).await.ok();
+    assert_eq!((answer["results"].as_array().map(Vec::len), asked()), (Some(1), 2));
+    client.cluster.trouble(shard, Some(Trouble::SlowOnce(Duration::from_secs(60))));
+    client.search(r#"{"vector":[1,0],"timeout_ms":200}"#).await.problem(504, "deadline_exceeded");
+    assert_eq!(asked(), 3, "a strict read is asked once");
+}
+
 #[tokio::test]
 async fn writes_are_not_repeated_without_a_key() {
     let client = Client::new().with_docs("dot", 1).await;
@@ -132,7 +171,8 @@ async fn another_replica_is_asked_when_one_is_lost() {
     client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.ok();
     client.search(r#"{"vector":[1,0]}"#).await.ok();
     client.cluster.lost_workers.lock().insert(3);
-    let problem = client.upsert(r#"[{"id":"a","vector":[1,1]}]"#).await.problem(503, "unavailable");
+    let body = r#"{"points":[{"id":"a","vector":[1,1]}],"timeout_ms":300}"#;
+    let problem = client.post("/v1/collections/docs/points", body).await.problem(503, "unavailable");
     assert_eq!(problem["outcome"], "not_applied");
 }
 
