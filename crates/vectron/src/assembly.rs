@@ -1,8 +1,11 @@
 //! The rooms of one process, wired to each other over whatever seams they are given: real ones in production,
-//! seeded ones in simulation. In one process every call between rooms is a function call.
+//! seeded ones in simulation. Between rooms of one process every call is a function call.
 
+use crate::peers::AddressBook;
 use crate::settings::Settings;
+use crate::topology::Topology;
 use std::sync::Arc;
+use std::time::Duration;
 use vectron_base::clock::Clock;
 use vectron_base::disk::{Disk, DiskError, DiskFailure, replace_file};
 use vectron_base::ids::{GroupId, ReplicaId, WorkerId};
@@ -13,8 +16,9 @@ use vectron_consensus::{GroupConfig, Handle};
 use vectron_gateway::{AdminSources, Gateway, GatewayMetrics};
 use vectron_placement::catalog::SharedCatalog;
 use vectron_placement::{PlacementMetrics, serve as placement};
-use vectron_wire::placement::Registration;
-use vectron_wire::worker::{Worker, WorkerDirectory};
+use vectron_wire::connections::{Dialer, PlacementConnections, PlacementWaits, WorkerConnections};
+use vectron_wire::placement::{Placement, Registration};
+use vectron_wire::worker::Worker;
 use vectron_worker::{Host, WorkerMetrics};
 
 /// The outside world, as the rooms see it.
@@ -83,8 +87,8 @@ pub struct Logs {
 pub struct Plan {
     /// The outside world.
     pub seams: Seams,
-    /// The other processes.
-    pub network: Arc<dyn Network>,
+    /// How other processes are reached.
+    pub dialer: Arc<dyn Dialer>,
     /// Its logs, if its roles hold any.
     pub logs: Option<Logs>,
     /// Its place.
@@ -104,7 +108,7 @@ const IDENTITY: &str = "identity";
 
 /// Raises the rooms that the topology names.
 pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
-    let Plan { seams, network, logs, topology, settings, mut registry, capacity, admin_key } = plan;
+    let Plan { seams, dialer, logs, topology, settings, mut registry, capacity, admin_key } = plan;
     let roles = topology.roles;
     let placement_metrics = roles.placement.then(|| PlacementMetrics::register(&mut registry));
     let worker_metrics = roles.worker.then(|| WorkerMetrics::register(&mut registry));
@@ -113,12 +117,14 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
 
     let mut own = None;
     if let (Some(logs), Some(metrics)) = (&logs, placement_metrics) {
-        own = Some(open_placement(&seams, logs, &network, &topology, &settings, metrics).await?);
+        own = Some(open_placement(&seams, logs, &dialer, &topology, &settings, metrics).await?);
     }
-    let placement = placement_of(&seams, &network, &topology, own.clone());
-    let workers = Directory::new(network.clone());
+    let placement = placement_of(&seams, &dialer, &topology, &settings, own.as_ref());
     let mut worker = None;
+    let mut directories = Vec::new();
     if let (Some(logs), Some(metrics)) = (&logs, worker_metrics) {
+        let others = Arc::new(WorkerConnections::new(dialer.clone(), None));
+        directories.push(others.clone());
         let registration = Registration {
             worker: identity(&*logs.disk, &*seams.random)?,
             address: topology.address.clone(),
@@ -132,26 +138,24 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
             disk: logs.disk.clone(),
             consensus: logs.consensus.clone(),
             placement: placement.clone(),
-            workers: workers.clone(),
+            workers: others,
             clock: seams.clock.clone(),
+            random: seams.random.clone(),
             pool: seams.pool.clone(),
             knobs: settings.worker.clone(),
             store_knobs: settings.store.clone(),
             metrics,
-        })
-        .map_err(|error| AssemblyError::Worker(error.to_string()))?;
-        workers.set_own(host.worker(), host.clone());
-        worker = Some(host);
+        });
+        worker = Some(host.map_err(|error| AssemblyError::Worker(error.to_string()))?);
     }
-    if !topology.is_alone() {
-        let book = logs.as_ref().map(|logs| (logs.book.clone(), logs.disk.clone()));
-        let follower = follow(placement.clone(), workers.clone(), book, seams.pool.clone());
-        seams.pool.spawn("addresses", Box::pin(follower));
-    }
-    let consensus = logs.map(|logs| logs.consensus);
-    let gateway = gateway_metrics.map(|metrics| {
-        Gateway::new(vectron_gateway::Parts {
-            placement,
+    let consensus = logs.as_ref().map(|logs| logs.consensus.clone());
+    let mut gateway = None;
+    if let Some(metrics) = gateway_metrics {
+        let local = worker.as_ref().map(|host| (host.worker(), host.clone() as Arc<dyn Worker>));
+        let workers = Arc::new(WorkerConnections::new(dialer, local));
+        directories.push(workers.clone());
+        gateway = Some(Gateway::new(vectron_gateway::Parts {
+            placement: placement.clone(),
             workers,
             clock: seams.clock.clone(),
             random: seams.random.clone(),
@@ -160,52 +164,141 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
             metrics,
             admin: admin_sources(&settings, registry.clone(), worker.clone(), consensus.clone()),
             admin_key,
-        })
-    });
+        }));
+    }
+    if !topology.is_alone() {
+        let book = logs.map(|logs| (logs.book, logs.disk));
+        let follower = follow(placement, directories, book, seams.pool.clone());
+        seams.pool.spawn("addresses", Box::pin(follower));
+    }
     Ok(Rooms { gateway, placement: own, worker, consensus, registry })
+}
+
+/// Keeps the addresses of other processes as the catalog has them.
+async fn follow(
+    placement: Arc<dyn Placement>,
+    directories: Vec<Arc<WorkerConnections>>,
+    book: Option<(Arc<AddressBook>, Arc<dyn Disk>)>,
+    pool: Arc<dyn Pool>,
+) {
+    const PAUSE: Duration = Duration::from_millis(500);
+    let mut known = 0;
+    loop {
+        match placement.watch(known).await {
+            Ok(view) => {
+                // An older view than one that was seen comes from a member that has just begun to lead.
+                if view.epoch >= known {
+                    known = view.epoch;
+                    directories.iter().for_each(|directory| directory.update(&view));
+                    if let Some((book, disk)) = &book
+                        && book.update(&view)
+                    {
+                        book.save(&**disk);
+                    }
+                }
+            }
+            // Addresses that were seen before go on being used.
+            Err(_) => pool.sleep(PAUSE).await,
+        }
+    }
+}
+
+/// How long calls to the placement driver take.
+pub fn placement_waits(settings: &Settings) -> PlacementWaits {
+    PlacementWaits {
+        call: Duration::from_millis(settings.node.call_timeout_ms),
+        watch: Duration::from_millis(settings.placement.watch_timeout_ms + settings.node.call_timeout_ms),
+        pause: Duration::from_millis(100),
+    }
 }
 
 /// The placement driver as this process asks it: a function call where it is the only member.
 fn placement_of(
     seams: &Seams,
-    network: &Arc<dyn Network>,
+    dialer: &Arc<dyn Dialer>,
     topology: &Topology,
-    own: Option<Arc<placement::Service>>,
+    settings: &Settings,
+    own: Option<&Arc<placement::Service>>,
 ) -> Arc<dyn Placement> {
     match own {
-        Some(own) if topology.drivers.len() <= 1 => own,
-        own => {
-            let mut members = Members::new(seams.clock.clone(), seams.pool.clone());
-            for (replica, address) in &topology.drivers {
-                match &own {
-                    Some(own) if topology.driver == Some(*replica) => members.add(address, own.clone()),
-                    _ => members.add(address, network.placement(address)),
-                }
-            }
-            Arc::new(members)
+        Some(own) if topology.drivers.len() <= 1 && !topology.joins => own.clone(),
+        _ => {
+            let dialer: Arc<dyn Dialer> = match own {
+                Some(own) => Arc::new(OwnMember {
+                    address: topology.address.clone(),
+                    own: own.clone(),
+                    others: dialer.clone(),
+                }),
+                None => dialer.clone(),
+            };
+            let (clock, pool) = (seams.clock.clone(), seams.pool.clone());
+            let addresses = topology.driver_addresses();
+            Arc::new(PlacementConnections::new(dialer, addresses, clock, pool, placement_waits(settings)))
         }
+    }
+}
+
+/// Reaches the member of the placement driver in this process by a function call.
+struct OwnMember {
+    address: String,
+    own: Arc<placement::Service>,
+    others: Arc<dyn Dialer>,
+}
+
+impl Dialer for OwnMember {
+    fn worker(&self, address: &str) -> Option<Arc<dyn Worker>> {
+        self.others.worker(address)
+    }
+
+    fn placement(&self, address: &str) -> Option<Arc<dyn Placement>> {
+        if address == self.address { Some(self.own.clone()) } else { self.others.placement(address) }
     }
 }
 
 async fn open_placement(
     seams: &Seams,
     logs: &Logs,
-    network: &Arc<dyn Network>,
+    dialer: &Arc<dyn Dialer>,
     topology: &Topology,
     settings: &Settings,
     metrics: PlacementMetrics,
 ) -> Result<Arc<placement::Service>, AssemblyError> {
-    todo!()
+    let catalog_error = |error: String| AssemblyError::Catalog(error);
+    let catalog = SharedCatalog::open(logs.disk.clone(), metrics.clone())
+        .map_err(|error| catalog_error(error.to_string()))?;
+    let own = topology.driver.unwrap_or(ReplicaId(1));
+    let voters: Vec<ReplicaId> = match topology.drivers.keys().copied().collect::<Vec<_>>() {
+        none if none.is_empty() => vec![own],
+        founders => founders,
+    };
+    let config = GroupConfig { group: GroupId::CATALOG, replica: own, voters, start: None };
+    logs.consensus
+        .open_group(config, Box::new(catalog.machine()))
+        .await
+        .map_err(|error| catalog_error(error.to_string()))?;
+    if topology.is_alone() {
+        // The log behind the checkpoint must be applied before anybody reads the catalog. Where there are other
+        // members, only the one that leads answers, and it waits for that itself.
+        let applied = logs.consensus.barrier(GroupId::CATALOG).await;
+        applied.map_err(|error| catalog_error(error.to_string()))?;
+    }
+    Ok(placement::Service::start(placement::Parts {
+        catalog,
+        consensus: logs.consensus.clone(),
+        clock: seams.clock.clone(),
+        pool: seams.pool.clone(),
+        knobs: settings.placement.clone(),
+        metrics,
+    }))
 }
 
 fn admin_sources(
     settings: &Settings,
     registry: Arc<Registry>,
-    worker: &Arc<Host>,
-    consensus: &Handle,
+    worker: Option<Arc<Host>>,
+    consensus: Option<Handle>,
 ) -> AdminSources {
-    let (ready_worker, stats_worker) = (worker.clone(), worker.clone());
-    let (ready_log, stats_log) = (consensus.clone(), consensus.clone());
+    let (ready_worker, ready_log) = (worker.clone(), consensus.clone());
     AdminSources {
         metrics_text: Arc::new(
             move |open| {
@@ -213,15 +306,11 @@ fn admin_sources(
             },
         ),
         knobs: settings.to_json(),
-        ready: Arc::new(move || {
-            if let Some(reason) = ready_log.journal().failed {
-                return Err(format!("the journal has stopped: {reason}"));
-            }
-            if ready_worker.ready() { Ok(()) } else { Err("shards are being opened".into()) }
-        }),
+        ready: Arc::new(move || ready(ready_worker.as_deref(), ready_log.as_ref())),
         stats: Arc::new(move || {
-            let journal = stats_log.journal();
-            let shards: Vec<_> = stats_worker.serving().iter().map(|h| (h.id(), h.shard.stats())).collect();
+            let journal = consensus.as_ref().map(Handle::journal).unwrap_or_default();
+            let hosted = worker.as_ref().map(|worker| worker.serving()).unwrap_or_default();
+            let shards: Vec<_> = hosted.iter().map(|h| (h.id(), h.shard.stats())).collect();
             serde_json::json!({
                 "shards": shards.len(),
                 "points": shards.iter().map(|(_, s)| s.points).sum::<u64>(),
@@ -238,23 +327,45 @@ fn admin_sources(
     }
 }
 
-impl Rooms {
-    /// Writes last checkpoints, so that the next start is short. Requests must have ended before.
-    pub async fn stop(&self) {
-        self.worker.stop().await;
-        self.placement.checkpoint().await;
+/// Whether a process with these parts can serve, or why not.
+fn ready(worker: Option<&Host>, consensus: Option<&Handle>) -> Result<(), String> {
+    if let Some(reason) = consensus.and_then(|log| log.journal().failed) {
+        return Err(format!("the journal has stopped: {reason}"));
     }
+    if worker.is_none_or(Host::ready) { Ok(()) } else { Err("shards are being opened".into()) }
 }
 
-/// The one worker of this process.
-struct LocalWorker {
-    id: WorkerId,
-    worker: Arc<Host>,
-}
+impl Rooms {
+    /// Whether the process can serve, or why not.
+    pub fn ready(&self) -> Result<(), String> {
+        match &self.gateway {
+            Some(gateway) => gateway.ready(),
+            None => ready(self.worker.as_deref(), self.consensus.as_ref()),
+        }
+    }
 
-impl WorkerDirectory for LocalWorker {
-    fn worker(&self, id: WorkerId) -> Option<Arc<dyn Worker>> {
-        (id == self.id).then(|| self.worker.clone() as Arc<dyn Worker>)
+    /// Hands leaderships over to other processes, while this one can still be reached.
+    pub async fn leave(&self) {
+        if let Some(worker) = &self.worker {
+            worker.leave().await;
+        }
+        if let Some(placement) = &self.placement {
+            placement.leave().await;
+        }
+    }
+
+    /// Writes last checkpoints, so that the next start is short, and ends the logs. Requests must have ended
+    /// before.
+    pub async fn stop(&self) {
+        if let Some(worker) = &self.worker {
+            worker.stop().await;
+        }
+        if let Some(placement) = &self.placement {
+            placement.checkpoint().await;
+        }
+        if let Some(consensus) = &self.consensus {
+            consensus.stop();
+        }
     }
 }
 

@@ -1,17 +1,49 @@
-//! How this process reaches the rooms of others: connections over gRPC in production, a seeded network in
-//! simulation.
+//! The way to other processes in production: gRPC connections within the limits of the knobs.
 
+use crate::settings::Settings;
 use std::sync::Arc;
-use vectron_wire::peer::Carriers;
-use vectron_wire::placement::Placement;
-use vectron_wire::worker::Worker;
+use std::time::Duration;
+use vectron_base::pool::Pool;
+use vectron_wire::grpc::{ClusterKey, DialOptions, GrpcDialer, MessageLimits, PeerCarriers};
+use vectron_wire::links::{LinkLimits, Links};
 
-/// Makes connections to other processes. None is opened before it is used.
-pub trait Network: Send + Sync {
-    /// The placement driver's member at an address.
-    fn placement(&self, address: &str) -> Arc<dyn Placement>;
-    /// The worker at an address.
-    fn worker(&self, address: &str) -> Arc<dyn Worker>;
-    /// The way of the logs' messages.
-    fn carriers(&self) -> Arc<dyn Carriers>;
+/// Room for what surrounds the largest request or answer in a message between processes.
+const ENVELOPE_BYTES: u64 = 1 << 20;
+
+/// How large messages between processes may be: an entry of the log, or an answer of a shard.
+pub fn message_limits(settings: &Settings) -> MessageLimits {
+    let most = settings.consensus.entry_max_bytes.max(settings.gateway.max_answer_bytes) + ENVELOPE_BYTES;
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    MessageLimits { send: most, receive: most }
+}
+
+/// Connections to other processes.
+pub fn dialer(settings: &Settings, pool: &Arc<dyn Pool>, key: Option<ClusterKey>) -> Arc<GrpcDialer> {
+    let node = &settings.node;
+    let waits = crate::assembly::placement_waits(settings);
+    let options = DialOptions {
+        connect_timeout: Duration::from_millis(node.connect_timeout_ms),
+        keep_alive_interval: Duration::from_millis(node.keep_alive_ms),
+        keep_alive_timeout: Duration::from_millis(node.keep_alive_ms),
+        limits: message_limits(settings),
+        call_timeout: waits.call,
+        watch_timeout: waits.watch,
+        key,
+    };
+    Arc::new(GrpcDialer::new(options, pool.clone()))
+}
+
+/// The links that the logs' messages take. `sender` tells this life of the process from all others.
+pub fn links(settings: &Settings, pool: &Arc<dyn Pool>, dialer: Arc<GrpcDialer>, sender: u64) -> Links {
+    let node = &settings.node;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let limits = LinkLimits {
+        messages_max: size(node.link_messages_max),
+        bytes_max: size(node.link_bytes_max),
+        batch_bytes_max: message_limits(settings).send.saturating_sub(size(ENVELOPE_BYTES) / 2),
+        pause_min: Duration::from_millis(20),
+        pause_max: Duration::from_millis(node.connect_timeout_ms),
+        idle: Duration::from_secs(60),
+    };
+    Links::new(Arc::new(PeerCarriers::new(dialer, sender)), pool.clone(), limits)
 }

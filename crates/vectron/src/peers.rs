@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use vectron_base::disk::{Disk, load_checked, save_checked};
 use vectron_base::ids::{GroupId, ReplicaId, WorkerId};
-use vectron_base::metric::Counter;
+use vectron_base::metric::{Counter, Registry};
 use vectron_consensus::{Handle, Message, Outbox};
 use vectron_wire::links::Links;
 use vectron_wire::peer::Inbox;
@@ -87,12 +87,19 @@ impl AddressBook {
 
 /// Sends what the logs of this process have to say.
 pub struct PeerOutbox {
-    /// Where to.
-    pub book: Arc<AddressBook>,
-    /// The way there.
-    pub links: Arc<Links>,
-    /// Messages for replicas whose address is not known; they are lost, and sent again by the protocol.
-    pub lost: Counter,
+    book: Arc<AddressBook>,
+    links: Links,
+    lost: Counter,
+}
+
+impl PeerOutbox {
+    /// Messages go where `book` says, over `links`; what has no address is lost, and sent again by the protocol.
+    pub fn new(book: Arc<AddressBook>, links: Links, registry: &mut Registry) -> Self {
+        let lost = Counter::default();
+        let help = "Messages for replicas whose address is not known";
+        registry.register("vectron_node_messages_without_address", help, lost.clone());
+        Self { book, links, lost }
+    }
 }
 
 impl Outbox for PeerOutbox {
@@ -110,10 +117,18 @@ impl Outbox for PeerOutbox {
 
 /// Takes what other processes' logs have to say.
 pub struct PeerInbox {
-    /// The logs here.
-    pub consensus: Handle,
-    /// Messages that could not be read.
-    pub malformed: Counter,
+    consensus: Handle,
+    malformed: Counter,
+}
+
+impl PeerInbox {
+    /// Hands messages to `consensus`.
+    pub fn new(consensus: Handle, registry: &mut Registry) -> Self {
+        let malformed = Counter::default();
+        let help = "Messages of other processes' logs that could not be read";
+        registry.register("vectron_node_malformed_messages", help, malformed.clone());
+        Self { consensus, malformed }
+    }
 }
 
 impl Inbox for PeerInbox {

@@ -18,6 +18,16 @@ vectron_base::knobs! {
         background_threads: u64 = 0u64, "BACKGROUND_THREADS", Bounds::Integer(0, 1024), "threads", Affects::Speed, "vectron_worker_index_lag_points";
         /// Memory that this process may plan with; 0 means all that the machine has. Less leaves room for neighbours.
         memory_bytes: u64 = 0u64, "MEMORY_BYTES", Bounds::Integer(0, 1 << 46), "bytes", Affects::Limits, "vectron_worker_memory_bytes";
+        /// Time that connecting to another process may take. Shorter notices a machine that is gone sooner and gives up on slow networks.
+        connect_timeout_ms: u64 = 1000u64, "CONNECT_TIMEOUT_MS", Bounds::Integer(10, 60_000), "ms", Affects::Speed, "vectron_gateway_shard_retries_total";
+        /// Time between questions whether a connection between processes still is one, and time for the answer. Shorter notices broken networks sooner and costs more messages.
+        keep_alive_ms: u64 = 2000u64, "KEEP_ALIVE_MS", Bounds::Integer(100, 600_000), "ms", Affects::Speed, "vectron_gateway_shard_retries_total";
+        /// Time that a call between processes may take when it names none. Shorter fails sooner under load.
+        call_timeout_ms: u64 = 5000u64, "CALL_TIMEOUT_MS", Bounds::Integer(100, 600_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Messages of the logs that may wait for one other process; older ones are given up. More bridge longer stalls and take more memory.
+        link_messages_max: u64 = 65_536u64, "LINK_MESSAGES_MAX", Bounds::Integer(64, 1 << 24), "", Affects::Limits, "vectron_node_link_dropped_messages_total";
+        /// Bytes of such messages. More bridge longer stalls and take more memory.
+        link_bytes_max: u64 = 128 << 20u64, "LINK_BYTES_MAX", Bounds::Integer(1 << 20, 1 << 36), "bytes", Affects::Limits, "vectron_node_link_dropped_messages_total";
         /// Format of log lines on stderr.
         log_format: String = "text", "LOG_FORMAT", Bounds::Choice(&["text", "json"]), "", Affects::Speed, "";
         /// Least severity that is logged.

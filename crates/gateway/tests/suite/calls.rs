@@ -349,7 +349,7 @@ async fn operators_change_the_cluster() {
         ("members/4", Change::RemoveMember(ReplicaId(4))),
     ];
     for (path, change) in deletes {
-        client.remove(&format!("/v1/admin/{path}")).await.ok();
+        client.call("DELETE", &format!("/v1/admin/{path}"), "").await.ok();
         assert_eq!(client.cluster.changes.lock().pop(), Some(change), "{path}");
     }
     client.post("/v1/admin/workers/x/drain", "{}").await.problem(400, "invalid_argument");

@@ -20,7 +20,10 @@ pub enum AdminCommand {
     #[command(after_help = "Example:\n  vectron admin shards -o json")]
     Shards,
     /// List moves under way.
-    #[command(subcommand_required = false, after_help = "Examples:\n  vectron admin moves\n  vectron admin moves --pause\n  vectron admin moves --cancel 7")]
+    #[command(
+        subcommand_required = false,
+        after_help = "Examples:\n  vectron admin moves\n  vectron admin moves --pause\n  vectron admin moves --cancel 7"
+    )]
     Moves(MovesArgs),
     /// Give a worker's replicas away and place none on it; it serves until they are gone.
     #[command(after_help = "Example:\n  vectron admin drain 6201447155937103")]
@@ -44,7 +47,9 @@ pub enum AdminCommand {
     #[command(after_help = "Example:\n  vectron admin transfer 3 --to 17")]
     Transfer(ToArgs),
     /// Add or remove a search-only replica.
-    #[command(after_help = "Examples:\n  vectron admin learner 3 --on 17\n  vectron admin learner 3 --on 17 --remove")]
+    #[command(
+        after_help = "Examples:\n  vectron admin learner 3 --on 17\n  vectron admin learner 3 --on 17 --remove"
+    )]
     Learner(LearnerArgs),
     /// The placement driver's members.
     #[command(subcommand)]
@@ -176,13 +181,19 @@ pub async fn run(command: AdminCommand, global: &Global, out: Output) -> Outcome
         AdminCommand::Moves(MovesArgs { pause: false, resume: false, cancel: None }) => {
             return list(&http, "/v1/admin/moves", "moves", &MOVES, out).await;
         }
-        AdminCommand::Moves(MovesArgs { pause: true, .. }) => post("/v1/admin/moves/pause".into(), json!({})).await,
+        AdminCommand::Moves(MovesArgs { pause: true, .. }) => {
+            post("/v1/admin/moves/pause".into(), json!({})).await
+        }
         AdminCommand::Moves(MovesArgs { cancel: Some(id), .. }) => {
             call(Method::DELETE, format!("/v1/admin/moves/{id}"), None).await
         }
         AdminCommand::Moves(_) => post("/v1/admin/moves/resume".into(), json!({})).await,
-        AdminCommand::Drain(args) => post(format!("/v1/admin/workers/{}/drain", args.worker), json!({})).await,
-        AdminCommand::Undrain(args) => post(format!("/v1/admin/workers/{}/undrain", args.worker), json!({})).await,
+        AdminCommand::Drain(args) => {
+            post(format!("/v1/admin/workers/{}/drain", args.worker), json!({})).await
+        }
+        AdminCommand::Undrain(args) => {
+            post(format!("/v1/admin/workers/{}/undrain", args.worker), json!({})).await
+        }
         AdminCommand::Remove(args) => {
             args.confirm.ask(&format!("forgetting worker {}", args.worker))?;
             call(Method::DELETE, format!("/v1/admin/workers/{}", args.worker), None).await
@@ -252,8 +263,12 @@ const MOVES: [(&str, &str, bool); 7] = [
     ("step", "step", false),
     ("reason", "reason", false),
 ];
-const MEMBERS: [(&str, &str, bool); 4] =
-    [("member", "member", false), ("address", "address", false), ("votes", "votes", false), ("leads", "leads", false)];
+const MEMBERS: [(&str, &str, bool); 4] = [
+    ("member", "member", false),
+    ("address", "address", false),
+    ("votes", "votes", false),
+    ("leads", "leads", false),
+];
 const PLANNED: [(&str, &str, bool); 5] = [
     ("shard", "shard", false),
     ("from", "from", false),

@@ -1,7 +1,9 @@
 //! The command tree.
 
 use super::output::OutputFormat;
-use super::{admin, collections, config, demo, doctor, export, import, indexes, points, roles, search, status, up};
+use super::{
+    admin, collections, config, demo, doctor, export, import, indexes, points, roles, search, status, up,
+};
 use clap::{Args, Parser, Subcommand};
 
 /// A distributed vector database: server, client and tools in one program.

@@ -111,8 +111,7 @@ impl Drop for Home {
 async fn start(args: &DemoArgs, data_dir: &Path, settings: Settings) -> Outcome<Node> {
     let wanted = args.listen.as_deref().unwrap_or("127.0.0.1:8080");
     let listen = up::address(wanted).await?;
-    let options =
-        |listen| NodeOptions::alone(data_dir.to_path_buf(), listen, true, None);
+    let options = |listen| NodeOptions::alone(data_dir.to_path_buf(), listen, true, None);
     match Node::start(options(listen), settings.clone()).await {
         Ok(node) => Ok(node),
         Err(StartError::Listen(..)) if args.listen.is_none() => {

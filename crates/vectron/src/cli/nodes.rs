@@ -94,7 +94,8 @@ fn plan(args: &UpArgs, listen: SocketAddr, nodes: u64) -> Outcome<Vec<NodeProces
     let mut processes = Vec::new();
     for id in 1..=nodes {
         let offset = u16::try_from(id - 1).unwrap_or(u16::MAX);
-        let port = |base: u16| base.checked_add(offset).ok_or_else(|| Failure::usage("the ports end at 65535"));
+        let port =
+            |base: u16| base.checked_add(offset).ok_or_else(|| Failure::usage("the ports end at 65535"));
         let at = |port: u16| SocketAddr::new(listen.ip(), port);
         let (public, internal) = if listen.port() == 0 {
             (at(free_port(listen)?), at(free_port(listen)?))
@@ -136,7 +137,8 @@ impl NodeProcess {
             command.env_remove(variable);
         }
         let child = command.spawn();
-        let child = child.map_err(|error| Failure::error(format!("cannot start node {}: {error}", self.id)))?;
+        let child =
+            child.map_err(|error| Failure::error(format!("cannot start node {}: {error}", self.id)))?;
         self.child = Some(child);
         Ok(())
     }
@@ -178,7 +180,10 @@ async fn all_ready(processes: &[NodeProcess], key: Option<&str>) -> Outcome<()> 
         }
     });
     waited.await.map_err(|_| {
-        Failure::error(format!("not every node was ready within {} s; see their log lines", READY_PATIENCE.as_secs()))
+        Failure::error(format!(
+            "not every node was ready within {} s; see their log lines",
+            READY_PATIENCE.as_secs()
+        ))
     })
 }
 
@@ -231,7 +236,8 @@ fn announce(data_dir: &Path, processes: &[NodeProcess], url: &str, out: Output) 
     let entries: Vec<Entry> = processes.iter().map(NodeProcess::entry).collect();
     let list = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf()).join("cluster.json");
     if out.format != OutputFormat::Table {
-        let line = serde_json::json!({ "ready": true, "nodes": entries, "cluster": list.display().to_string() });
+        let line =
+            serde_json::json!({ "ready": true, "nodes": entries, "cluster": list.display().to_string() });
         return out.text(&format!("{line}\n"));
     }
     let rows: String = entries

@@ -223,7 +223,9 @@ fn announce(role: &str, node: &Node, out: Output) -> Outcome<()> {
         });
         return out.text(&format!("{line}\n"));
     }
-    out.text(&format!("Vectron {role} serves on {address}\n  health   http://{address}/healthz, /readyz, /metrics\n"))
+    out.text(&format!(
+        "Vectron {role} serves on {address}\n  health   http://{address}/healthz, /readyz, /metrics\n"
+    ))
 }
 
 /// The placement driver's addresses. Their order gives them numbers that nobody looks at.

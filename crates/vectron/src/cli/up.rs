@@ -3,18 +3,18 @@
 use super::config;
 use super::exit::{Exit, Failure, Outcome};
 use super::logging;
-use super::output::{Output, OutputFormat, note};
-use crate::node::{Node, NodeOptions, StartError};
 use super::nodes;
+use super::output::{Output, OutputFormat, note};
 use super::roles::Place;
+use crate::node::{Node, NodeOptions, StartError};
 use crate::settings::Settings;
 use crate::topology::{Roles, Topology, parse_drivers};
-use vectron_base::ids::ReplicaId;
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use vectron_base::ids::ReplicaId;
 
 /// Arguments of `up`.
 #[derive(Clone, Debug, Args)]
@@ -115,7 +115,10 @@ async fn place_in_cluster(args: &UpArgs) -> Outcome<(Topology, Option<SocketAddr
     let internal = address(&own).await?;
     let locality = args.place.locality();
     let driver = Some(ReplicaId(member));
-    Ok((Topology { roles: Roles::ALL, address: own, drivers, driver, joins: false, locality }, Some(internal)))
+    Ok((
+        Topology { roles: Roles::ALL, address: own, drivers, driver, joins: false, locality },
+        Some(internal),
+    ))
 }
 
 /// Stops a node cleanly.
@@ -188,6 +191,7 @@ pub fn refusal(error: &StartError) -> Failure {
         | StartError::OpenOffLoopback(_)
         | StartError::OpenWithKey
         | StartError::NeedsClusterKey(_)
+        | StartError::BadClusterKey(_)
         | StartError::WeakKey(_) => Exit::Usage,
         _ => Exit::Error,
     };

@@ -115,8 +115,9 @@ pub fn wait_for(what: &str, mut look: impl FnMut() -> bool) {
 }
 
 fn upsert(url: &str, ids: std::ops::Range<u64>) {
-    let points: Vec<Value> =
-        ids.map(|n| json!({"id": format!("p{n}"), "vector": [n as f32 + 1.0, 1.0, 2.0], "payload": {"n": n}})).collect();
+    let points: Vec<Value> = ids
+        .map(|n| json!({"id": format!("p{n}"), "vector": [n as f32 + 1.0, 1.0, 2.0], "payload": {"n": n}}))
+        .collect();
     // The key makes the retries of `eventually` safe.
     let body = json!({"points": points, "idempotency_key": format!("k{}", points[0]["id"])});
     let answer = eventually("POST", &format!("{url}/v1/collections/docs/points"), &body);
@@ -124,7 +125,9 @@ fn upsert(url: &str, ids: std::ops::Range<u64>) {
 }
 
 fn count(url: &str) -> u64 {
-    eventually("POST", &format!("{url}/v1/collections/docs/points/count"), &json!({}))["count"].as_u64().expect("a count")
+    eventually("POST", &format!("{url}/v1/collections/docs/points/count"), &json!({}))["count"]
+        .as_u64()
+        .expect("a count")
 }
 
 fn create(url: &str, shards: u64, replication_factor: u64) {
@@ -165,7 +168,8 @@ fn three_nodes_lose_nothing_when_each_is_killed_in_turn() {
             assert_eq!(count(&urls[other]), written);
         }
         wait_for("the node's return", || {
-            nodes(dir.path())[round]["pid"] != victim["pid"] && call("GET", &format!("{}/readyz", urls[round]), &Value::Null).0 == 200
+            nodes(dir.path())[round]["pid"] != victim["pid"]
+                && call("GET", &format!("{}/readyz", urls[round]), &Value::Null).0 == 200
         });
         assert_eq!(count(&urls[round]), written, "the node that was killed answers with everything");
     }
@@ -187,7 +191,8 @@ fn roles_in_processes_of_their_own_drain_and_survive_without_the_placement_drive
     let mut drivers: Vec<Member> = (1..=3)
         .map(|n| {
             Member::launch(|command| {
-                let address = members.split(',').nth(n - 1).and_then(|m| m.split_once('=')).expect("listed").1;
+                let address =
+                    members.split(',').nth(n - 1).and_then(|m| m.split_once('=')).expect("listed").1;
                 command.args(["pd", "--member", &n.to_string(), "--members", &members, "--listen", address]);
                 command.arg("--data-dir").arg(dir.path().join(format!("pd-{n}")));
             })
@@ -197,7 +202,15 @@ fn roles_in_processes_of_their_own_drain_and_survive_without_the_placement_drive
         .map(|n| {
             Member::launch(|command| {
                 let address = format!("127.0.0.1:{}", free_port());
-                command.args(["worker", "--placement", &members, "--listen", &address, "--zone", &format!("z{n}")]);
+                command.args([
+                    "worker",
+                    "--placement",
+                    &members,
+                    "--listen",
+                    &address,
+                    "--zone",
+                    &format!("z{n}"),
+                ]);
                 command.arg("--data-dir").arg(dir.path().join(format!("worker-{n}")));
             })
         })
@@ -207,7 +220,12 @@ fn roles_in_processes_of_their_own_drain_and_survive_without_the_placement_drive
         command.args(["gateway", "--placement", &members, "--listen", &format!("127.0.0.1:{port}")]);
     });
     let url = format!("http://127.0.0.1:{port}");
-    let workers = || eventually("GET", &format!("{url}/v1/admin/workers"), &Value::Null)["workers"].as_array().cloned().unwrap_or_default();
+    let workers = || {
+        eventually("GET", &format!("{url}/v1/admin/workers"), &Value::Null)["workers"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
     wait_for("four workers", || workers().iter().filter(|w| w["alive"] == true).count() == 4);
     create(&url, 2, 3);
     upsert(&url, 0..500);
@@ -217,9 +235,7 @@ fn roles_in_processes_of_their_own_drain_and_survive_without_the_placement_drive
     let id = busy["worker"].as_u64().expect("an id");
     eventually("POST", &format!("{url}/v1/admin/workers/{id}/drain"), &json!({}));
     upsert(&url, 500..600);
-    wait_for("the drain", || {
-        workers().iter().any(|w| w["worker"] == id && w["replicas"] == 0)
-    });
+    wait_for("the drain", || workers().iter().any(|w| w["worker"] == id && w["replicas"] == 0));
     eventually("DELETE", &format!("{url}/v1/admin/workers/{id}"), &Value::Null);
     assert_eq!(count(&url), 600);
 

@@ -1,5 +1,6 @@
 //! Upserts over plain HTTP and JSON.
 
+use crate::cli::http::{Http, escaped, not_understood, parse};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures::FutureExt;
@@ -8,7 +9,6 @@ use http::Method;
 use serde_json::Value;
 use std::fmt::Write;
 use std::sync::Arc;
-use crate::cli::http::{Http, escaped, not_understood, parse};
 use vectron_base::Code;
 use vectron_client::{
     Batch, Collection, Consistency, Error, IndexSettings, RetryPolicy, RetryWatch, Sink, UpsertAnswer,
@@ -47,7 +47,6 @@ impl Rest {
         let answer = parse(&answer)?;
         collection(answer.get("collection").unwrap_or(&answer))
     }
-
 }
 
 impl Sink for Rest {

@@ -1,0 +1,75 @@
+//! The internal door of a process: what other processes of the cluster ask of its rooms, and the messages of its
+//! replicated logs. Probes and metrics are answered here as well, for a process that is no gateway has no other door.
+
+use crate::assembly::Rooms;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::service::Routes;
+use tower::Layer;
+use vectron_base::metric::prometheus_text;
+use vectron_wire::grpc::{ClusterKey, MessageLimits, PeerServer, PlacementServer, RequireKey, WorkerServer};
+use vectron_wire::peer::Inbox;
+
+/// What is served to other processes.
+pub struct Services {
+    /// The rooms.
+    pub rooms: Arc<Rooms>,
+    /// Where messages of the logs go.
+    pub inbox: Arc<dyn Inbox>,
+    /// What callers must show.
+    pub key: Option<ClusterKey>,
+    /// How large messages may be.
+    pub limits: MessageLimits,
+}
+
+impl Services {
+    /// Serves until `stopped` says so.
+    pub fn serve(
+        self,
+        listener: TcpListener,
+        mut stopped: watch::Receiver<bool>,
+    ) -> JoinHandle<std::io::Result<()>> {
+        let router = self.router();
+        let stop = async move {
+            // Either told to stop, or the node was dropped: stop in both cases.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        #[allow(clippy::disallowed_methods, reason = "the process's own serving task")]
+        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop).await })
+    }
+
+    fn router(self) -> Router {
+        let Self { rooms, inbox, key, limits } = self;
+        let guard = RequireKey::new(key);
+        let mut routes = Routes::new(guard.layer(PeerServer::new(inbox, limits)));
+        if let Some(placement) = &rooms.placement {
+            routes = routes.add_service(guard.layer(PlacementServer::new(placement.clone(), limits)));
+        }
+        if let Some(worker) = &rooms.worker {
+            routes = routes.add_service(guard.layer(WorkerServer::new(worker.clone(), limits)));
+        }
+        let ready = rooms.clone();
+        routes
+            .into_axum_router()
+            .route("/healthz", get(async || "alive\n"))
+            .route("/readyz", get(async move || readiness(&ready)))
+            .route("/metrics", get(async move || metrics(&rooms)))
+    }
+}
+
+fn readiness(rooms: &Rooms) -> impl IntoResponse + use<> {
+    match rooms.ready() {
+        Ok(()) => (StatusCode::OK, "ready\n".to_string()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+fn metrics(rooms: &Rooms) -> impl IntoResponse + use<> {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], prometheus_text(&rooms.registry))
+}
