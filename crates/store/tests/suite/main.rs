@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backlog;
+mod copies;
 mod corruption;
 mod crash;
 mod decoding;
@@ -18,5 +19,7 @@ mod promises;
 mod random_histories;
 mod real_disk;
 mod schedules;
+mod scrub;
+mod splits;
 mod support;
 mod watched;

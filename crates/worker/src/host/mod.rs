@@ -330,6 +330,7 @@ impl Host {
         let command = store::Command {
             log_time_ms: self.parts.clock.wall_ms(),
             idempotency: None,
+            range: None,
             operation: store::Operation::Seal,
         };
         let sealed = self.parts.consensus.propose_reserved(hosted.group(), command.encode());
