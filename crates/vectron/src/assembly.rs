@@ -117,7 +117,7 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
 
     let mut own = None;
     if let (Some(logs), Some(metrics)) = (&logs, placement_metrics) {
-        own = Some(open_placement(&seams, logs, &dialer, &topology, &settings, metrics).await?);
+        own = Some(open_placement(&seams, logs, &topology, &settings, metrics).await?);
     }
     let placement = placement_of(&seams, &dialer, &topology, &settings, own.as_ref());
     let mut worker = None;
@@ -127,7 +127,7 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
         directories.push(others.clone());
         let registration = Registration {
             worker: identity(&*logs.disk, &*seams.random)?,
-            address: topology.address.clone(),
+            address: if topology.is_alone() { "local".into() } else { topology.address.clone() },
             locality: topology.locality.clone(),
             cores: capacity.cores,
             memory_bytes: capacity.memory_bytes,
@@ -139,6 +139,7 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
             consensus: logs.consensus.clone(),
             placement: placement.clone(),
             workers: others,
+            peers: logs.book.workers.clone(),
             clock: seams.clock.clone(),
             random: seams.random.clone(),
             pool: seams.pool.clone(),
@@ -167,8 +168,7 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
         }));
     }
     if !topology.is_alone() {
-        let book = logs.map(|logs| (logs.book, logs.disk));
-        let follower = follow(placement, directories, book, seams.pool.clone());
+        let follower = follow(placement, directories, seams.pool.clone());
         seams.pool.spawn("addresses", Box::pin(follower));
     }
     Ok(Rooms { gateway, placement: own, worker, consensus, registry })
@@ -178,7 +178,6 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
 async fn follow(
     placement: Arc<dyn Placement>,
     directories: Vec<Arc<WorkerConnections>>,
-    book: Option<(Arc<AddressBook>, Arc<dyn Disk>)>,
     pool: Arc<dyn Pool>,
 ) {
     const PAUSE: Duration = Duration::from_millis(500);
@@ -190,11 +189,6 @@ async fn follow(
                 if view.epoch >= known {
                     known = view.epoch;
                     directories.iter().for_each(|directory| directory.update(&view));
-                    if let Some((book, disk)) = &book
-                        && book.update(&view)
-                    {
-                        book.save(&**disk);
-                    }
                 }
             }
             // Addresses that were seen before go on being used.
@@ -258,7 +252,6 @@ impl Dialer for OwnMember {
 async fn open_placement(
     seams: &Seams,
     logs: &Logs,
-    dialer: &Arc<dyn Dialer>,
     topology: &Topology,
     settings: &Settings,
     metrics: PlacementMetrics,

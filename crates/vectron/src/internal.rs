@@ -13,7 +13,11 @@ use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tower::Layer;
 use vectron_base::metric::prometheus_text;
-use vectron_wire::grpc::{ClusterKey, MessageLimits, PeerServer, PlacementServer, RequireKey, WorkerServer};
+use vectron_wire::grpc::MessageLimits;
+use vectron_wire::grpc::key::{ClusterKey, RequireKey};
+use vectron_wire::grpc::peer::PeerServer;
+use vectron_wire::grpc::placement::PlacementServer;
+use vectron_wire::grpc::worker::WorkerServer;
 use vectron_wire::peer::Inbox;
 
 /// What is served to other processes.

@@ -4,7 +4,10 @@ use crate::settings::Settings;
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::pool::Pool;
-use vectron_wire::grpc::{ClusterKey, DialOptions, GrpcDialer, MessageLimits, PeerCarriers};
+use vectron_wire::grpc::MessageLimits;
+use vectron_wire::grpc::dial::{DialOptions, GrpcDialer};
+use vectron_wire::grpc::key::ClusterKey;
+use vectron_wire::grpc::peer::PeerCarriers;
 use vectron_wire::links::{LinkLimits, Links};
 
 /// Room for what surrounds the largest request or answer in a message between processes.

@@ -19,7 +19,8 @@ use vectron_base::disk::{Disk, RealDisk};
 use vectron_base::metric::Registry;
 use vectron_base::random::{Random, SystemRandom};
 use vectron_consensus::{ConsensusMetrics, Driver, Handle};
-use vectron_wire::grpc::{ClusterKey, GrpcDialer};
+use vectron_wire::grpc::dial::GrpcDialer;
+use vectron_wire::grpc::key::ClusterKey;
 
 /// How to start a process.
 #[derive(Clone, Debug)]
@@ -164,7 +165,7 @@ fn open_logs(
         metrics,
     )
     .map_err(|error| StartError::Journal(error.to_string()))?;
-    let book = Arc::new(AddressBook::open(&*disk, &topology.drivers));
+    let book = Arc::new(AddressBook::new(topology.drivers.clone()));
     let links = network::links(settings, &seams.pool, dialer.clone(), seams.random.next_u64());
     let outbox = PeerOutbox::new(book.clone(), links, registry);
     let driver = driver.with_outbox(Box::new(outbox));

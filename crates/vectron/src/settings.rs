@@ -27,7 +27,7 @@ vectron_base::knobs! {
         /// Messages of the logs that may wait for one other process; older ones are given up. More bridge longer stalls and take more memory.
         link_messages_max: u64 = 65_536u64, "LINK_MESSAGES_MAX", Bounds::Integer(64, 1 << 24), "", Affects::Limits, "vectron_node_link_dropped_messages_total";
         /// Bytes of such messages. More bridge longer stalls and take more memory.
-        link_bytes_max: u64 = 128 << 20u64, "LINK_BYTES_MAX", Bounds::Integer(1 << 20, 1 << 36), "bytes", Affects::Limits, "vectron_node_link_dropped_messages_total";
+        link_bytes_max: u64 = 134_217_728u64, "LINK_BYTES_MAX", Bounds::Integer(1_048_576, 68_719_476_736), "bytes", Affects::Limits, "vectron_node_link_dropped_messages_total";
         /// Format of log lines on stderr.
         log_format: String = "text", "LOG_FORMAT", Bounds::Choice(&["text", "json"]), "", Affects::Speed, "";
         /// Least severity that is logged.
