@@ -4,6 +4,9 @@ use vectron_base::ids::ShardId;
 use vectron_base::{Code, Fault, Outcome};
 use vectron_consensus::ProposeError;
 
+/// When a caller with an older map should look again, in milliseconds.
+pub const MAP_CHANGES_MS: u64 = 20;
+
 /// The fault of a failed proposal or barrier.
 pub fn of_propose(shard: ShardId, error: &ProposeError) -> Fault {
     let (code, detail) = match error {
@@ -32,4 +35,15 @@ pub fn of_propose(shard: ShardId, error: &ProposeError) -> Fault {
 pub fn late(shard: ShardId, outcome: Outcome) -> Fault {
     Fault::new(Code::DeadlineExceeded, format!("shard {shard} did not answer within the deadline"))
         .with_outcome(outcome)
+}
+
+/// The caller's map is older, or newer, than the range that this replica holds.
+pub fn other_range(shard: ShardId) -> Fault {
+    Fault::new(Code::Unavailable, format!("shard {shard} has another range than the caller's map says"))
+        .retry_after(MAP_CHANGES_MS)
+}
+
+/// The replica is being replaced or removed here.
+pub fn moving(shard: ShardId) -> Fault {
+    Fault::new(Code::Unavailable, format!("this replica of shard {shard} is being replaced")).retry_after(100)
 }
