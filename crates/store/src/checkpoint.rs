@@ -15,6 +15,7 @@
 use crate::damage::Damage;
 use crate::graph_files::SavedGraph;
 use crate::idempotency::Remembered;
+use crate::import::LIST;
 use crate::manifest::{MANIFEST, Manifest, SegmentRef};
 use crate::rows::{Place, Rows};
 use crate::segment::{Segment, SegmentWriter, segment_name};
@@ -263,7 +264,7 @@ impl Shard {
         wanted.extend(graph.names());
         wanted.push(MANIFEST.into());
         for name in self.disk.list(&self.dir).unwrap_or_default() {
-            let ours = is_data(&name) || name.starts_with(MANIFEST);
+            let ours = is_data(&name) || name.starts_with(MANIFEST) || name.starts_with(LIST);
             if ours && !wanted.contains(&name) {
                 let removed = self.disk.remove(&self.path(&name));
                 if matches!(&removed, Err(error) if error.failure == DiskFailure::PowerLost) {

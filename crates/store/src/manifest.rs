@@ -13,6 +13,7 @@
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
 use crate::config::ShardConfig;
 use crate::idempotency::Remembered;
+use crate::segment::segment_name;
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,7 +82,22 @@ pub(crate) fn graph_name(number: u64) -> String {
     format!("graph-{number:016x}")
 }
 
+impl SegmentRef {
+    /// The segment's file.
+    pub fn name(&self) -> String {
+        segment_name(self.number)
+    }
+}
+
 impl Manifest {
+    /// The files that it names, with their lengths.
+    pub fn files(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        let segments = self.segments.iter().map(|segment| (segment.name(), segment.len));
+        let graphs = self.graph.files.iter().map(|(number, len)| (graph_name(*number), *len));
+        let whole = self.whole_graph.iter().map(|graph| (graph_name(graph.number), graph.len));
+        segments.chain(graphs).chain(whole)
+    }
+
     /// The manifest of a shard of which nothing is stored yet.
     pub fn without_files(config: &ShardConfig, next_file: u64) -> Manifest {
         Manifest {

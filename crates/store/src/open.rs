@@ -9,6 +9,7 @@ use crate::config::ShardConfig;
 use crate::damage::Damage;
 use crate::gate::Gate;
 use crate::graph_files::adopt_graph;
+use crate::import::LIST;
 use crate::manifest::{MANIFEST, Manifest, SegmentRef};
 use crate::record::{point_hash, vector_bits, vector_tag};
 use crate::rows::{Place, Slot};
@@ -33,6 +34,10 @@ pub enum OpenError {
     /// A file that holds the truth is damaged: the replica must be made anew from its peers.
     #[error(transparent)]
     Corrupt(#[from] Damage),
+    /// A copy of another replica was not taken in to its end: go on with [`Import::begin`](crate::Import::begin), or
+    /// remove the directory.
+    #[error("{0} holds a copy of another replica that is not complete")]
+    Unfinished(String),
     /// The files were written for another dimension, metric or limit of remembered writes.
     #[error("{file} was written for another configuration: {detail}")]
     Mismatch {
@@ -53,6 +58,9 @@ impl Shard {
     pub fn open(disk: Arc<dyn Disk>, dir: &str, config: ShardConfig) -> Result<Shard, OpenError> {
         disk.create_dir(dir)?;
         let manifest = read_manifest(&*disk, &format!("{dir}/{MANIFEST}"), &config)?;
+        if manifest.is_none() && disk.exists(&format!("{dir}/{LIST}"))? {
+            return Err(OpenError::Unfinished(dir.into()));
+        }
         let mut state = State::new(&config);
         let mut saved = Saved::default();
         let mut damage = Vec::new();
@@ -91,6 +99,7 @@ impl Shard {
             saving: Mutex::new(saved),
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),
+            exports: Arc::default(),
         };
         let saved = shard.saving.lock();
         // What may be needed to find out what happened is not removed.

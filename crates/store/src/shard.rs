@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::stats::CountedBytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use vectron_base::disk::Disk;
 use vectron_index::{Calibration, Calibrator, Scratch};
 
@@ -44,6 +44,8 @@ pub struct Shard {
     pub(crate) index_bytes: CountedBytes,
     pub(crate) scratches: Mutex<Vec<Scratch>>,
     pub(crate) damage: Mutex<Vec<Damage>>,
+    /// How many exports are alive.
+    pub(crate) exports: Arc<AtomicUsize>,
 }
 
 impl Shard {
