@@ -111,6 +111,11 @@ impl Hosted {
         self.meta.shard.epoch
     }
 
+    /// Whether its copy of the upper part is ready, while it is split.
+    pub fn split_ready(&self) -> bool {
+        false
+    }
+
     /// Whether the collection is deleted.
     pub fn sealed(&self) -> bool {
         self.sealed.load(Ordering::SeqCst)

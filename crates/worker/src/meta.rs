@@ -11,6 +11,9 @@ use vectron_wire::placement::{CatalogView, Collection, CollectionSpec, ReplicaRo
 const KIND: &str = "vectron-shard";
 const FORMAT: u32 = 1;
 
+/// Epoch of a shard whose range was never changed.
+const FIRST_EPOCH: u64 = 1;
+
 /// Identity and configuration of one replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardMeta {
@@ -120,6 +123,12 @@ impl ShardMeta {
     /// Whether the catalog says the same, whatever its epoch.
     pub fn agrees(&self, other: &ShardMeta) -> bool {
         (&self.shard, &self.field_indexes, &self.workers) == (&other.shard, &other.field_indexes, &other.workers)
+    }
+
+    /// Whether the replica is one of those that begin the group together, empty. Ranges of later epochs come from a
+    /// split, and so does their data; whoever joins or votes later gets a copy.
+    pub fn begins_group(&self) -> bool {
+        self.shard.epoch <= FIRST_EPOCH && self.role() == Some(ReplicaRole::Voter)
     }
 
     /// This replica, as the catalog has it.

@@ -34,6 +34,14 @@ pub struct WorkerMetrics {
     pub write: Histogram,
     /// Seconds waited at the barrier, per strict read.
     pub barrier: Histogram,
+    /// Bytes of copies fetched from other workers.
+    pub fetched: Counter,
+    /// Copies offered to other workers now.
+    pub offers: Gauge,
+    /// Marks put into logs as their leader.
+    pub marks: Counter,
+    /// Bytes of stored records read again to find decay.
+    pub scrubbed: Counter,
     /// Noteworthy happenings.
     pub events: Events,
 }
@@ -55,6 +63,7 @@ impl WorkerMetrics {
         );
         gauge("vectron_worker_disk_bytes", "Bytes of the shards' files, without the journal", &metrics.disk);
         gauge("vectron_worker_disk_free_bytes", "Bytes free on the data disk", &metrics.disk_free);
+        gauge("vectron_worker_offers", "Copies offered to other workers", &metrics.offers);
         let mut counter = |name: &str, help: &str, one: &Counter| registry.register(name, help, one.clone());
         counter("vectron_worker_checkpoints", "Checkpoints written", &metrics.checkpoints);
         counter(
@@ -63,6 +72,13 @@ impl WorkerMetrics {
             &metrics.checkpoint_failures,
         );
         counter("vectron_worker_indexed_points", "Points inserted into graphs", &metrics.indexed);
+        counter(
+            "vectron_worker_fetched_bytes",
+            "Bytes of replicas' copies fetched from other workers",
+            &metrics.fetched,
+        );
+        counter("vectron_worker_marks", "Marks put into the logs of shards led here", &metrics.marks);
+        counter("vectron_worker_scrubbed_bytes", "Bytes of stored records read again", &metrics.scrubbed);
         let mut seconds =
             |name: &str, help: &str, one: &Histogram| registry.register(name, help, one.clone());
         seconds("vectron_worker_search_seconds", "Computing time of a search in one shard", &metrics.search);
@@ -89,6 +105,10 @@ impl WorkerMetrics {
             search: duration_histogram(),
             write: duration_histogram(),
             barrier: duration_histogram(),
+            fetched: Counter::default(),
+            offers: Gauge::default(),
+            marks: Counter::default(),
+            scrubbed: Counter::default(),
             events: Events::default(),
         }
     }

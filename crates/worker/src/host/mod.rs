@@ -112,7 +112,7 @@ impl Host {
             opening_bytes: AtomicU64::new(0),
             settling: Semaphore::new(settling),
             load: Load::new(parts.clock.now()),
-            offers: Offers::new(),
+            offers: Offers::default(),
             throttle: Throttle::new(parts.clock.now()),
             parts,
         });
@@ -149,6 +149,12 @@ impl Host {
             Some(Wanted::Held(meta)) => Some(meta.clone()),
             _ => None,
         }
+    }
+
+    /// Whether the shard's collection is being deleted.
+    pub(crate) fn deleted(&self, shard: ShardId) -> bool {
+        let table = self.table.read();
+        table.get(&shard).is_some_and(|entry| matches!(entry.wanted, Some(Wanted::Deleted(_))))
     }
 
     /// Every shard that is served here.
@@ -206,6 +212,10 @@ impl Host {
 
     pub(crate) fn consensus(&self) -> &Handle {
         &self.parts.consensus
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.parts.peers
     }
 
     pub(crate) fn workers(&self) -> &dyn WorkerDirectory {
