@@ -1,7 +1,8 @@
 //! One shard replica that this worker holds.
 
+use crate::faults::{moving, other_range};
 use crate::meta::ShardMeta;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -36,10 +37,22 @@ pub struct Hosted {
     pub paced: Semaphore,
     /// The collection is deleted; nothing may be read or written any more.
     sealed: AtomicBool,
+    /// Another copy takes this one's place, or the replica leaves: what is seen here says nothing any more.
+    retired: AtomicBool,
     /// The last moment at which the shard proved to hold everything acknowledged until then.
     proof: Mutex<Option<Tick>>,
+    /// Somebody asks for a proof in the background.
+    pub proving: AtomicBool,
     /// The payload indexes that the shard shall have.
     indexes: Mutex<Vec<FieldIndex>>,
+    /// What the catalog said of it last.
+    assigned: RwLock<Arc<ShardMeta>>,
+    /// Somebody carries out a duty for it; see `host::patrol`.
+    pub busy: AtomicBool,
+    /// Since when it leads, and in which term.
+    led: Mutex<Option<(u64, Tick)>>,
+    /// When it last asked for a mark as leader.
+    pub marked: Mutex<Option<Tick>>,
 }
 
 impl Hosted {
@@ -48,6 +61,7 @@ impl Hosted {
         let sealed = AtomicBool::new(shard.sealed());
         let indexes = Mutex::new(meta.field_indexes.clone());
         Self {
+            assigned: RwLock::new(Arc::new(meta.clone())),
             meta,
             shard,
             work: Notify::new(),
@@ -55,8 +69,13 @@ impl Hosted {
             searched: Mutex::new(None),
             paced: Semaphore::new(PACED_MOST),
             sealed,
+            retired: AtomicBool::new(false),
             proof: Mutex::new(None),
+            proving: AtomicBool::new(false),
             indexes,
+            busy: AtomicBool::new(false),
+            led: Mutex::new(None),
+            marked: Mutex::new(None),
         }
     }
 
@@ -70,15 +89,31 @@ impl Hosted {
         self.id().group()
     }
 
-    /// Refuses callers that mean another life of the collection or an older map.
+    /// Refuses callers that mean another life of the collection or another range of the shard.
     pub fn fence(&self, target: &Target) -> Result<(), Fault> {
+        self.fence_life(target)?;
+        if target.epoch != self.epoch() {
+            return Err(other_range(self.id()));
+        }
+        Ok(())
+    }
+
+    /// Refuses callers that mean another life of the collection.
+    pub fn fence_life(&self, target: &Target) -> Result<(), Fault> {
         if self.sealed() || target.incarnation != self.meta.incarnation {
             return Err(gone());
         }
-        if target.epoch != self.meta.shard.epoch {
-            return Err(Fault::new(Code::Unavailable, format!("shard {} has another epoch", self.id())));
-        }
-        Ok(())
+        if self.retired() { Err(moving(self.id())) } else { Ok(()) }
+    }
+
+    /// Epoch of the range that it holds now.
+    pub fn epoch(&self) -> u64 {
+        self.meta.shard.epoch
+    }
+
+    /// Whether its copy of the upper part is ready, while it is split.
+    pub fn split_ready(&self) -> bool {
+        false
     }
 
     /// Whether the collection is deleted.
@@ -89,6 +124,52 @@ impl Hosted {
     /// Stops all reads and writes for good.
     pub fn seal(&self) {
         self.sealed.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Whether this copy counts no more.
+    pub fn retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    /// Before another copy takes its place, or the replica leaves: answers that are being made from it now are not
+    /// given any more.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Whether nobody tends it any more.
+    pub fn over(&self) -> bool {
+        self.sealed() || self.retired()
+    }
+
+    /// Wakes who tends it.
+    pub fn wake(&self) {
+        self.work.notify_waiters();
+        self.due.notify_waiters();
+    }
+
+    /// What the catalog said of it last.
+    pub fn assigned(&self) -> Arc<ShardMeta> {
+        self.assigned.read().clone()
+    }
+
+    /// Notes what the catalog says of it.
+    pub fn assign(&self, meta: Arc<ShardMeta>) {
+        *self.assigned.write() = meta;
+    }
+
+    /// Notes that it leads in `term`; since when it does.
+    pub fn leads_since(&self, term: u64, now: Tick) -> Tick {
+        let mut led = self.led.lock();
+        match *led {
+            Some((known, since)) if known == term => since,
+            _ => {
+                *led = Some((term, now));
+                now
+            }
+        }
     }
 
     /// Notes that a search was asked for.

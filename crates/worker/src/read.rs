@@ -48,7 +48,7 @@ pub async fn admit(
             within(host.pool(), limit, reached)
                 .await
                 .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
-                .map_err(|error| of_propose(hosted.id(), &error))?;
+                .map_err(|error| of_propose(host, hosted, &error))?;
             known_proof(hosted)?
         }
     };
@@ -61,7 +61,7 @@ async fn barrier(host: &Host, hosted: &Hosted, limit: Duration) -> Result<Tick, 
     within(host.pool(), limit, host.consensus().barrier(hosted.group()))
         .await
         .ok_or_else(|| late(hosted.id(), Outcome::NotApplied))?
-        .map_err(|error| of_propose(hosted.id(), &error).with_outcome(Outcome::NotApplied))?;
+        .map_err(|error| of_propose(host, hosted, &error).with_outcome(Outcome::NotApplied))?;
     hosted.prove(begun);
     host.metrics().barrier.observe(host.clock().now().since(begun).as_secs_f64());
     Ok(begun)
@@ -178,6 +178,7 @@ pub async fn search(
     let (result, mut stages, took) = in_lane(host, hosted, request.timeout_ms, look).await?;
     let result = result.map_err(|refusal| refused(hosted, &refusal))?;
     host.metrics().search.observe(took.as_secs_f64());
+    host.load().searched(took);
     stages.insert(0, stage("barrier", admitted.waited));
     let trace = trace(result.explain, stages);
     let hits = result.hits.into_iter().map(|hit| Hit {

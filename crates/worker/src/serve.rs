@@ -2,7 +2,7 @@
 
 use crate::host::{Host, Slot};
 use crate::hosted::{Hosted, gone};
-use crate::{indexes, read, shown, write};
+use crate::{indexes, read, shown, snapshot, write};
 use async_trait::async_trait;
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
@@ -16,13 +16,23 @@ use vectron_wire::worker::{
 impl Host {
     /// The shard that a caller means, if this worker may serve it.
     fn serve(&self, target: &Target) -> Result<Arc<Hosted>, Fault> {
-        match self.hosted(target.shard) {
-            Some(Slot::Serving(hosted)) => hosted.fence(target).map(|()| hosted),
-            Some(Slot::Removed) => Err(gone()),
-            Some(Slot::Failed(why)) => {
+        let hosted = self.held(target)?;
+        hosted.fence(target).map(|()| hosted)
+    }
+
+    /// The shard that a caller means, if it is open here.
+    fn held(&self, target: &Target) -> Result<Arc<Hosted>, Fault> {
+        match self.slot(target.shard) {
+            Some(Slot::Serving(hosted)) => Ok(hosted),
+            Some(Slot::Opening(_)) => {
+                let detail = format!("shard {} is being opened here", target.shard);
+                Err(Fault::new(Code::Unavailable, detail).retry_after(100))
+            }
+            Some(Slot::Failed(_, why)) => {
                 Err(Fault::new(Code::Unavailable, format!("shard {} is set aside: {why}", target.shard)))
             }
-            None => {
+            Some(Slot::Removed(_)) if self.deleted(target.shard) => Err(gone()),
+            Some(Slot::Removed(_)) | None => {
                 let detail = format!("shard {} is not held by worker {}", target.shard, self.worker());
                 Err(Fault::new(Code::Unavailable, detail).retry_after(100))
             }
@@ -30,14 +40,10 @@ impl Host {
     }
 }
 
-/// An answer that was being made while the collection was deleted is not given: after the delete has been
-/// acknowledged no read succeeds.
-fn still_there<T>(hosted: &Hosted, answer: T) -> Result<T, Fault> {
-    if hosted.sealed() { Err(gone()) } else { Ok(answer) }
-}
-
-fn single() -> Fault {
-    Fault::new(Code::InvalidArgument, "a worker of one node does not serve copies yet")
+/// An answer that was being made while the collection was deleted, the shard's range cut or its copy replaced is not
+/// given: after the delete has been acknowledged no read succeeds, and none sees less than it asked for.
+fn still_there<T>(hosted: &Hosted, target: &Target, answer: T) -> Result<T, Fault> {
+    hosted.fence(target).map(|()| answer)
 }
 
 #[async_trait]
@@ -48,27 +54,31 @@ impl Worker for Host {
     }
 
     async fn get(&self, request: ShardGet) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
-        let hosted = self.serve(&request.target)?;
-        still_there(&hosted, read::get(self, &hosted, request).await?)
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, read::get(self, &hosted, request).await?)
     }
 
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
-        let hosted = self.serve(&request.target)?;
-        still_there(&hosted, read::search(self, &hosted, request).await?)
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, read::search(self, &hosted, request).await?)
     }
 
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
-        let hosted = self.serve(&request.target)?;
-        still_there(&hosted, read::scroll(self, &hosted, request).await?)
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, read::scroll(self, &hosted, request).await?)
     }
 
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
-        let hosted = self.serve(&request.target)?;
-        still_there(&hosted, read::count(self, &hosted, request).await?)
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, read::count(self, &hosted, request).await?)
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
-        if let Some(Slot::Failed(why)) = self.hosted(target.shard) {
+        if let Some(Slot::Failed(_, why)) = self.slot(target.shard) {
             return Ok(ShardStatus { damage: vec![why.to_string()], ..ShardStatus::default() });
         }
         let hosted = self.serve(&target)?;
@@ -93,11 +103,14 @@ impl Worker for Host {
         })
     }
 
-    async fn snapshot(&self, _: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
-        Err(single())
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
+        // Whoever lacks its data may have any map.
+        let hosted = self.held(&request.target)?;
+        hosted.fence_life(&request.target)?;
+        snapshot::offer(self, &hosted, request).await
     }
 
-    async fn snapshot_part(&self, _: SnapshotPart) -> Result<Vec<u8>, Fault> {
-        Err(single())
+    async fn snapshot_part(&self, request: SnapshotPart) -> Result<Vec<u8>, Fault> {
+        snapshot::part(self, request).await
     }
 }

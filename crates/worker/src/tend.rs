@@ -24,7 +24,7 @@ pub async fn run(host: &Arc<Host>, hosted: &Arc<Hosted>) {
 }
 
 async fn keep_indexed(host: &Arc<Host>, hosted: &Arc<Hosted>) {
-    while !host.stopping() && !hosted.sealed() {
+    while !host.stopping() && !hosted.over() {
         let more = index_steps(host, hosted).await;
         if !more {
             select(Box::pin(hosted.work.notified()), host.pool().sleep(IDLE)).await;
@@ -34,7 +34,7 @@ async fn keep_indexed(host: &Arc<Host>, hosted: &Arc<Hosted>) {
 
 /// Writes checkpoints when they are due. Indexing goes on meanwhile, or the tail would grow.
 async fn keep_saved(host: &Arc<Host>, hosted: &Arc<Hosted>) {
-    while !host.stopping() && !hosted.sealed() {
+    while !host.stopping() && !hosted.over() {
         select(Box::pin(hosted.due.notified()), host.pool().sleep(IDLE)).await;
         if hosted.shard.checkpoint_due() {
             checkpoint(host, hosted).await;
@@ -44,7 +44,7 @@ async fn keep_saved(host: &Arc<Host>, hosted: &Arc<Hosted>) {
 
 /// Waits until the shard has replayed its log and can commit; only then it is reported as ready.
 async fn first_proof(host: &Arc<Host>, hosted: &Arc<Hosted>) {
-    while !host.stopping() && !hosted.sealed() {
+    while !host.stopping() && !hosted.over() {
         let begun = host.clock().now();
         if host.consensus().barrier(hosted.group()).await.is_ok() {
             hosted.prove(begun);
@@ -81,7 +81,7 @@ fn inserters(host: &Host, hosted: &Hosted) -> usize {
 /// from the processor for long, and committed in one whose threads are not: searches wait for a commit.
 async fn index_step(host: &Arc<Host>, hosted: &Arc<Hosted>) -> bool {
     let (shard, stop) = (hosted.clone(), host.clone());
-    let plan = move || shard.shard.plan_step(&|| stop.stopping() || shard.sealed());
+    let plan = move || shard.shard.plan_step(&|| stop.stopping() || shard.over());
     let Some(step) = compute(host.pool(), Lane::Background, plan).await else { return false };
     let shard = hosted.shard.clone();
     let commit = move || shard.commit_step(step);
@@ -95,7 +95,7 @@ async fn index_step(host: &Arc<Host>, hosted: &Arc<Hosted>) -> bool {
 
 /// Writes one checkpoint and lets the journal go that it covers.
 pub async fn checkpoint(host: &Host, hosted: &Arc<Hosted>) {
-    if hosted.sealed() {
+    if hosted.over() {
         return;
     }
     let shard = hosted.shard.clone();

@@ -49,9 +49,10 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
     let applied = within(host.pool(), Duration::from_millis(request.timeout_ms), proposed)
         .await
         .ok_or_else(|| late(hosted.id(), Effect::Unknown))?
-        .map_err(|error| of_propose(hosted.id(), &error))?;
+        .map_err(|error| of_propose(host, hosted, &error))?;
     hosted.prove(begun);
     hosted.work.notify_one();
+    host.load().wrote();
     host.metrics().write.observe(host.clock().now().since(begun).as_secs_f64());
     answer(&applied.reply)
 }

@@ -1,9 +1,10 @@
 //! Room in memory: for what is written, and for a shard before it is loaded.
 
-use super::{Host, OpenFailure};
-use crate::meta::{ShardMeta, data_directory};
+use super::Host;
+use super::open::OpenFailure;
+use crate::meta::ShardMeta;
 use crate::shape;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use vectron_base::disk::Disk;
 use vectron_store as store;
 
@@ -25,34 +26,36 @@ impl Host {
         Ok(())
     }
 
-    /// The room there is for a shard that is about to be opened. Shards are opened one after the other.
-    pub(super) fn room(&self) -> Room {
-        let used = self.serving().iter().map(|hosted| hosted.shard.stats().memory_bytes).sum();
-        Room { used, limit: self.memory_limit() }
-    }
-}
-
-/// Memory in use and its limit, in bytes.
-pub(super) struct Room {
-    used: u64,
-    limit: u64,
-}
-
-impl Room {
-    /// Refuses a shard whose checkpoint would not fit, before any of it is loaded.
-    pub fn check(&self, disk: &dyn Disk, meta: &ShardMeta) -> Result<(), OpenFailure> {
-        let shard = meta.shard.shard;
-        let points = store::points_on_disk(disk, &data_directory(shard)).map_err(OpenFailure::passing)?;
+    /// Refuses a shard whose checkpoint would not fit beside what is open and being opened, before any of it is
+    /// loaded. The room is given back when the shard is open and counts itself.
+    pub(super) fn take_room(&self, disk: &dyn Disk, meta: &ShardMeta) -> Result<Room<'_>, OpenFailure> {
+        let points = store::points_on_disk(disk, &meta.data_directory()).map_err(OpenFailure::passing)?;
         let points = points.unwrap_or(0);
-        let need = shape::estimate_bytes(&meta.spec, points);
-        if points == 0 || self.limit == 0 || self.used.saturating_add(need) <= self.limit {
-            return Ok(());
+        let need = if points == 0 { 0 } else { shape::estimate_bytes(&meta.spec, points) };
+        let limit = self.memory_limit();
+        let open: u64 = self.serving().iter().map(|hosted| hosted.shard.stats().memory_bytes).sum();
+        let used = open + self.opening_bytes.fetch_add(need, Ordering::SeqCst);
+        let room = Room { taken: &self.opening_bytes, bytes: need };
+        if need == 0 || limit == 0 || used.saturating_add(need) <= limit {
+            return Ok(room);
         }
-        let (name, used, limit) = (&meta.spec.name, self.used, self.limit);
+        let name = &meta.spec.name;
         Err(OpenFailure::lasting(format!(
             "collection '{name}' has {points} points here, which take about {need} bytes of memory; {used} of \
              {limit} are in use by other shards. Its data is untouched: raise node.memory_bytes or \
              worker.memory_percent, or delete other collections, and start again"
         )))
+    }
+}
+
+/// Memory that is kept for a shard while it is opened.
+pub(super) struct Room<'a> {
+    taken: &'a AtomicU64,
+    bytes: u64,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::SeqCst);
     }
 }

@@ -1,25 +1,44 @@
-//! The host: opens the shards that this worker holds, and keeps them in agreement with the catalog.
+//! The host: holds the replicas of this worker, and keeps them in agreement with the catalog.
+//!
+//! [`follow`] notes what the catalog wants of each shard; [`settle`] makes it so, each shard on its own, so that one
+//! that takes long holds up no other; [`patrol`] looks after replicas that serve: who takes part in the groups that
+//! are led here, copies that are needed, splits, marks.
 
 mod admission;
+mod follow;
+mod leave;
+mod open;
+mod patrol;
 mod report;
+mod settle;
+mod table;
 
-use crate::hosted::{Hosted, ShardMachine};
-use crate::meta::{self, ShardMeta};
-use crate::{WorkerEvent, WorkerKnobs, WorkerMetrics};
-use crate::{indexes, shape, tend};
-use parking_lot::RwLock;
-use std::collections::{BTreeMap, BTreeSet};
+pub(crate) use open::OpenFailure;
+pub(crate) use table::Slot;
+
+use crate::hosted::Hosted;
+use crate::load::Load;
+use crate::meta::ShardMeta;
+use crate::peers::Peers;
+use crate::snapshot::{Offers, Throttle};
+use crate::{WorkerKnobs, WorkerMetrics, meta, tend};
+use follow::Seen;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
+use table::{Entry, Wanted};
+use tokio::sync::{Notify, Semaphore};
 use vectron_base::clock::Clock;
-use vectron_base::disk::{Disk, DiskError, DiskFailure};
+use vectron_base::disk::{Disk, DiskError};
 use vectron_base::ids::{ShardId, WorkerId};
-use vectron_base::pool::{Lane, Pool, compute, within};
-use vectron_consensus::{GroupConfig, GroupError, Handle};
+use vectron_base::pool::{Pool, within};
+use vectron_base::random::Random;
+use vectron_consensus::Handle;
 use vectron_store as store;
-use vectron_wire::placement::{CatalogView, Collection, CollectionState, Placement, Registration};
+use vectron_wire::placement::{Placement, Registration};
+use vectron_wire::worker::WorkerDirectory;
 
 /// What a host is made of.
 pub struct Parts {
@@ -31,8 +50,14 @@ pub struct Parts {
     pub consensus: Handle,
     /// Who assigns shards.
     pub placement: Arc<dyn Placement>,
+    /// Other workers, of whom copies of replicas are fetched.
+    pub workers: Arc<dyn WorkerDirectory>,
+    /// Filled by the host: where replicas live, for who carries the logs' messages.
+    pub peers: Arc<Peers>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Randomness, for the names of offered copies.
+    pub random: Arc<dyn Random>,
     /// Tasks and lanes.
     pub pool: Arc<dyn Pool>,
     /// Settings.
@@ -51,80 +76,51 @@ pub enum HostError {
     Disk(#[from] DiskError),
 }
 
-/// How long a deletion waits for its entry in the log.
-const SEAL_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long a deletion waits for the note that the group is gone; it is tried again.
-const REMOVE_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why a shard did not open.
-struct OpenFailure {
-    why: String,
-    /// Trying again cannot help.
-    lasting: bool,
-}
-
-impl OpenFailure {
-    fn lasting(why: impl ToString) -> Self {
-        Self { why: why.to_string(), lasting: true }
-    }
-    fn passing(why: impl ToString) -> Self {
-        Self { why: why.to_string(), lasting: false }
-    }
-}
-
-fn of_store(error: store::OpenError) -> OpenFailure {
-    match error {
-        store::OpenError::Disk(_) => OpenFailure::passing(error),
-        _ => OpenFailure::lasting(error),
-    }
-}
-
-fn of_group(error: GroupError) -> OpenFailure {
-    match error {
-        GroupError::DiskFull | GroupError::JournalFailed | GroupError::Closed => OpenFailure::passing(error),
-        _ => OpenFailure::lasting(error),
-    }
-}
-
-/// What the host knows of a shard that it has been assigned.
-#[derive(Clone)]
-pub(crate) enum Slot {
-    Serving(Arc<Hosted>),
-    /// Cannot be opened; named in status and reports, and kept on disk for inspection.
-    Failed(Arc<str>),
-    Removed,
-}
-
 /// One worker.
 pub struct Host {
     parts: Parts,
-    slots: RwLock<BTreeMap<ShardId, Slot>>,
+    table: RwLock<BTreeMap<ShardId, Entry>>,
+    seen: Mutex<Seen>,
     stopping: AtomicBool,
     /// The catalog has been seen and followed at least once.
     followed: AtomicBool,
     report_now: Notify,
     /// Memory that the shards held at the last report, in bytes, with what was admitted since.
     memory_bytes: AtomicU64,
+    /// Memory that shards will take that are being opened, by estimate.
+    opening_bytes: AtomicU64,
+    /// A place for each shard that is being opened, fetched or removed.
+    settling: Semaphore,
+    load: Load,
+    pub(crate) offers: Offers,
+    pub(crate) throttle: Throttle,
 }
 
 impl Host {
-    /// In the background, opens every shard that is on the disk and then follows the catalog. Meanwhile the
+    /// In the background, opens every shard that is on the disk and follows the catalog. Meanwhile the
     /// shards that are not open yet are unavailable.
     pub fn start(parts: Parts) -> Result<Arc<Self>, HostError> {
+        let present = meta::present(&*parts.disk)?;
+        let settling = usize::try_from(parts.knobs.settling_max).unwrap_or(1).max(1);
         let host = Arc::new(Self {
-            parts,
-            slots: RwLock::default(),
+            table: RwLock::default(),
+            seen: Mutex::default(),
             stopping: AtomicBool::new(false),
             followed: AtomicBool::new(false),
             report_now: Notify::new(),
             memory_bytes: AtomicU64::new(0),
+            opening_bytes: AtomicU64::new(0),
+            settling: Semaphore::new(settling),
+            load: Load::new(parts.clock.now()),
+            offers: Offers::default(),
+            throttle: Throttle::new(parts.clock.now()),
+            parts,
         });
-        let present = meta::present(host.disk())?;
-        host.spawn_loop("worker assignments", |host| async move {
-            host.open_present(present).await;
-            host.follow().await;
-        });
+        for shard in present {
+            host.table.write().entry(shard).or_default().unread = true;
+            host.settle_soon(shard);
+        }
+        host.spawn_loop("worker assignments", |host| async move { host.follow().await });
         host.spawn_loop("worker reports", |host| async move { host.report_loop().await });
         host.spawn_loop("worker journal", |host| async move { tend::journal_loop(&host).await });
         Ok(host)
@@ -142,209 +138,45 @@ impl Host {
         self.parts.pool.spawn(name, Box::pin(run(self.clone())));
     }
 
-    /// Stops background work and writes a last checkpoint of each shard, so that the next start is short.
-    pub async fn stop(self: &Arc<Self>) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.report_now.notify_waiters();
-        for hosted in self.serving() {
-            hosted.work.notify_waiters();
-            hosted.due.notify_waiters();
-            tend::checkpoint(self, &hosted).await;
+    /// What is here of the shard.
+    pub(crate) fn slot(&self, shard: ShardId) -> Option<Slot> {
+        self.table.read().get(&shard)?.slot.clone()
+    }
+
+    /// What the catalog wants of a replica here, as far as it was seen.
+    pub(crate) fn wanted(&self, shard: ShardId) -> Option<Arc<ShardMeta>> {
+        match &self.table.read().get(&shard)?.wanted {
+            Some(Wanted::Held(meta)) => Some(meta.clone()),
+            _ => None,
         }
     }
 
-    /// The shard, if it is served here.
-    pub(crate) fn hosted(&self, shard: ShardId) -> Option<Slot> {
-        self.slots.read().get(&shard).cloned()
+    /// Whether the shard's collection is being deleted.
+    pub(crate) fn deleted(&self, shard: ShardId) -> bool {
+        let table = self.table.read();
+        table.get(&shard).is_some_and(|entry| matches!(entry.wanted, Some(Wanted::Deleted(_))))
     }
 
     /// Every shard that is served here.
     pub fn serving(&self) -> Vec<Arc<Hosted>> {
-        let slots = self.slots.read();
-        slots.values().filter_map(|s| if let Slot::Serving(h) = s { Some(h.clone()) } else { None }).collect()
-    }
-
-    async fn open(self: &Arc<Self>, meta: ShardMeta) {
-        let shard = meta.shard.shard;
-        match self.open_shard(meta).await {
-            Ok(hosted) => {
-                for what in hosted.shard.damage() {
-                    self.parts.metrics.events.note(&WorkerEvent::DamageRepaired(shard, what));
-                }
-                self.parts.metrics.events.note(&WorkerEvent::ShardOpened(shard));
-                self.slots.write().insert(shard, Slot::Serving(hosted.clone()));
-                let host = self.clone();
-                self.parts
-                    .pool
-                    .spawn("shard tending", Box::pin(async move { tend::run(&host, &hosted).await }));
-            }
-            Err(failure) => self.fail(shard, failure),
-        }
-    }
-
-    /// Opens the store and joins the shard's group.
-    async fn open_shard(&self, meta: ShardMeta) -> Result<Arc<Hosted>, OpenFailure> {
-        let (disk, room) = (self.parts.disk.clone(), self.room());
-        let config = shape::shard_config(&meta.spec, &self.parts.store_knobs);
-        let wanted = meta.clone();
-        let opening = move || {
-            room.check(&*disk, &wanted)?;
-            let directory = meta::data_directory(wanted.shard.shard);
-            let shard = store::Shard::open(disk, &directory, config).map_err(of_store)?;
-            indexes::set(&shard, &wanted.field_indexes);
-            Ok(shard)
+        let table = self.table.read();
+        let served = |entry: &Entry| match &entry.slot {
+            Some(Slot::Serving(hosted)) => Some(hosted.clone()),
+            _ => None,
         };
-        let opened = compute(&self.parts.pool, Lane::Read, opening).await;
-        let shard = opened.ok_or_else(|| OpenFailure::passing("the worker is stopping"))??;
-        let hosted = Arc::new(Hosted::new(meta, Arc::new(shard)));
-        let config = GroupConfig {
-            group: hosted.group(),
-            replica: hosted.meta.replica,
-            voters: hosted.meta.shard.replicas.iter().map(|r| r.replica).collect(),
-            start: None,
-        };
-        let machine = Box::new(ShardMachine(hosted.shard.clone()));
-        self.parts.consensus.open_group(config, machine).await.map_err(of_group)?;
-        Ok(hosted)
-    }
-
-    /// Sets a shard aside for good, or leaves it to the next look at the catalog when the reason may pass.
-    fn fail(&self, shard: ShardId, failure: OpenFailure) {
-        self.parts.metrics.events.note(&WorkerEvent::ShardFailed(shard, failure.why.clone()));
-        if failure.lasting {
-            self.slots.write().insert(shard, Slot::Failed(failure.why.into()));
-        }
-    }
-
-    async fn follow(self: Arc<Self>) {
-        let mut known = 0;
-        let mut registered = false;
-        while !self.stopping() {
-            if !registered {
-                registered = self.parts.placement.register(self.parts.registration.clone()).await.is_ok();
-            }
-            match self.parts.placement.watch(known).await {
-                Ok(view) => {
-                    self.reconcile(&view).await;
-                    known = view.epoch;
-                    self.followed.store(true, Ordering::SeqCst);
-                }
-                // The driver may be away; what is held here is served meanwhile.
-                Err(_) => {
-                    self.parts.pool.sleep(Duration::from_millis(self.parts.knobs.report_interval_ms)).await
-                }
-            }
-        }
-    }
-
-    async fn reconcile(self: &Arc<Self>, view: &CatalogView) {
-        for collection in &view.collections {
-            for shard in &collection.shards {
-                let mine = shard.replicas.iter().find(|r| r.worker == self.parts.registration.worker);
-                let Some(replica) = mine else { continue };
-                let meta = ShardMeta::new(collection, shard, replica.replica);
-                match collection.state {
-                    CollectionState::Live => self.take_up(meta).await,
-                    CollectionState::Deleting => self.give_up(collection, shard.shard).await,
-                }
-            }
-        }
-        let listed: BTreeSet<ShardId> =
-            view.collections.iter().flat_map(|c| &c.shards).map(|shard| shard.shard).collect();
-        self.slots.write().retain(|shard, slot| !matches!(slot, Slot::Removed) || listed.contains(shard));
-        self.report().await;
-    }
-
-    async fn open_present(self: &Arc<Self>, shards: Vec<ShardId>) {
-        for shard in shards {
-            if self.stopping() {
-                return;
-            }
-            match ShardMeta::load(self.disk(), shard) {
-                Ok(meta) => self.open(meta).await,
-                Err(error) => self.fail(shard, OpenFailure::lasting(error)),
-            }
-        }
-    }
-
-    async fn take_up(self: &Arc<Self>, meta: ShardMeta) {
-        match self.hosted(meta.shard.shard) {
-            Some(Slot::Serving(hosted)) => return self.follow_indexes(&hosted, meta).await,
-            Some(_) => return,
-            None => {}
-        }
-        match meta.save(self.disk()) {
-            Ok(()) => self.open(meta).await,
-            Err(error) => self.fail(meta.shard.shard, OpenFailure::passing(error)),
-        }
-    }
-
-    /// Gives a shard that is served the payload indexes that the catalog has for it now.
-    async fn follow_indexes(&self, hosted: &Arc<Hosted>, meta: ShardMeta) {
-        if hosted.meta.incarnation != meta.incarnation || !hosted.want_indexes(&meta.field_indexes) {
-            return;
-        }
-        let (shard, wanted) = (hosted.shard.clone(), meta.field_indexes.clone());
-        compute(&self.parts.pool, Lane::Background, move || indexes::set(&shard, &wanted)).await;
-        hosted.work.notify_one();
-        // Only what the shard is opened with at the next start, until the catalog is seen: if it cannot be
-        // written now, the catalog's word comes a little later then.
-        let _ = ShardMeta { field_indexes: meta.field_indexes, ..hosted.meta.clone() }.save(self.disk());
-    }
-
-    /// Seals at once, says so, then removes the data and the group. A crash between the steps is fine: the
-    /// catalog goes on saying that the collection is being deleted, and this runs again.
-    async fn give_up(self: &Arc<Self>, collection: &Collection, shard: ShardId) {
-        match self.hosted(shard) {
-            Some(Slot::Removed) => return,
-            Some(Slot::Serving(hosted)) if hosted.meta.incarnation == collection.incarnation => {
-                hosted.seal();
-                hosted.work.notify_waiters();
-                hosted.due.notify_waiters();
-                self.seal_in_log(&hosted).await;
-            }
-            _ => {}
-        }
-        self.report().await;
-        // The data first: on a full disk it is what makes room for the note that the group is gone.
-        let erased =
-            self.parts.disk.remove_dir(&meta::directory(shard)).is_ok() && self.sync_shards().is_ok();
-        let removing = self.parts.consensus.remove_group(shard.group());
-        if erased && within(&self.parts.pool, REMOVE_PATIENCE, removing).await.is_some_and(|r| r.is_ok()) {
-            self.slots.write().insert(shard, Slot::Removed);
-            self.parts.metrics.events.note(&WorkerEvent::ShardRemoved(shard));
-        }
-    }
-
-    /// Makes removals of shard directories durable; where no shard ever was there is nothing to do.
-    fn sync_shards(&self) -> Result<(), DiskError> {
-        match self.parts.disk.sync_dir("shards") {
-            Err(error) if error.failure == DiskFailure::NotFound => Ok(()),
-            other => other,
-        }
-    }
-
-    /// Puts the end into the log as well, so that no replica that replays it ever serves again. The local
-    /// seal holds in any case; a group that cannot commit any more is removed without it.
-    async fn seal_in_log(&self, hosted: &Hosted) {
-        let command = store::Command {
-            log_time_ms: self.parts.clock.wall_ms(),
-            idempotency: None,
-            range: None,
-            operation: store::Operation::Seal,
-        };
-        let sealed = self.parts.consensus.propose_reserved(hosted.group(), command.encode());
-        within(&self.parts.pool, SEAL_PATIENCE, sealed).await;
+        table.values().filter_map(served).collect()
     }
 
     /// Whether every shard found at the start and every shard assigned since can serve. Shards that are set
-    /// aside do not count: the others serve without them.
+    /// aside do not count: the others serve without them. Nor do copies that are being fetched: others serve
+    /// meanwhile.
     pub fn ready(&self) -> bool {
-        self.followed.load(Ordering::SeqCst)
-            && self
-                .serving()
-                .iter()
-                .all(|h| h.sealed() || h.proof().is_some() || self.quarantined(h).is_some())
+        let opening = || {
+            let table = self.table.read();
+            table.values().any(|entry| entry.slot.is_none() && entry.unread)
+        };
+        let proved = |h: &Arc<Hosted>| h.over() || h.proof().is_some() || self.quarantined(h).is_some();
+        self.followed.load(Ordering::SeqCst) && !opening() && self.serving().iter().all(proved)
     }
 
     /// Why the shard's group serves nothing, if so.
@@ -382,16 +214,28 @@ impl Host {
         &self.parts.consensus
     }
 
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.parts.peers
+    }
+
+    pub(crate) fn workers(&self) -> &dyn WorkerDirectory {
+        &*self.parts.workers
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.parts.clock
+    }
+
+    pub(crate) fn random(&self) -> &dyn Random {
+        &*self.parts.random
     }
 
     pub(crate) fn pool(&self) -> &Arc<dyn Pool> {
         &self.parts.pool
     }
 
-    pub(crate) fn disk(&self) -> &dyn Disk {
-        &*self.parts.disk
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.parts.disk
     }
 
     pub(crate) fn knobs(&self) -> &WorkerKnobs {
@@ -400,5 +244,9 @@ impl Host {
 
     pub(crate) fn metrics(&self) -> &WorkerMetrics {
         &self.parts.metrics
+    }
+
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
     }
 }

@@ -1,0 +1,51 @@
+//! Going down: others take the lead first, then everything is saved.
+
+use super::Host;
+use crate::hosted::Hosted;
+use crate::member;
+use crate::tend;
+use futures::future::join_all;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use vectron_base::pool::within;
+use vectron_consensus::Role;
+
+/// How often a transfer is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+impl Host {
+    /// Stops background work, hands over the groups that are led here, and writes a last checkpoint of each shard, so
+    /// that the next start is short.
+    pub async fn stop(self: &Arc<Self>) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.report_now.notify_waiters();
+        self.offers.clear();
+        let serving = self.serving();
+        let limit = Duration::from_millis(self.parts.knobs.leave_ms);
+        let leaving = join_all(serving.iter().map(|hosted| self.hand_over(hosted)));
+        within(&self.parts.pool, limit, leaving).await;
+        for hosted in serving {
+            hosted.wake();
+            tend::checkpoint(self, &hosted).await;
+        }
+    }
+
+    /// Asks another replica to lead, if this one does, and waits until one does.
+    async fn hand_over(&self, hosted: &Arc<Hosted>) {
+        let group = hosted.group();
+        loop {
+            let Some(status) = self.parts.consensus.status(group) else { return };
+            let successor = member::successor(hosted.meta.replica, &hosted.assigned().shard, &status);
+            let Some(successor) = successor.filter(|_| status.role == Role::Leader) else { return };
+            // Refused while a change of members is under way: it is tried again.
+            let _ = self.parts.consensus.transfer_leader(group, successor).await;
+            let handed = async {
+                while self.parts.consensus.status(group).is_some_and(|s| s.role == Role::Leader) {
+                    self.parts.pool.sleep(LOOK).await;
+                }
+            };
+            within(&self.parts.pool, LOOK * 50, handed).await;
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Offering copies: a checkpoint that is kept under a number for as long as somebody reads it.
+
+use crate::faults::{late, not_leader, of_propose};
+use crate::host::Host;
+use crate::hosted::Hosted;
+use crate::tend;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use vectron_base::clock::Tick;
+use vectron_base::ids::{GroupId, ReplicaId, ShardId};
+use vectron_base::pool::{Lane, compute, within};
+use vectron_base::{Code, Fault, Outcome};
+use vectron_consensus::{Role, Start};
+use vectron_store as store;
+use vectron_wire::placement::Members;
+use vectron_wire::worker::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
+
+struct Kept {
+    shard: ShardId,
+    replica: ReplicaId,
+    start: Start,
+    export: Arc<store::Export>,
+    used: Tick,
+}
+
+/// The copies that are offered.
+#[derive(Default)]
+pub(crate) struct Offers {
+    kept: Mutex<BTreeMap<u64, Kept>>,
+}
+
+impl Offers {
+    /// Forgets those that nobody used for so long; how many are left.
+    pub fn tidy(&self, now: Tick, idle: Duration) -> usize {
+        let mut kept = self.kept.lock();
+        kept.retain(|_, offer| now.since(offer.used) < idle);
+        kept.len()
+    }
+
+    /// Forgets those of one shard.
+    pub fn withdraw(&self, shard: ShardId) {
+        self.kept.lock().retain(|_, offer| offer.shard != shard);
+    }
+
+    /// Forgets all.
+    pub fn clear(&self) {
+        self.kept.lock().clear();
+    }
+
+    fn keep(&self, token: u64, offer: Kept) -> SnapshotOffer {
+        let shown = shown(token, &offer);
+        self.kept.lock().insert(token, offer);
+        shown
+    }
+
+    /// The offer that a replica has already, if the log still continues it.
+    fn again(&self, shard: ShardId, replica: ReplicaId, now: Tick, host: &Host) -> Option<SnapshotOffer> {
+        let mut kept = self.kept.lock();
+        let (token, offer) =
+            kept.iter_mut().find(|(_, offer)| offer.shard == shard && offer.replica == replica)?;
+        let known = host.consensus().point(shard.group(), offer.start.index)?;
+        (known == offer.start).then(|| {
+            offer.used = now;
+            shown(*token, offer)
+        })
+    }
+
+    fn open(&self, token: u64, shard: ShardId, now: Tick) -> Option<(Arc<store::Export>, u64)> {
+        let mut kept = self.kept.lock();
+        let offer = kept.get_mut(&token).filter(|offer| offer.shard == shard)?;
+        offer.used = now;
+        Some((offer.export.clone(), offer.start.index))
+    }
+}
+
+fn shown(token: u64, offer: &Kept) -> SnapshotOffer {
+    let members = &offer.start.members;
+    let files = offer.export.files().iter();
+    SnapshotOffer {
+        token,
+        index: offer.start.index,
+        term: offer.start.term,
+        members: Members {
+            voters: members.voters.clone(),
+            learners: members.learners.clone(),
+            outgoing: members.voters_outgoing.clone(),
+        },
+        files: files.map(|f| SnapshotFile { name: f.name.clone(), bytes: f.bytes, crc: f.crc }).collect(),
+    }
+}
+
+/// Offers a copy to a member of the group. Only the leader does, after a fresh barrier: a copy of an older state would
+/// be no use, and one made before the asking replica became a member would not name it.
+pub(crate) async fn offer(host: &Host, hosted: &Arc<Hosted>, request: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
+    let (group, shard, limit) = (hosted.group(), hosted.id(), Duration::from_millis(request.timeout_ms));
+    within(host.pool(), limit, host.consensus().barrier(group))
+        .await
+        .ok_or_else(|| late(shard, Outcome::NotApplied))?
+        .map_err(|error| of_propose(host, hosted, &error).with_outcome(Outcome::NotApplied))?;
+    let refuse = |detail: String| Fault::new(Code::Unavailable, detail).retry_after(200);
+    let status = host.consensus().status(group).ok_or_else(|| refuse(format!("shard {shard} is not open")))?;
+    if status.role != Role::Leader {
+        return Err(not_leader(host, hosted, status.leader));
+    }
+    if !status.members.contains(request.replica) {
+        return Err(refuse(format!("replica {} is no member of shard {shard} yet", request.replica)));
+    }
+    let (now, idle) = (host.clock().now(), Duration::from_millis(host.knobs().snapshot_idle_ms));
+    let kept = host.offers.tidy(now, idle);
+    if let Some(offer) = host.offers.again(shard, request.replica, now, host) {
+        host.consensus().hold(group, offer.index, idle);
+        return Ok(offer);
+    }
+    if kept as u64 >= host.knobs().snapshot_offers_max {
+        return Err(Fault::new(Code::Overloaded, "other copies are being fetched here").retry_after(1000));
+    }
+    let (start, export) = checkpoint_for(host, hosted, request.replica).await?;
+    host.consensus().hold(group, start.index, idle);
+    let kept = Kept { shard, replica: request.replica, start, export, used: host.clock().now() };
+    Ok(host.offers.keep(host.random().next_u64(), kept))
+}
+
+/// A checkpoint whose members name the replica: the last one, or a new one.
+async fn checkpoint_for(
+    host: &Host,
+    hosted: &Arc<Hosted>,
+    replica: ReplicaId,
+) -> Result<(Start, Arc<store::Export>), Fault> {
+    const TRIES: usize = 3;
+    let (group, shard) = (hosted.group(), hosted.id());
+    let names = |index: u64| {
+        let point = host.consensus().point(group, index)?;
+        // While two sets of voters decide together there is no one answer to who is a member; that passes.
+        (point.members.contains(replica) && point.members.voters_outgoing.is_empty()).then_some(point)
+    };
+    for _ in 0..TRIES {
+        if names(hosted.shard.durable_index()).is_none() {
+            tend::checkpoint(host, hosted).await;
+        }
+        let source = hosted.shard.clone();
+        let exported = compute(host.pool(), Lane::Background, move || source.export()).await;
+        match exported.ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))? {
+            Ok(export) => {
+                if let Some(start) = names(export.applied_index()) {
+                    return Ok((start, Arc::new(export)));
+                }
+            }
+            Err(store::ExportError::NoCheckpoint) => {}
+            Err(store::ExportError::Busy) => {
+                let detail = format!("other copies of shard {shard} are being fetched");
+                return Err(Fault::new(Code::Overloaded, detail).retry_after(1000));
+            }
+            Err(error) => {
+                return Err(Fault::new(Code::Unavailable, format!("shard {shard} cannot be copied: {error}")));
+            }
+        }
+    }
+    let detail = format!("the members of shard {shard} are changing");
+    Err(Fault::new(Code::Unavailable, detail).retry_after(200))
+}
+
+/// A part of an offered file.
+pub(crate) async fn part(host: &Host, request: SnapshotPart) -> Result<Vec<u8>, Fault> {
+    let lapsed = || Fault::new(Code::NotFound, "the offered copy is not kept any more; ask for another");
+    let shard = request.target.shard;
+    let opened = host.offers.open(request.token, shard, host.clock().now());
+    let (export, index) = opened.ok_or_else(lapsed)?;
+    hold(host, shard.group(), index);
+    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let read = move || export.read(&request.file, request.offset, limit);
+    let read = compute(host.pool(), Lane::Background, read).await;
+    read.ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?.map_err(|error| match error {
+        store::ExportError::UnknownFile(_) => Fault::invalid("file", "is none of the copy"),
+        other => Fault::new(Code::Unavailable, other.to_string()),
+    })
+}
+
+/// Keeps the log that continues the copy while it is being fetched.
+fn hold(host: &Host, group: GroupId, index: u64) {
+    host.consensus().hold(group, index, Duration::from_millis(host.knobs().snapshot_idle_ms));
+}
