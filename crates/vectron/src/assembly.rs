@@ -337,27 +337,14 @@ impl Rooms {
         }
     }
 
-    /// Hands leaderships over to other processes, while this one can still be reached.
-    pub async fn leave(&self) {
-        if let Some(worker) = &self.worker {
-            worker.leave().await;
-        }
-        if let Some(placement) = &self.placement {
-            placement.leave().await;
-        }
-    }
-
-    /// Writes last checkpoints, so that the next start is short, and ends the logs. Requests must have ended
-    /// before.
+    /// Hands leaderships over, and writes last checkpoints, so that the next start is short. Requests must have
+    /// ended before; other processes must still reach this one.
     pub async fn stop(&self) {
         if let Some(worker) = &self.worker {
             worker.stop().await;
         }
         if let Some(placement) = &self.placement {
             placement.checkpoint().await;
-        }
-        if let Some(consensus) = &self.consensus {
-            consensus.stop();
         }
     }
 }

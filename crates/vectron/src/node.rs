@@ -107,8 +107,10 @@ pub enum StartError {
 pub struct Node {
     address: SocketAddr,
     rooms: Arc<Rooms>,
-    stop: watch::Sender<bool>,
-    serving: Vec<JoinHandle<std::io::Result<()>>>,
+    public: Option<JoinHandle<std::io::Result<()>>>,
+    close_public: watch::Sender<bool>,
+    internal: Option<JoinHandle<std::io::Result<()>>>,
+    close_internal: watch::Sender<bool>,
     driver: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -225,28 +227,38 @@ impl Node {
                 return Err(error.into());
             }
         };
-        let (stop, stopped) = watch::channel(false);
-        let mut serving = Vec::new();
+        let (close_internal, closed) = watch::channel(false);
+        let mut internal_door = None;
         if let (Some(listener), Some(inbox)) = (internal, inbox) {
             let services = Services { rooms: rooms.clone(), inbox: Arc::new(inbox), key, limits };
-            serving.push(services.serve(listener, stopped.clone()));
+            internal_door = Some(services.serve(listener, closed));
         }
-        if let (Some(listener), Some(gateway)) = (public, &rooms.gateway) {
-            let (gateway, mut stopped) = (gateway.clone(), stopped.clone());
+        let (close_public, mut closed) = watch::channel(false);
+        let mut public_door = None;
+        if let (Some(listener), Some(gateway)) = (public, rooms.gateway.clone()) {
             #[allow(clippy::disallowed_methods, reason = "the process's own serving task")]
-            serving.push(tokio::spawn(async move {
+            let serving = tokio::spawn(async move {
                 vectron_gateway::serve(listener, gateway, async move {
                     // Either told to stop, or the node was dropped: stop in both cases.
-                    let _ = stopped.wait_for(|stop| *stop).await;
+                    let _ = closed.wait_for(|stop| *stop).await;
                 })
                 .await
-            }));
+            });
+            public_door = Some(serving);
         }
         // Requests are answered meanwhile; the ready line waits for the shards.
         if let Some(worker) = &rooms.worker {
             worker.wait_ready(READY_PATIENCE).await;
         }
-        Ok(Node { address, rooms, stop, serving, driver })
+        Ok(Node {
+            address,
+            rooms,
+            public: public_door,
+            close_public,
+            internal: internal_door,
+            close_internal,
+            driver,
+        })
     }
 
     /// Where it serves.
@@ -261,12 +273,16 @@ impl Node {
 
     /// Stops accepting, finishes what was accepted, writes checkpoints, stops the logs.
     pub async fn stop(self) -> Result<(), StartError> {
-        // A worker hands its leaderships over while it can still be reached.
-        self.rooms.leave().await;
         // The serving tasks may have ended on their own; then nobody listens.
-        let _ = self.stop.send(true);
-        let served = futures::future::join_all(self.serving).await;
+        let _ = self.close_public.send(true);
+        let mut served = futures::future::join_all(self.public).await;
+        // A worker hands the groups over that it leads: other processes must still reach it meanwhile.
         self.rooms.stop().await;
+        let _ = self.close_internal.send(true);
+        served.extend(futures::future::join_all(self.internal).await);
+        if let Some(consensus) = &self.rooms.consensus {
+            consensus.stop();
+        }
         let driver = self.driver;
         #[allow(clippy::disallowed_methods, reason = "joins a thread at the end of the process")]
         let joined =

@@ -122,7 +122,8 @@ impl ShardMeta {
 
     /// Whether the catalog says the same, whatever its epoch.
     pub fn agrees(&self, other: &ShardMeta) -> bool {
-        (&self.shard, &self.field_indexes, &self.workers) == (&other.shard, &other.field_indexes, &other.workers)
+        (&self.shard, &self.field_indexes, &self.workers)
+            == (&other.shard, &other.field_indexes, &other.workers)
     }
 
     /// Whether the replica is one of those that begin the group together, empty. Ranges of later epochs come from a

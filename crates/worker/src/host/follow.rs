@@ -69,8 +69,13 @@ impl Host {
             self.note_wanted(view);
         }
         self.followed.store(true, Ordering::SeqCst);
-        let work: Vec<ShardId> =
-            self.table.read().iter().filter(|(_, entry)| entry.job().is_some()).map(|(shard, _)| *shard).collect();
+        let work: Vec<ShardId> = self
+            .table
+            .read()
+            .iter()
+            .filter(|(_, entry)| entry.job().is_some())
+            .map(|(shard, _)| *shard)
+            .collect();
         for shard in work {
             self.settle_soon(shard);
         }

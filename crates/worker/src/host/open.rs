@@ -52,11 +52,8 @@ pub(super) fn of_group(error: GroupError) -> OpenFailure {
 
 impl Origin {
     fn start(&self) -> Start {
-        let members = Members {
-            voters: self.voters.clone(),
-            learners: self.learners.clone(),
-            ..Members::default()
-        };
+        let members =
+            Members { voters: self.voters.clone(), learners: self.learners.clone(), ..Members::default() };
         Start { index: self.index, term: self.term, members }
     }
 }
@@ -91,7 +88,11 @@ impl Host {
     }
 
     /// Resumes the group's log, begins it, or, where the data is newer than all of it, replaces it.
-    pub(super) async fn join_group(&self, hosted: &Hosted, origin: Option<&Origin>) -> Result<(), OpenFailure> {
+    pub(super) async fn join_group(
+        &self,
+        hosted: &Hosted,
+        origin: Option<&Origin>,
+    ) -> Result<(), OpenFailure> {
         let config = GroupConfig {
             group: hosted.group(),
             replica: hosted.meta.replica,

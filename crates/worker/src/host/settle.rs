@@ -30,7 +30,8 @@ impl Host {
     pub(super) fn settle_soon(self: &Arc<Self>, shard: ShardId) {
         {
             let mut table = self.table.write();
-            let Some(entry) = table.get_mut(&shard).filter(|entry| !entry.busy && entry.job().is_some()) else {
+            let Some(entry) = table.get_mut(&shard).filter(|entry| !entry.busy && entry.job().is_some())
+            else {
                 return;
             };
             entry.busy = true;
@@ -212,8 +213,10 @@ impl Host {
         let cleared = meta::sweep(&**disk, shard, None).is_ok();
         let removing = self.parts.consensus.remove_group(shard.group());
         let removed = within(&self.parts.pool, REMOVE_PATIENCE, removing).await.is_some_and(|r| r.is_ok());
-        let erased =
-            cleared && removed && disk.remove_dir(&meta::directory(shard)).is_ok() && self.sync_shards().is_ok();
+        let erased = cleared
+            && removed
+            && disk.remove_dir(&meta::directory(shard)).is_ok()
+            && self.sync_shards().is_ok();
         if erased {
             self.parts.peers.forget(shard.group());
             self.put(shard, Some(Slot::Removed(replica)));

@@ -56,8 +56,11 @@ async fn ask(host: &Host, wanted: &ShardMeta) -> Result<(Arc<dyn Worker>, Snapsh
         }
         asked.push(worker);
         let Some(source) = host.workers().worker(worker) else { continue };
-        let request =
-            SnapshotRequest { target: target(wanted), replica: wanted.replica, timeout_ms: OFFER_PATIENCE_MS };
+        let request = SnapshotRequest {
+            target: target(wanted),
+            replica: wanted.replica,
+            timeout_ms: OFFER_PATIENCE_MS,
+        };
         match source.snapshot(request).await {
             Ok(offer) => match problem(wanted.replica, &offer) {
                 None => return Ok((source, offer)),
