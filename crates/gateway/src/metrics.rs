@@ -23,6 +23,7 @@ pub enum Call {
     BatchGet,
     Delete,
     Search,
+    SearchStream,
     Scroll,
     Count,
     GetCluster,
@@ -31,7 +32,7 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 17] = [
+    pub const ALL: [Call; 18] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -45,6 +46,7 @@ impl Call {
         Call::BatchGet,
         Call::Delete,
         Call::Search,
+        Call::SearchStream,
         Call::Scroll,
         Call::Count,
         Call::GetCluster,
@@ -67,6 +69,7 @@ impl Call {
             Call::BatchGet => "batch_get",
             Call::Delete => "delete",
             Call::Search => "search",
+            Call::SearchStream => "search_stream",
             Call::Scroll => "scroll",
             Call::Count => "count",
             Call::GetCluster => "get_cluster",

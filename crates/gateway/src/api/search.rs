@@ -87,6 +87,21 @@ pub struct SearchResponse {
     pub explain: Option<Explain>,
 }
 
+/// One answer of a search that is streamed: what is known so far.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SearchEvent {
+    /// Names this search.
+    pub search_id: String,
+    /// The best results of the shards that answered.
+    pub results: Vec<ScoredPoint>,
+    /// No other answer follows.
+    pub last: bool,
+    /// Every shard answered: these are the results that a search without a stream gives.
+    pub complete: bool,
+    /// What the answer rests on.
+    pub meta: ReadMeta,
+}
+
 /// What a read's answer rests on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({"took_ms": 1.9, "partial": false, "degraded": [],

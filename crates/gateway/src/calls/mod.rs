@@ -7,4 +7,5 @@ mod points;
 mod search;
 mod status;
 mod stopwatch;
+mod stream;
 mod write;

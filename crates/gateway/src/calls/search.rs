@@ -112,7 +112,8 @@ fn explained(shard: u64, applied_index: u64, trace: SearchTrace) -> api::ShardEx
     }
 }
 
-fn scored(hit: Hit) -> api::ScoredPoint {
+/// A hit as it is shown.
+pub(super) fn scored(hit: Hit) -> api::ScoredPoint {
     api::ScoredPoint {
         id: hit.point.id,
         score: hit.score,

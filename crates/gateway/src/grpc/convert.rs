@@ -266,14 +266,27 @@ fn explain(e: api::Explain) -> pb::Explain {
     pb::Explain { shards: e.shards.into_iter().map(shard).collect(), stages: stages(e.stages) }
 }
 
-pub fn searched(a: api::SearchResponse) -> pb::SearchResponse {
-    let result = |p: api::ScoredPoint| pb::ScoredPoint {
+fn result(p: api::ScoredPoint) -> pb::ScoredPoint {
+    pb::ScoredPoint {
         id: p.id,
         score: p.score,
         version: p.version,
         payload: p.payload.map(JsonText::into_string),
         vector: vector(p.vector),
-    };
+    }
+}
+
+pub fn search_event(a: api::SearchEvent) -> pb::SearchEvent {
+    pb::SearchEvent {
+        search_id: a.search_id,
+        results: a.results.into_iter().map(result).collect(),
+        last: a.last,
+        complete: a.complete,
+        meta: meta(a.meta),
+    }
+}
+
+pub fn searched(a: api::SearchResponse) -> pb::SearchResponse {
     pb::SearchResponse {
         search_id: a.search_id,
         results: a.results.into_iter().map(result).collect(),

@@ -2,10 +2,12 @@
 
 use super::convert as c;
 use super::figures;
-use crate::admit::ReadBytes;
+use crate::admit::{Admitted, ReadBytes};
 use crate::gateway::Gateway;
 use crate::http::{RequestId, brief};
 use crate::weight::Weighed;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use vectron_base::Fault;
@@ -196,6 +198,23 @@ impl VectronService for Service {
         let (mut asked, beside) = self.open(request);
         asked.timeout_ms = beside.timeout(asked.timeout_ms);
         beside.close_read(self.gateway.search(c::search(asked)).await, c::searched)
+    }
+
+    type SearchStreamStream = BoxStream<'static, Result<pb::SearchEvent, Status>>;
+
+    async fn search_stream(
+        &self,
+        request: Request<pb::SearchRequest>,
+    ) -> Result<Response<Self::SearchStreamStream>, Status> {
+        let place = request.extensions().get::<Arc<Admitted>>().cloned();
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        let id = beside.request_id;
+        let events = self.gateway.search_stream(c::search(asked), place);
+        let told = events.map(move |event| {
+            event.map(c::search_event).map_err(|fault| to_status(&brief(fault), id.as_ref().map(|id| &*id.0)))
+        });
+        Ok(Response::new(told.boxed()))
     }
 
     async fn scroll(

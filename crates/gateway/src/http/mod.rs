@@ -43,6 +43,7 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(points::batch_get))
         .routes(routes!(points::delete))
         .routes(routes!(points::search))
+        .routes(routes!(points::search_stream))
         .routes(routes!(points::scroll))
         .routes(routes!(points::count))
         .routes(routes!(system::healthz))

@@ -1,16 +1,23 @@
 //! Routes of points.
 
+use super::edge::{RequestId, brief};
 use super::json::{Json, Read, body_of};
 use super::path::{collection_in, id_in};
 use super::query::{DeleteParameters, GetParameters};
 use super::{Problem, Shared};
+use crate::admit::Admitted;
 use crate::api;
 use crate::gateway::Gateway;
 use crate::metrics::Call;
 use axum::extract::{Request, State};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use vectron_base::Fault;
+use vectron_wire::fault_table::to_problem;
 
 /// The collection of the path and the body, counted when refused.
 async fn asked<T: DeserializeOwned + Send + 'static>(
@@ -132,6 +139,35 @@ pub async fn search(
     let (name, mut asked): (_, api::SearchRequest) = asked(&gateway, Call::Search, request).await?;
     asked.collection = name;
     Ok(Read(gateway.search(asked).await?))
+}
+
+/// Find the nearest points, answer by answer.
+///
+/// Server-sent events: `results` after each shard that answered, then `last`, whose `complete` says whether every
+/// shard did before the time was up. An error after the first event is the event `error`, with a problem as data.
+#[utoipa::path(post, path = "/v1/collections/{collection}/points/search/stream", tag = "points",
+    params(("collection" = String, Path, description = "Its name.")),
+    request_body = api::SearchRequest,
+    responses((status = 200, description = "Answers.", body = api::SearchEvent, content_type = "text/event-stream")))]
+pub async fn search_stream(State(gateway): State<Shared>, request: Request) -> Result<Response, Problem> {
+    let place = request.extensions().get::<Arc<Admitted>>().cloned();
+    let id = request.extensions().get::<RequestId>().cloned();
+    let (name, mut asked): (_, api::SearchRequest) = asked(&gateway, Call::SearchStream, request).await?;
+    asked.collection = name;
+    let mut events = Box::pin(gateway.search_stream(asked, place));
+    // What is wrong with the request is known by then, and is a problem like that of any other call.
+    let first = events.next().await.transpose()?;
+    let told = futures::stream::iter(first.map(Ok)).chain(events).map(move |event| {
+        let shown = match event {
+            Ok(event) => Event::default().event(if event.last { "last" } else { "results" }).json_data(event),
+            Err(fault) => {
+                let problem = to_problem(&brief(fault), id.as_ref().map(|id| &*id.0));
+                Event::default().event("error").json_data(problem)
+            }
+        };
+        shown.map_err(|error| std::io::Error::other(error.to_string()))
+    });
+    Ok(Sse::new(told).into_response())
 }
 
 /// Page through points in id order.

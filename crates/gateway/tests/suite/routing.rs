@@ -221,3 +221,38 @@ async fn l14_an_id_in_two_shards_counts_once_by_its_version() {
     assert_eq!(twins.len(), 1);
     assert_eq!((&twins[0]["version"], &twins[0]["score"]), (&json!(901), &json!(0.5)));
 }
+
+#[tokio::test]
+async fn a_streamed_search_improves_until_every_shard_answered() {
+    let (client, shards) = four_shards().await;
+    let path = "/v1/collections/docs/points/search/stream";
+    let events = |text: &str| -> Vec<(String, serde_json::Value)> {
+        let blocks = text.split("\n\n").filter(|block| !block.is_empty());
+        let part = |block: &str, name: &str| {
+            let line = block.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            line.trim_start().to_string()
+        };
+        blocks.map(|b| (part(b, "event:"), part(b, "data:").parse().expect("json"))).collect()
+    };
+    let body = r#"{"vector":[1,0],"top_k":40}"#;
+    let reply = client.post(path, body).await;
+    assert_eq!(reply.headers["content-type"], "text/event-stream");
+    let told = events(&reply.text);
+    assert_eq!(told.iter().filter(|(name, _)| name == "last").count(), 1);
+    let (_, last) = told.last().expect("events");
+    assert_eq!((&last["complete"], &last["meta"]["partial"]), (&json!(true), &json!(false)));
+    let whole = client.search(body).await.ok();
+    assert_eq!(last["results"], whole["results"]);
+    // Each answer holds the results of the one before, or better ones.
+    let best = |event: &serde_json::Value| event["results"].as_array().expect("list").len();
+    assert!(told.windows(2).all(|w| best(&w[0].1) <= best(&w[1].1)));
+
+    client.cluster.trouble(shards[1], Some(Trouble::Slow(Duration::from_secs(60))));
+    let told = events(&client.post(path, r#"{"vector":[1,0],"top_k":40,"timeout_ms":100}"#).await.text);
+    let (name, last) = told.last().expect("events");
+    assert_eq!((name.as_str(), &last["complete"], &last["meta"]["partial"]), ("last", &json!(false), &json!(true)));
+    assert_eq!(last["meta"]["shards"]["failed"][0]["shard"], shards[1]);
+
+    client.cluster.trouble(shards[1], None);
+    client.post(path, r#"{"vector":[1,0,0]}"#).await.problem(400, "invalid_argument");
+}
