@@ -198,7 +198,7 @@ fn pauses_double_while_the_connection_is_broken_and_begin_anew_after_it() {
 
     network.set("a", Weather { broken: true, ..Weather::default() });
     let begin = network.now_ms();
-    for _ in 0..30 {
+    for _ in 0..25 {
         links.send("a", vec![0]);
         pool.pass(MS);
     }
