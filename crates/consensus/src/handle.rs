@@ -46,7 +46,8 @@ pub struct GroupStatus {
     /// Whether it decides alone and has applied everything from before it began to lead. Since its proposals are
     /// answered when they are applied, its machine then holds all that anybody was ever told.
     pub sole: bool,
-    /// Who takes part, by what is applied here.
+    /// Who takes part, by what is applied here. A change shows when it is durable here, and at the leader when a
+    /// majority knows of it too: from then on the members of before are not needed any more.
     pub members: Members,
     /// What each member has of the log; known to the leader only.
     pub matched: BTreeMap<ReplicaId, u64>,

@@ -75,6 +75,16 @@ impl Core {
         raft.become_follower(term, 0);
     }
 
+    /// Whether enough members know that the last change is committed for it to stand without the members of
+    /// before. A leader goes by what they said last; others know it of themselves.
+    pub(crate) fn members_known(&self) -> bool {
+        let changed = self.history.back().map_or(0, |(index, _)| *index);
+        let prs = self.node.raft.prs();
+        let known = prs.iter().filter(|(_, progress)| progress.committed_index >= changed);
+        let known = known.map(|(id, _)| *id).chain([self.node.raft.id]).collect();
+        self.role() != Role::Leader || prs.has_quorum(&known)
+    }
+
     /// What each member has of the log, as far as this leader knows; empty elsewhere.
     pub(crate) fn matched(&self) -> BTreeMap<ReplicaId, u64> {
         if self.role() != Role::Leader {
