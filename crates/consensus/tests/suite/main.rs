@@ -1,6 +1,8 @@
 //! The logs under power loss, decay, full disks, failing syncs and poison.
 
 mod cluster;
+mod fleet;
+mod members;
 mod crash;
 mod damage;
 mod disk_full;
