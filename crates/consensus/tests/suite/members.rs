@@ -56,7 +56,10 @@ fn a_replica_moves_without_a_word_lost() {
         (0..40).for_each(|_| fleet.step());
         let status = fleet.status(0).unwrap();
         assert_eq!(status.members.learners, [R(11), R(12), R(13)]);
-        assert!(status.matched.len() == 4 && status.matched.values().all(|m| *m == status.applied), "{status:?}");
+        assert!(
+            status.matched.len() == 4 && status.matched.values().all(|m| *m == status.applied),
+            "{status:?}"
+        );
         // Learners do not vote, and give read points all the same.
         assert_eq!(fleet.barrier(2).unwrap(), Ok(status.applied));
         let refused = fleet.wait({
@@ -135,6 +138,50 @@ fn a_follower_that_the_log_left_behind_is_told_and_installs() {
         write(&mut fleet, &mut acknowledged, 3);
         fleet.agree(&acknowledged, &format!("seed {seed}"));
     }
+}
+
+/// Power goes at every single disk operation of an install: what is there after is the old or the new, and in
+/// either case the replica goes on.
+#[test]
+fn power_loss_at_every_operation_of_an_install_leaves_the_old_or_the_new() {
+    let mut points = 0;
+    for at in 1.. {
+        let mut fleet = Fleet::new(24, 3, 3);
+        let mut acknowledged = Log::new();
+        write(&mut fleet, &mut acknowledged, 4);
+        let away = (fleet.leader() + 1) % 3;
+        assert!(fleet.checkpoint(away));
+        // It keeps a part that nobody else has: it led, alone with it.
+        (0..3).filter(|n| *n != away).for_each(|n| fleet.cut.extend([(away, n), (n, away)]));
+        (0..100).for_each(|_| fleet.step());
+        write(&mut fleet, &mut acknowledged, 12);
+        (0..3).filter(|n| *n != away).for_each(|n| assert!(fleet.checkpoint(n)));
+        fleet.cut.clear();
+        while fleet.status(away).unwrap().lagging.is_none() {
+            fleet.step();
+        }
+        let before = (fleet.status(away).unwrap(), fleet.nodes[away].kept.lock().applied);
+        let disk = fleet.nodes[away].disk.clone();
+        let operation = disk.operations() + at;
+        disk.set_faults(Faults { power_loss_at_operation: Some(operation), ..Faults::default() });
+        let done = fleet.pull(away);
+        let after = fleet.nodes[fleet.leading().unwrap()].kept.lock().applied;
+        let lost = disk.power_lost();
+        assert!(done || lost);
+        disk.set_faults(Faults::default());
+        fleet.kill(away);
+        assert!(fleet.start(away), "power lost at {at}");
+        let applied = fleet.nodes[away].kept.lock().applied;
+        assert!(applied <= before.1 || applied == after, "power lost at {at}: {applied} of {after}");
+        assert!(applied == after || lost);
+        assert!(fleet.status(away).unwrap().term >= before.0.term);
+        fleet.agree(&acknowledged, &format!("power lost at {at}"));
+        if !lost {
+            break;
+        }
+        points = at;
+    }
+    assert!(points >= 5, "{points}");
 }
 
 /// A short absence needs no snapshot, though everybody else has checkpointed.
@@ -296,7 +343,8 @@ fn storm(seed: u64) -> [u64; 4] {
         if round % 100 == 0 {
             let below = |fleet: &mut Fleet, n| fleet.random.below(n);
             let calm = below(&mut fleet, 4) == 0;
-            let (lost, doubled, delayed) = (below(&mut fleet, 10), below(&mut fleet, 10), below(&mut fleet, 40));
+            let (lost, doubled, delayed) =
+                (below(&mut fleet, 10), below(&mut fleet, 10), below(&mut fleet, 40));
             fleet.trouble = if calm { Trouble::default() } else { Trouble { lost, doubled, delayed } };
             fleet.cut.clear();
             for _ in 0..below(&mut fleet, 3) {
@@ -339,7 +387,9 @@ fn storm(seed: u64) -> [u64; 4] {
                     wanted.extend(now.learners.first().map(|learner| MemberChange::AddVoter(*learner)));
                     wanted
                 }
-                _ => now.learners.first().map(|learner| MemberChange::AddVoter(*learner)).into_iter().collect(),
+                _ => {
+                    now.learners.first().map(|learner| MemberChange::AddVoter(*learner)).into_iter().collect()
+                }
             };
             let (handle, other) = (fleet.handle(leader), fleet.handle(leader));
             changes.push(((), Box::pin(async move { handle.change_members(GROUP, wanted).await })));
