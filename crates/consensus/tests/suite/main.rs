@@ -7,6 +7,7 @@ mod disk_full;
 mod flawed;
 mod fleet;
 mod groups;
+mod idle;
 mod journal;
 mod lessons;
 mod members;
