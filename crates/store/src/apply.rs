@@ -55,7 +55,7 @@ impl Shard {
             }
             Err(reason) => Err(reason.clone()),
         };
-        let forked = self.forked.lock().is_some();
+        let forked = !self.forked.lock().is_empty();
         let touched = work.as_ref().ok().filter(|_| forked).map(Touched::of);
         let outcome = self.change(index, work);
         if let Some(touched) = touched {
