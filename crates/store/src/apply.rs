@@ -304,7 +304,7 @@ fn mixed(items: &[ItemOutcome]) -> bool {
 fn split(state: &mut State, index: u64, first: u64, doomed: &[Box<str>]) -> Outcome {
     state.range.last = first.saturating_sub(1);
     state.child_waits = true;
-    let deleted = doomed.iter().filter(|id| state.remove(id)).count() as u64;
+    let deleted = state.remove_all(doomed);
     Outcome::Written { version: index, items: Vec::new(), deleted, replayed: false }
 }
 
@@ -318,7 +318,7 @@ fn operate(state: &mut State, index: u64, change: Change) -> Outcome {
             items
         }
         Change::DeleteAll(doomed) => {
-            deleted = doomed.iter().filter(|id| state.remove(id)).count() as u64;
+            deleted = state.remove_all(&doomed);
             Vec::new()
         }
         Change::Seal => {
