@@ -140,6 +140,7 @@ async fn open_placement(
     Ok(placement::Service::start(placement::Parts {
         catalog,
         consensus: consensus.clone(),
+        membership: placement::Membership::alone(),
         clock: seams.clock.clone(),
         pool: seams.pool.clone(),
         knobs: settings.placement.clone(),
