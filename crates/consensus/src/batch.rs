@@ -3,7 +3,7 @@
 use crate::core::{Entry, EntryKind};
 use crate::journal::{Kind, State};
 use std::collections::BTreeSet;
-use vectron_base::ids::GroupId;
+use vectron_base::ids::{GroupId, ReplicaId};
 
 /// One record.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +12,10 @@ pub(crate) enum Record {
     Head { previous: u64, end: u64 },
     /// All that a group must remember but its entries.
     State(GroupId, State),
-    /// The group is gone from here for good.
-    Tombstone(GroupId),
+    /// As a state, and the log before it counts no more.
+    Reset(GroupId, State),
+    /// This replica of the group, and those with lower numbers, are gone from here for good.
+    Tombstone(GroupId, ReplicaId),
     /// One log entry.
     Entry(GroupId, Entry),
 }
@@ -23,12 +25,14 @@ impl Record {
     pub(crate) fn position(&self) -> (Kind, GroupId, u64, u64) {
         match self {
             Record::Head { previous, end } => (Kind::Head, GroupId(0), *end, *previous),
-            Record::State(group, _) => (Kind::State, *group, 0, 0),
-            Record::Tombstone(group) => (Kind::Tombstone, *group, 0, 0),
+            Record::State(group, state) => (Kind::State, *group, state.replica.0, 0),
+            Record::Reset(group, state) => (Kind::Reset, *group, state.replica.0, 0),
+            Record::Tombstone(group, replica) => (Kind::Tombstone, *group, replica.0, 0),
             Record::Entry(group, entry) => {
                 let kind = match entry.kind() {
                     EntryKind::Command => Kind::Command,
                     EntryKind::Noop => Kind::Noop,
+                    EntryKind::Members => Kind::Members,
                 };
                 (kind, *group, entry.index(), entry.term())
             }

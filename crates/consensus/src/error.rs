@@ -28,6 +28,9 @@ pub enum ProposeError {
     /// No such group here, or the driver is stopping. Not applied.
     #[error("the group is not hosted here")]
     Closed,
+    /// What was asked for cannot be done to the group as it is. Not applied.
+    #[error("refused: {0}")]
+    Refused(&'static str),
     /// The proposal was accepted, but its fate cannot be known here. It is applied at most once.
     #[error("the outcome is unknown")]
     Unknown,
@@ -52,8 +55,8 @@ impl ProposeError {
 /// Why a group was not opened or removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
-    /// The group was removed from this process for good.
-    #[error("the group was removed here and cannot come back")]
+    /// The replica, or a later one of its group, was removed from this process for good.
+    #[error("the replica was removed here and cannot come back")]
     Removed,
     /// The group is hosted already.
     #[error("the group is open already")]
@@ -67,6 +70,12 @@ pub enum GroupError {
         /// The replica whose log this is.
         stored: ReplicaId,
     },
+    /// The log already has what would be installed.
+    #[error("the log needs no installing")]
+    NotNeeded,
+    /// The log here lacks what the machine holds: it must be [installed](crate::Handle::install).
+    #[error("the log here ends before the point that the machine starts from")]
+    NeedsInstall,
     /// The replica is damaged; it is kept for inspection and served to nobody.
     #[error("the replica is quarantined: {0}")]
     Quarantined(String),

@@ -3,13 +3,15 @@
 use crate::barrier::IndexReply;
 use crate::core::{Message, Role};
 use crate::error::{GroupError, ProposeError};
-use crate::{GroupConfig, Machine};
+use crate::group::TransferReply;
+use crate::{GroupConfig, Machine, MemberChange, Members, Start};
 use futures::channel::oneshot;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 use vectron_base::ids::{GroupId, ReplicaId};
 use vectron_base::metric::Counter;
 
@@ -44,6 +46,15 @@ pub struct GroupStatus {
     /// Whether it decides alone and has applied everything from before it began to lead. Since its proposals are
     /// answered when they are applied, its machine then holds all that anybody was ever told.
     pub sole: bool,
+    /// Who takes part, by what is applied here. A change shows when it is durable here, and at the leader when a
+    /// majority knows of it too: from then on the members of before are not needed any more.
+    pub members: Members,
+    /// What each member has of the log; known to the leader only.
+    pub matched: BTreeMap<ReplicaId, u64>,
+    /// This replica needs a snapshot, says this leader: the log that it lacks is gone there.
+    pub lagging: Option<ReplicaId>,
+    /// Whether it rests: its leader sends it no heartbeats of its own.
+    pub at_rest: bool,
     /// Why it serves nothing, if so.
     pub quarantined: Option<String>,
 }
@@ -148,9 +159,14 @@ pub(crate) type GroupReply = oneshot::Sender<Result<(), GroupError>>;
 
 /// What a handle asks of the driver.
 pub(crate) enum Command {
-    Open { config: GroupConfig, machine: Box<dyn Machine>, done: GroupReply },
-    Remove { group: GroupId, done: GroupReply },
+    Open { config: GroupConfig, machine: Box<dyn Machine>, install: bool, done: GroupReply },
+    Close { group: GroupId, done: GroupReply },
+    Remove { group: GroupId, replica: Option<ReplicaId>, done: GroupReply },
     Propose { group: GroupId, command: Vec<u8>, reserved: bool, reply: ProposalReply },
+    Change { group: GroupId, changes: Vec<MemberChange>, reply: ProposalReply },
+    Transfer { group: GroupId, to: ReplicaId, reply: TransferReply },
+    Point { group: GroupId, index: u64, reply: oneshot::Sender<Option<Start>> },
+    Hold { group: GroupId, index: u64, time: Duration },
     Barrier { group: GroupId, reply: IndexReply },
     Applied { group: GroupId, index: u64, reply: IndexReply },
     Checkpointed { group: GroupId, index: u64 },
@@ -169,20 +185,87 @@ pub struct Handle {
 
 impl Handle {
     /// Hosts a group. The first time its first record is made durable before this answers; later its log is
-    /// resumed. A removed group is refused for ever.
+    /// resumed. A replica that was removed here, or one with a lower number, is refused for ever.
+    ///
+    /// With a [start](GroupConfig::start) that the log here lacks, [`GroupError::NeedsInstall`] is the answer:
+    /// the process stopped after it had put a snapshot in place and before the log was replaced.
     pub async fn open_group(&self, config: GroupConfig, machine: Box<dyn Machine>) -> Result<(), GroupError> {
+        self.host(|done| Command::Open { config, machine, install: false, done }).await
+    }
+
+    /// Replaces the log of a replica, hosted or closed, by a [start](GroupConfig::start) that the log lacks, and
+    /// hosts it with a machine whose durable state covers exactly that. The term and the vote stay. Durable
+    /// before this answers. [`GroupError::NotNeeded`] if the log has that point or went past it: nothing was
+    /// changed then, and a hosted replica goes on with its old machine.
+    ///
+    /// The machine's state must be in place for good before this is called. If the process stops at any point
+    /// after, opening the group again tells whether to call this again.
+    pub async fn install(&self, config: GroupConfig, machine: Box<dyn Machine>) -> Result<(), GroupError> {
+        self.host(|done| Command::Open { config, machine, install: true, done }).await
+    }
+
+    /// Stops hosting a group. It can be opened again. Fine for one that is not hosted.
+    pub async fn close_group(&self, group: GroupId) -> Result<(), GroupError> {
+        self.host(|done| Command::Close { group, done }).await
+    }
+
+    /// Removes the replica of a group that is here for good: neither it nor one with a lower number can ever be
+    /// opened here again, it answers nobody, and its log's space is given back. A replica with a higher number
+    /// may come. Fine for a group that was never here: nothing is remembered then, see
+    /// [`Handle::remove_replica`]. Records too damaged to tell their replica go with the whole group for ever.
+    pub async fn remove_group(&self, group: GroupId) -> Result<(), GroupError> {
+        self.host(|done| Command::Remove { group, replica: None, done }).await
+    }
+
+    /// As [`Handle::remove_group`], of a replica by its number, whether or not it was ever here. One with a higher
+    /// number that is here stays.
+    pub async fn remove_replica(&self, group: GroupId, replica: ReplicaId) -> Result<(), GroupError> {
+        self.host(|done| Command::Remove { group, replica: Some(replica), done }).await
+    }
+
+    async fn host(&self, command: impl FnOnce(GroupReply) -> Command) -> Result<(), GroupError> {
         let (done, answer) = oneshot::channel();
-        let command = Command::Open { config, machine, done };
-        self.commands.send(command).map_err(|_| GroupError::Closed)?;
+        self.commands.send(command(done)).map_err(|_| GroupError::Closed)?;
         answer.await.unwrap_or(Err(GroupError::Closed))
     }
 
-    /// Removes a group from this process for good: it can never be opened here again, and its log's space is
-    /// given back. Fine for a group that was never here.
-    pub async fn remove_group(&self, group: GroupId) -> Result<(), GroupError> {
+    /// Changes the members; answers when the change is applied here. Only on the leader, one change at a time:
+    /// another one is [refused](ProposeError::Refused), as is one that would leave no voter or change nothing.
+    /// Several at once are made by joint consensus, whose second phase follows by itself and may still last when
+    /// this answers. A leader that is removed leads no more; hand over leadership first, for a shorter pause.
+    pub async fn change_members(
+        &self,
+        group: GroupId,
+        changes: Vec<MemberChange>,
+    ) -> Result<Applied, ProposeError> {
+        let ticket = Ticket::take(&self.board, 0, self.limits).ok_or(ProposeError::Overloaded)?;
         let (done, answer) = oneshot::channel();
-        self.commands.send(Command::Remove { group, done }).map_err(|_| GroupError::Closed)?;
-        answer.await.unwrap_or(Err(GroupError::Closed))
+        let reply = ProposalReply { done, _ticket: ticket };
+        let command = Command::Change { group, changes, reply };
+        self.commands.send(command).map_err(|_| ProposeError::Closed)?;
+        answer.await.unwrap_or(Err(ProposeError::Unknown))
+    }
+
+    /// Hands leadership over to another voter; answers when that one leads. Meanwhile proposals are refused.
+    pub async fn transfer_leader(&self, group: GroupId, to: ReplicaId) -> Result<(), ProposeError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Transfer { group, to, reply };
+        self.commands.send(command).map_err(|_| ProposeError::Closed)?;
+        answer.await.unwrap_or(Err(ProposeError::Unknown))
+    }
+
+    /// What a replica needs to go on from an applied index, for a snapshot that covers exactly that; `None` if
+    /// the log here starts later, or the index is not applied.
+    pub async fn point(&self, group: GroupId, index: u64) -> Option<Start> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Point { group, index, reply }).ok()?;
+        answer.await.ok().flatten()
+    }
+
+    /// Keeps the log after `index` for so long, within a limit in bytes: for a snapshot that is on its way.
+    pub fn hold(&self, group: GroupId, index: u64, time: Duration) {
+        // A driver that is gone drops no logs.
+        let _ = self.commands.send(Command::Hold { group, index, time });
     }
 
     /// Puts a command into a group's log; answers when it is durable, committed and applied here.

@@ -26,6 +26,18 @@ vectron_base::knobs! {
         /// larger journal checkpoints less often and replays longer after a restart.
         journal_limit_bytes: u64 = GIB, "JOURNAL_LIMIT_BYTES", Bounds::Integer(16 * KIB, 1 << 40), "bytes",
             Affects::Speed, "vectron_consensus_journal_bytes";
+        /// Bytes of a group's log that are kept behind its checkpoint while a member is behind. More of them let a
+        /// member catch up after a longer absence and take more memory and disk.
+        log_kept_bytes: u64 = 16 * MIB, "LOG_KEPT_BYTES", Bounds::Integer(0, GIB), "bytes", Affects::Speed,
+            "vectron_consensus_snapshots_needed_total";
+        /// Bytes of a group's log that are kept behind its checkpoint while a snapshot of it is on its way. More of
+        /// them let a slower transfer end well and take more memory and disk.
+        log_hold_max_bytes: u64 = 256 * MIB, "LOG_HOLD_MAX_BYTES", Bounds::Integer(0, 4 * GIB), "bytes",
+            Affects::Speed, "vectron_consensus_snapshots_needed_total";
+        /// Ticks without work after which a group rests, with one beat for all resting groups of two processes
+        /// instead of heartbeats; 0 for never. Sooner rest costs less and a little more at the next write.
+        rest_ticks: u64 = 30u64, "REST_TICKS", Bounds::Integer(0, 100_000), "ticks", Affects::Speed,
+            "vectron_consensus_resting_groups";
         /// Free space below which proposals are refused; deletions, removals and the logs' own records may
         /// use it. More reserve refuses earlier and leaves more room to recover.
         disk_reserve_bytes: u64 = 64 * MIB, "DISK_RESERVE_BYTES", Bounds::Integer(0, 1 << 40), "bytes",

@@ -24,6 +24,7 @@ mod group;
 mod handle;
 mod journal;
 mod knobs;
+mod members;
 mod metrics;
 mod stored;
 
@@ -32,6 +33,7 @@ pub use driver::{Driver, Outbox, Turn};
 pub use error::{GroupError, OpenError, ProposeError};
 pub use handle::{Applied, GroupStatus, Handle, JournalStatus};
 pub use knobs::ConsensusKnobs;
+pub use members::{MemberChange, Members, Start};
 pub use metrics::ConsensusMetrics;
 
 use vectron_base::ids::{GroupId, ReplicaId};
@@ -44,8 +46,8 @@ pub trait Machine: Send {
     /// Applies one committed entry. Total: it cannot fail; a rejection is a reply. Same log, same state
     /// everywhere. Returns an opaque reply for the proposer.
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8>;
-    /// An entry without a command was committed at this index, in order with [`Machine::apply`]: the machine
-    /// moves its applied index, so that a later checkpoint can cover the entry and its space be given back.
+    /// An entry without a command, such as a change of members, was committed at this index, in order with
+    /// [`Machine::apply`]: the machine moves its applied index, so that a later checkpoint can cover the entry and its space be given back.
     fn skip(&mut self, index: u64);
 }
 
@@ -56,6 +58,10 @@ pub struct GroupConfig {
     pub group: GroupId,
     /// This process's replica of it. Never reused, never zero.
     pub replica: ReplicaId,
-    /// All voters at the first opening, this one included. Later openings go by what the log recorded.
+    /// All voters at the first opening of a group that begins here, this one included. Later openings go by
+    /// what the log recorded.
     pub voters: Vec<ReplicaId>,
+    /// The point that the machine of a new replica starts from, or was given by a snapshot: its state covers
+    /// exactly the log up to there. Counts instead of `voters`, and only if there is no log here yet.
+    pub start: Option<Start>,
 }

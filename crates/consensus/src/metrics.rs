@@ -26,6 +26,12 @@ pub struct ConsensusMetrics {
     pub journal_segments: Gauge,
     /// Groups that serve nothing because of damage.
     pub quarantined_groups: Gauge,
+    /// Groups at rest here.
+    pub resting_groups: Gauge,
+    /// Messages for replicas that are not here.
+    pub messages_dropped: Counter,
+    /// Times that a replica here learnt that it needs a snapshot.
+    pub snapshots_needed: Counter,
     /// Noteworthy happenings by name.
     pub events: Events,
 }
@@ -43,6 +49,9 @@ impl Default for ConsensusMetrics {
             journal_bytes: Gauge::default(),
             journal_segments: Gauge::default(),
             quarantined_groups: Gauge::default(),
+            resting_groups: Gauge::default(),
+            messages_dropped: Counter::default(),
+            snapshots_needed: Counter::default(),
             events: Events::default(),
         }
     }
@@ -59,6 +68,12 @@ impl ConsensusMetrics {
         counter("commits", "Committed entries applied", &m.commits);
         counter("barriers", "Linearizable read points given", &m.barriers);
         counter("fsyncs", "Journal syncs", &m.fsyncs);
+        counter("messages_dropped", "Messages for replicas that are not here", &m.messages_dropped);
+        counter(
+            "snapshots_needed",
+            "Times that a replica here learnt that it needs a snapshot",
+            &m.snapshots_needed,
+        );
         let mut histogram = |name: &str, help: &str, histogram: &Histogram| {
             registry.register(format!("vectron_consensus_{name}"), help, histogram.clone());
         };
@@ -71,6 +86,7 @@ impl ConsensusMetrics {
         gauge("journal_bytes", "Bytes in the journal", &m.journal_bytes);
         gauge("journal_segments", "Segments in the journal", &m.journal_segments);
         gauge("quarantined_groups", "Groups that serve nothing because of damage", &m.quarantined_groups);
+        gauge("resting_groups", "Groups at rest here", &m.resting_groups);
         m.events = Events::register(registry, "consensus");
         m
     }
@@ -91,6 +107,6 @@ mod tests {
         assert!(text.contains("vectron_consensus_fsyncs_total 1"));
         let named = |line: &&str| line.starts_with("# TYPE ") && !line.contains("vectron_consensus_");
         assert_eq!(text.lines().filter(named).count(), 0);
-        assert_eq!(text.lines().filter(|l| l.starts_with("# TYPE ")).count(), 11);
+        assert_eq!(text.lines().filter(|l| l.starts_with("# TYPE ")).count(), 14);
     }
 }

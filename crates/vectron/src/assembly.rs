@@ -130,7 +130,12 @@ async fn open_placement(
     let catalog = SharedCatalog::open(seams.disk.clone(), metrics.clone())
         .map_err(|error| catalog_error(error.to_string()))?;
     // One process is a placement driver of one voter.
-    let config = GroupConfig { group: GroupId::CATALOG, replica: ReplicaId(1), voters: vec![ReplicaId(1)] };
+    let config = GroupConfig {
+        group: GroupId::CATALOG,
+        replica: ReplicaId(1),
+        voters: vec![ReplicaId(1)],
+        start: None,
+    };
     consensus
         .open_group(config, Box::new(catalog.machine()))
         .await

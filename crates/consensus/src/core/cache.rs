@@ -1,10 +1,12 @@
 //! The log as the Raft library sees it: entries in memory, or a reference to verified journal bytes for
 //! entries that a restart has not replayed yet.
 
+use super::Vote;
+use super::conf::conf_state;
 use super::entry::Entry;
-use super::{Members, Vote};
+use crate::Members;
 use crate::stored::StoredEntry;
-use raft::eraftpb::{self, ConfState, HardState, Snapshot};
+use raft::eraftpb::{self, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
 use std::collections::VecDeque;
 
@@ -59,8 +61,25 @@ impl Cache {
         self.vote = vote;
     }
 
-    pub(super) fn members(&self) -> &Members {
-        &self.members
+    /// Bytes of an entry that can be read, with what it weighs beyond them.
+    fn weight(slot: &Slot) -> u64 {
+        ENTRY_OVERHEAD
+            + match slot {
+                Slot::Held(entry) => entry.data().len() as u64,
+                Slot::Stored(stored) => u64::from(stored.len),
+            }
+    }
+
+    /// The lowest index after which the entries up to `end` weigh at most `bytes`.
+    pub(super) fn floor(&self, end: u64, bytes: u64) -> u64 {
+        let mut floor = end.min(self.last());
+        let mut left = bytes;
+        while floor > self.base {
+            let Some(slot) = self.slots.get((floor - self.base - 1) as usize) else { break };
+            let Some(rest) = left.checked_sub(Self::weight(slot)) else { break };
+            (floor, left) = (floor - 1, rest);
+        }
+        floor
     }
 
     /// Term of any index between the log's start and its end.
@@ -104,17 +123,6 @@ impl Cache {
     }
 }
 
-fn conf_state(members: &Members) -> ConfState {
-    ConfState {
-        voters: members.voters.clone(),
-        learners: members.learners.clone(),
-        voters_outgoing: members.voters_outgoing.clone(),
-        learners_next: members.learners_next.clone(),
-        auto_leave: members.auto_leave,
-        ..ConfState::default()
-    }
-}
-
 impl Storage for Cache {
     fn initial_state(&self) -> raft::Result<RaftState> {
         let Vote { term, vote, commit } = self.vote;
@@ -137,11 +145,7 @@ impl Storage for Cache {
         let mut entries = Vec::new();
         let from = (low - self.base - 1) as usize;
         for (index, slot) in (low..high).zip(self.slots.iter().skip(from)) {
-            let bytes = match slot {
-                Slot::Held(entry) => entry.data().len() as u64,
-                Slot::Stored(stored) => u64::from(stored.len),
-            };
-            size = size.saturating_add(bytes).saturating_add(ENTRY_OVERHEAD);
+            size = size.saturating_add(Self::weight(slot));
             if size > limit && !entries.is_empty() {
                 break;
             }
@@ -173,8 +177,14 @@ impl Storage for Cache {
         Ok(self.last())
     }
 
+    /// No data: the position before the first entry here, which the replica that needs it is told of.
     fn snapshot(&self, _: u64, _: u64) -> raft::Result<Snapshot> {
-        Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+        let term = self.term_of(self.base).filter(|_| self.base > 0);
+        let term = term.ok_or(Error::Store(StorageError::SnapshotTemporarilyUnavailable))?;
+        let mut snapshot = Snapshot::default();
+        snapshot.mut_metadata().index = self.base;
+        snapshot.mut_metadata().term = term;
+        Ok(snapshot)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One log entry, in our terms. It wraps the library's entry, whose payload is reference counted, so that log,
 //! journal batch and apply share one copy of the bytes.
 
-use raft::eraftpb;
+use raft::eraftpb::{self, EntryType};
 
 /// What an entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub(crate) enum EntryKind {
     Command,
     /// The first entry of a leader; it carries nothing.
     Noop,
+    /// A change of members, as [`MemberChange`](crate::MemberChange) encodes it.
+    Members,
 }
 
 /// One log entry.
@@ -23,11 +25,18 @@ impl Entry {
     /// An entry of the given position and content.
     pub(crate) fn new(index: u64, term: u64, kind: EntryKind, data: Vec<u8>) -> Self {
         let mut entry = eraftpb::Entry { term, index, ..eraftpb::Entry::default() };
-        if kind == EntryKind::Command {
-            if data.is_empty() {
-                entry.context = EMPTY_COMMAND.into();
+        match kind {
+            EntryKind::Noop => {}
+            EntryKind::Command => {
+                if data.is_empty() {
+                    entry.context = EMPTY_COMMAND.into();
+                }
+                entry.data = data.into();
             }
-            entry.data = data.into();
+            EntryKind::Members => {
+                entry.set_entry_type(EntryType::EntryConfChangeV2);
+                entry.data = data.into();
+            }
         }
         Self(entry)
     }
@@ -44,12 +53,21 @@ impl Entry {
 
     /// What it is for.
     pub(crate) fn kind(&self) -> EntryKind {
-        if self.0.data.is_empty() && self.0.context.is_empty() { EntryKind::Noop } else { EntryKind::Command }
+        kind_of(&self.0)
     }
 
     /// The bytes.
     pub(crate) fn data(&self) -> &[u8] {
         &self.0.data
+    }
+}
+
+/// What an entry of the library is for.
+pub(super) fn kind_of(entry: &eraftpb::Entry) -> EntryKind {
+    match entry.get_entry_type() {
+        EntryType::EntryNormal if entry.data.is_empty() && entry.context.is_empty() => EntryKind::Noop,
+        EntryType::EntryNormal => EntryKind::Command,
+        EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => EntryKind::Members,
     }
 }
 
@@ -61,6 +79,7 @@ mod tests {
     fn an_empty_command_is_not_a_noop() {
         assert_eq!(Entry::new(1, 1, EntryKind::Command, Vec::new()).kind(), EntryKind::Command);
         assert_eq!(Entry::new(1, 1, EntryKind::Noop, Vec::new()).kind(), EntryKind::Noop);
+        assert_eq!(Entry::new(1, 1, EntryKind::Members, Vec::new()).kind(), EntryKind::Members);
         let entry = Entry::new(7, 3, EntryKind::Command, vec![1, 2]);
         assert_eq!((entry.index(), entry.term(), entry.data()), (7, 3, &[1u8, 2][..]));
     }

@@ -1,16 +1,21 @@
 //! The only module that names the Raft library: events in, effects out, plain types at the border.
 
 mod cache;
+mod conf;
 mod entry;
+mod membership;
 mod message;
+mod rest;
 
 pub(crate) use entry::{Entry, EntryKind};
 pub use message::Message;
+pub(crate) use message::Pulse;
 
+use crate::Members;
 use crate::stored::StoredEntry;
 use cache::Cache;
-use raft::eraftpb;
-use raft::{Config, RawNode, StateRole};
+use raft::eraftpb::{self, MessageType};
+use raft::{Config, RawNode, SnapshotStatus, StateRole};
 use std::collections::VecDeque;
 use vectron_base::ids::{GroupId, ReplicaId};
 use vectron_base::random::mix64;
@@ -42,16 +47,6 @@ pub(crate) struct Vote {
     pub(crate) commit: u64,
 }
 
-/// Who takes part in a group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Members {
-    pub(crate) voters: Vec<u64>,
-    pub(crate) learners: Vec<u64>,
-    pub(crate) voters_outgoing: Vec<u64>,
-    pub(crate) learners_next: Vec<u64>,
-    pub(crate) auto_leave: bool,
-}
-
 /// What a core starts from.
 pub(crate) struct CoreConfig {
     pub(crate) group: GroupId,
@@ -60,6 +55,7 @@ pub(crate) struct CoreConfig {
     pub(crate) start: (u64, u64),
     pub(crate) entries: VecDeque<StoredEntry>,
     pub(crate) vote: Vote,
+    /// The members as of the start.
     pub(crate) members: Members,
     pub(crate) applied: u64,
     pub(crate) election_ticks: usize,
@@ -91,20 +87,36 @@ pub(crate) struct Core {
     node: RawNode<Cache>,
     election_ticks: usize,
     seed: u64,
+    /// The members since the log's start, each with the index of the entry that made them so.
+    history: VecDeque<(u64, Members)>,
+    /// A leader has no log for us, only what a snapshot up to this index covers.
+    lagging: Option<(ReplicaId, u64)>,
+    /// A request to take over that came while a change of members was not applied yet.
+    handed: Option<eraftpb::Message>,
 }
 
 impl Core {
     /// A replica that resumes from `config`; the reason if that is impossible.
     pub(crate) fn open(config: CoreConfig) -> Result<Self, String> {
         let mut vote = config.vote;
+        let mut changes = Vec::new();
+        for (index, entry) in (config.start.0 + 1..).zip(&config.entries) {
+            if entry.kind == EntryKind::Members {
+                let entry = entry.load(index).ok_or(format!("entry {index} is damaged"))?;
+                changes.push(entry);
+            }
+        }
+        // A change is proposed when the one before it is applied, so that all but the last are committed. This
+        // must not be forgotten: whoever stands for election counts votes by the members that it knows of, and
+        // with two changes outstanding its majority might not meet that of the others.
+        if let [.., committed, _] = changes.as_slice() {
+            vote.commit = vote.commit.max(committed.index());
+        }
         let mut cache = Cache::new(config.start, config.entries, vote, config.members.clone());
         if vote.commit > cache.last() {
             return Err(format!("the log ends at {} but was committed to {}", cache.last(), vote.commit));
         }
         vote.commit = vote.commit.max(config.applied);
-        // With one voter nobody ever asks for entries that are applied.
-        let keep_from = if config.members.voters.len() == 1 { config.applied } else { config.start.0 };
-        cache.release(keep_from);
         cache.set_vote(vote);
         let raft_config = Config {
             id: config.replica.0,
@@ -120,8 +132,22 @@ impl Core {
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&raft_config, cache, &logger).map_err(|e| e.to_string())?;
-        let mut core =
-            Self { group: config.group, node, election_ticks: config.election_ticks, seed: config.seed };
+        let mut core = Self {
+            group: config.group,
+            node,
+            election_ticks: config.election_ticks,
+            seed: config.seed,
+            history: VecDeque::from([(config.start.0, config.members)]),
+            lagging: None,
+            handed: None,
+        };
+        for change in changes.iter().take_while(|change| change.index() <= config.applied) {
+            core.apply_members(change);
+        }
+        if core.alone() {
+            // Nobody else ever asks for entries that are applied.
+            core.node.mut_store().release(config.applied);
+        }
         core.fix_timeout();
         Ok(core)
     }
@@ -175,8 +201,13 @@ impl Core {
 
     /// Takes a message from another replica.
     pub(crate) fn step(&mut self, message: Message) {
-        // Messages from replicas that are no members are refused; that is their sender's problem.
-        let _ = self.node.step(message.into_inner());
+        let Some(message) = message.into_inner() else { return };
+        match message.get_msg_type() {
+            MessageType::MsgSnapshot => self.told_to_catch_up(&message),
+            MessageType::MsgTimeoutNow => self.handed(message),
+            // Messages from replicas that are no members are refused; that is their sender's problem.
+            _ => drop(self.node.step(message)),
+        }
         self.fix_timeout();
     }
 
@@ -187,7 +218,10 @@ impl Core {
         }
         let mut ready = self.node.ready();
         let group = self.group;
-        let outgoing = |messages: Vec<eraftpb::Message>| {
+        let mut told = Vec::new();
+        let mut outgoing = |messages: Vec<eraftpb::Message>| {
+            let snapshots = messages.iter().filter(|m| m.get_msg_type() == MessageType::MsgSnapshot);
+            told.extend(snapshots.map(|m| m.to));
             messages.into_iter().map(|message| Message::new(group, message)).collect()
         };
         let effects = Effects {
@@ -209,6 +243,10 @@ impl Core {
             cache.set_vote(vote);
         }
         self.node.advance_append_async(ready);
+        for replica in told {
+            // Nothing was sent that could arrive: the next answer of that replica is answered so again.
+            self.node.report_snapshot(replica, SnapshotStatus::Failure);
+        }
         Some(effects)
     }
 
@@ -219,9 +257,18 @@ impl Core {
 
     /// The machine has applied everything up to `index`.
     pub(crate) fn applied(&mut self, index: u64) {
+        let last = self.node.raft.raft_log.last_index();
         self.node.advance_apply_to(index);
+        if self.node.raft.raft_log.last_index() > last {
+            // The entry that ends a joint phase; the library itself would send it only later.
+            self.node.raft.bcast_append();
+        }
         if self.alone() {
             self.node.mut_store().release(index);
+        }
+        if let Some(message) = self.handed.take() {
+            self.handed(message);
+            self.fix_timeout();
         }
     }
 
@@ -230,6 +277,14 @@ impl Core {
         let cache = self.node.mut_store();
         cache.release(index);
         cache.start_at(index);
+        while self.history.get(1).is_some_and(|(from, _)| *from <= index) {
+            self.history.pop_front();
+        }
+    }
+
+    /// The lowest index after which the log up to `end` weighs at most `bytes`.
+    pub(crate) fn floor(&self, end: u64, bytes: u64) -> u64 {
+        self.node.store().floor(end, bytes)
     }
 
     /// Whether there is something to collect.
@@ -244,8 +299,18 @@ impl Core {
 
     /// Whether this replica is the only member.
     pub(crate) fn alone(&self) -> bool {
-        let members = self.node.store().members();
-        members.voters.len() == 1 && members.learners.is_empty() && members.voters_outgoing.is_empty()
+        self.decides_alone() && self.members().learners.is_empty()
+    }
+
+    /// Whether this replica is the only voter.
+    pub(crate) fn decides_alone(&self) -> bool {
+        let members = self.members();
+        members.voters == [self.replica()] && !members.joint()
+    }
+
+    /// This replica.
+    pub(crate) fn replica(&self) -> ReplicaId {
+        ReplicaId(self.node.raft.id)
     }
 
     /// What this replica is now.
@@ -259,7 +324,10 @@ impl Core {
 
     /// The leader, if known.
     pub(crate) fn leader(&self) -> Option<ReplicaId> {
-        (self.node.raft.leader_id != 0).then_some(ReplicaId(self.node.raft.leader_id))
+        let raft = &self.node.raft;
+        // A replica that cannot stand for election never gives up on a leader.
+        let lost = !raft.promotable() && raft.election_elapsed >= 2 * self.election_ticks;
+        (raft.leader_id != 0 && !lost).then_some(ReplicaId(raft.leader_id))
     }
 
     /// Current term.

@@ -1,11 +1,12 @@
 //! What is accepted, and what is refused before it has any effect.
 
 use super::{Driver, Hosted};
+use crate::MemberChange;
 use crate::barrier::IndexReply;
 use crate::error::ProposeError;
-use crate::group::Group;
+use crate::group::{Group, TransferReply};
 use crate::handle::ProposalReply;
-use vectron_base::ids::GroupId;
+use vectron_base::ids::{GroupId, ReplicaId};
 
 impl Driver {
     /// Puts a command into a group's log, or answers why not.
@@ -22,6 +23,27 @@ impl Driver {
             self.metrics.proposals.inc();
         }
         self.guarded(id, |group| group.propose(command, reply));
+    }
+
+    /// Puts a change of members into a group's log, or answers why not. It may free a disk that is full, by
+    /// taking a replica from it.
+    pub(super) fn change_members(&mut self, id: GroupId, changes: &[MemberChange], reply: ProposalReply) {
+        if let Some(error) = self.refusal(id) {
+            return reply.send(Err(error));
+        }
+        if !self.claim(0, true) {
+            return reply.send(Err(ProposeError::DiskFull));
+        }
+        self.guarded(id, |group| group.change_members(changes, reply));
+    }
+
+    /// Begins to hand leadership over, or answers why not.
+    pub(super) fn transfer(&mut self, id: GroupId, to: ReplicaId, reply: TransferReply) {
+        match self.refusal(id) {
+            // A caller that gave up needs no answer.
+            Some(error) => drop(reply.send(Err(error))),
+            None => self.guarded(id, |group| group.transfer(to, reply)),
+        }
     }
 
     /// Takes space for an entry from what this turn may use.

@@ -8,6 +8,8 @@
 
 mod admission;
 mod hosting;
+mod settle;
+mod ticking;
 
 use crate::batch::Batch;
 use crate::core::Message;
@@ -77,6 +79,16 @@ pub struct Driver {
     dirty: BTreeSet<GroupId>,
     batch: Batch,
     next_tick: Tick,
+    /// Ticks that have passed.
+    ticks: u64,
+    /// Groups that count ticks; the other live ones rest.
+    awake: BTreeSet<GroupId>,
+    /// Processes that are told of groups at rest, and when they last answered, in ticks.
+    told: BTreeMap<u64, u64>,
+    /// This life of this process, as others know it.
+    process: u64,
+    /// The group that was applied last, so that the others get their turn.
+    applied_last: GroupId,
     /// The batch waits for space.
     stalled: bool,
     /// Space that proposals may still take in this turn, with and without the reserve; asked for once.
@@ -94,7 +106,7 @@ impl Driver {
         knobs: ConsensusKnobs,
         metrics: ConsensusMetrics,
     ) -> Result<(Driver, Handle), OpenError> {
-        let seed = random.next_u64();
+        let (seed, process) = (random.next_u64(), random.next_u64());
         let journal = Journal::open(JournalConfig {
             disk: disk.clone(),
             clock: clock.clone(),
@@ -130,6 +142,11 @@ impl Driver {
             dirty: BTreeSet::new(),
             batch: Batch::default(),
             next_tick,
+            ticks: 0,
+            awake: BTreeSet::new(),
+            told: BTreeMap::new(),
+            process,
+            applied_last: GroupId(0),
             stalled: false,
             room: None,
             seed,
@@ -213,12 +230,24 @@ impl Driver {
             worked = true;
             match command {
                 Command::Stop => return (true, true),
-                Command::Open { config, machine, done } => {
-                    self.opening.push(Opening { config, machine, done });
+                Command::Open { config, machine, install, done } => {
+                    self.opening.push(Opening { config, machine, install, done });
                 }
-                Command::Remove { group, done } => self.remove(group, done),
+                Command::Close { group, done } => self.close_group(group, done),
+                Command::Remove { group, replica, done } => self.remove(group, replica, done),
                 Command::Propose { group, command, reserved, reply } => {
                     self.propose(group, command, reserved, reply);
+                }
+                Command::Change { group, changes, reply } => self.change_members(group, &changes, reply),
+                Command::Transfer { group, to, reply } => self.transfer(group, to, reply),
+                Command::Point { group, index, reply } => {
+                    let point = self.live(group).and_then(|group| group.point(index));
+                    // A caller that gave up needs no answer.
+                    let _ = reply.send(point);
+                }
+                Command::Hold { group, index, time } => {
+                    let until = self.clock.now().plus(time);
+                    self.live(group).into_iter().for_each(|group| group.hold(index, until));
                 }
                 Command::Barrier { group, reply } => self.with(group, reply, Group::barrier),
                 Command::Applied { group, index, reply } => {
@@ -227,55 +256,58 @@ impl Driver {
                 // What these would change could never become durable.
                 Command::Checkpointed { .. } | Command::Deliver(_) if failed => {}
                 Command::Checkpointed { group, index } => self.checkpointed(group, index),
-                Command::Deliver(message) => {
-                    self.guarded(message.group(), |group| group.step(message));
-                }
+                Command::Deliver(message) => self.deliver(message),
             }
         }
     }
 
+    fn live(&mut self, id: GroupId) -> Option<&mut Group> {
+        match self.hosted.get_mut(&id) {
+            Some(Hosted::Live(group)) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Hands a message to the replica that it is for. What is for another one is dropped: a replica that was
+    /// removed here says nothing any more, least of all that it votes.
+    fn deliver(&mut self, message: Message) {
+        if let Some(pulses) = message.pulses() {
+            pulses.iter().for_each(|pulse| self.rest_following(pulse));
+            self.outgoing.push(message.echo());
+        } else if message.is_echo() {
+            self.told.insert(message.process, self.ticks);
+        } else if self.live(message.group()).is_some_and(|group| group.replica() == message.to()) {
+            let ticks = self.ticks;
+            self.guarded(message.group(), |group| group.step(message, ticks));
+        } else {
+            self.metrics.messages_dropped.inc();
+        }
+    }
+
     fn checkpointed(&mut self, id: GroupId, index: u64) {
-        if let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) {
-            group.checkpointed(index, &mut self.batch);
+        if let Some(group) = self.live(id) {
+            group.checkpointed(index);
+            let pressed = self.journal.holders().contains(&id);
+            self.trim(id, pressed);
             self.dirty.insert(id);
         }
     }
 
-    /// Lets a group do something; a panic quarantines that group and nothing else.
+    /// Lets a group do something, which wakes it; a panic quarantines that group and nothing else.
     fn guarded(&mut self, id: GroupId, act: impl FnOnce(&mut Group)) {
         let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { return };
         self.dirty.insert(id);
+        if group.rouse(self.ticks) {
+            self.awake.insert(id);
+        }
         if catch_unwind(AssertUnwindSafe(|| act(group))).is_err() {
             self.quarantine(id, "its log could not go on".into());
         }
     }
 
-    fn tick(&mut self) {
-        let now = self.clock.now();
-        if now < self.next_tick {
-            return;
-        }
-        // After a pause one tick passes and not many: nobody could be heard meanwhile.
-        self.next_tick = self.next_tick.plus(self.knobs.tick()).max(now);
-        if self.journal.failed().is_some() {
-            return;
-        }
-        let patience = self.knobs.election();
-        for id in self.hosted.keys().copied().collect::<Vec<_>>() {
-            if let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) {
-                let ticked = catch_unwind(AssertUnwindSafe(|| group.tick(patience)));
-                if group.has_work() || group.owes() {
-                    self.dirty.insert(id);
-                }
-                if ticked.is_err() {
-                    self.quarantine(id, "its log could not go on".into());
-                }
-            }
-        }
-    }
-
     fn send(&mut self) {
-        for message in self.outgoing.drain(..) {
+        for mut message in self.outgoing.drain(..) {
+            message.process = self.process;
             self.outbox.send(message);
         }
     }
@@ -328,37 +360,13 @@ impl Driver {
         }
     }
 
-    /// Lets groups whose effects are durable go on, and applies what is committed.
-    fn settle(&mut self, written: bool) -> bool {
-        let mut worked = false;
-        for id in std::mem::take(&mut self.dirty) {
-            let (batch, out, metrics) = (&mut self.batch, &mut self.outgoing, &self.metrics);
-            let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { continue };
-            let stalled = self.stalled;
-            let gone = catch_unwind(AssertUnwindSafe(|| {
-                if written || !stalled {
-                    group.persisted(out);
-                }
-                group.collect(batch, out, metrics);
-                group.apply(metrics)
-            }));
-            if group.has_work() {
-                self.dirty.insert(id);
-                worked = true;
-            }
-            match gone {
-                Ok(Ok(())) => self.publish(id),
-                Ok(Err(reason)) => self.quarantine(id, reason),
-                Err(_) => self.quarantine(id, "its log could not go on".into()),
-            }
-        }
-        worked || (!self.stalled && !self.batch.is_empty())
-    }
-
     fn publish(&mut self, id: GroupId) {
         let Some(Hosted::Live(group)) = self.hosted.get(&id) else { return };
         let status = group.status();
         let before = self.board.groups.write().insert(id, status.clone());
+        if status.lagging.is_some() && before.as_ref().is_none_or(|before| before.lagging.is_none()) {
+            self.metrics.snapshots_needed.inc();
+        }
         let led = |s: &GroupStatus| s.role == crate::Role::Leader;
         if led(&status) && before.is_none_or(|before| !led(&before) || before.term != status.term) {
             self.metrics.events.note(&ConsensusEvent::Elected { group: id, term: status.term });
@@ -383,6 +391,8 @@ impl Driver {
         self.metrics.journal_segments.set(status.segments as i64);
         let quarantined = self.hosted.values().filter(|h| matches!(h, Hosted::Quarantined(_))).count();
         self.metrics.quarantined_groups.set(quarantined as i64);
+        let resting = (self.hosted.len() - quarantined).saturating_sub(self.awake.len());
+        self.metrics.resting_groups.set(resting as i64);
         *self.board.journal.write() = status;
     }
 }

@@ -3,10 +3,10 @@
 use super::format::{Kind, Row};
 use super::state::State;
 use crate::batch::Record;
-use crate::core::{Entry, EntryKind};
+use crate::core::Entry;
 use crate::stored::StoredEntry;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use vectron_base::ids::GroupId;
+use std::collections::{BTreeMap, VecDeque};
+use vectron_base::ids::{GroupId, ReplicaId};
 
 /// One group, as its records tell.
 #[derive(Clone, Default)]
@@ -67,29 +67,40 @@ impl Folded {
 #[derive(Default)]
 pub(crate) struct Fold {
     pub(crate) groups: BTreeMap<GroupId, Folded>,
-    pub(crate) tombstones: BTreeSet<GroupId>,
+    /// The highest replica of each group that was removed from here for good.
+    pub(crate) tombstones: BTreeMap<GroupId, ReplicaId>,
 }
 
 impl Fold {
     /// Takes in one record whose payload is whole; `None` if the payload makes no sense.
     pub(super) fn take(&mut self, row: &Row, payload: &[u8], stored: StoredEntry) -> Option<()> {
-        if self.tombstones.contains(&row.group) {
-            return Some(());
-        }
         match row.kind {
             Kind::Head => {}
             Kind::Tombstone => {
-                self.groups.remove(&row.group);
-                self.tombstones.insert(row.group);
+                let gone = tombstoned(row);
+                let replica = self.groups.get(&row.group).and_then(|f| Some(f.state.as_ref()?.replica));
+                if replica.is_none_or(|replica| replica <= gone) {
+                    self.groups.remove(&row.group);
+                }
+                let highest = self.tombstones.entry(row.group).or_insert(gone);
+                *highest = gone.max(*highest);
             }
-            Kind::State => {
+            Kind::State | Kind::Reset => {
                 let state = State::decode(payload)?;
+                if self.gone(row, state.replica) {
+                    return Some(());
+                }
                 let folded = self.groups.entry(row.group).or_default();
+                let other = folded.state.as_ref().is_some_and(|before| before.replica != state.replica);
+                if row.kind == Kind::Reset || other {
+                    *folded = Folded::default();
+                }
                 folded.state = Some(state);
                 folded.lost_state = None;
                 folded.trim();
             }
-            Kind::Command | Kind::Noop => {
+            Kind::Command | Kind::Noop | Kind::Members if self.ended(row) => {}
+            Kind::Command | Kind::Noop | Kind::Members => {
                 let folded = self.groups.entry(row.group).or_default();
                 folded.truncate(row.index);
                 if row.index > folded.start() {
@@ -100,18 +111,27 @@ impl Fold {
         Some(())
     }
 
+    /// Whether a replica of the row's group was removed.
+    fn gone(&self, row: &Row, replica: ReplicaId) -> bool {
+        self.tombstones.get(&row.group).is_some_and(|gone| replica <= *gone)
+    }
+
+    /// Whether the row's group was removed and has not begun anew.
+    fn ended(&self, row: &Row) -> bool {
+        self.tombstones.contains_key(&row.group) && !self.groups.contains_key(&row.group)
+    }
+
     /// Takes note of a record whose payload is damaged.
     pub(super) fn lose(&mut self, row: &Row, place: &str) {
-        if self.tombstones.contains(&row.group) {
-            return;
-        }
         match row.kind {
             Kind::Head => {}
-            // It has no payload, and a state record counts only whole; either way the group is suspect.
-            Kind::Tombstone | Kind::State => {
+            Kind::State | Kind::Reset if self.gone(row, ReplicaId(row.index)) => {}
+            // A tombstone has no payload, and a state record counts only whole; either way the group is suspect.
+            Kind::Tombstone | Kind::State | Kind::Reset => {
                 self.groups.entry(row.group).or_default().lost_state = Some(place.to_string());
             }
-            Kind::Command | Kind::Noop => {
+            Kind::Command | Kind::Noop | Kind::Members if self.ended(row) => {}
+            Kind::Command | Kind::Noop | Kind::Members => {
                 let folded = self.groups.entry(row.group).or_default();
                 folded.truncate(row.index);
                 if row.index > folded.start() {
@@ -128,8 +148,13 @@ pub(super) fn record(row: &Row, payload: &[u8]) -> Option<Record> {
     match row.kind {
         Kind::Head => None,
         Kind::State => State::decode(payload).map(|state| Record::State(row.group, state)),
-        Kind::Tombstone => Some(Record::Tombstone(row.group)),
-        Kind::Command => Some(entry(EntryKind::Command)),
-        Kind::Noop => Some(entry(EntryKind::Noop)),
+        Kind::Reset => State::decode(payload).map(|state| Record::Reset(row.group, state)),
+        Kind::Tombstone => Some(Record::Tombstone(row.group, tombstoned(row))),
+        Kind::Command | Kind::Noop | Kind::Members => row.kind.entry().map(entry),
     }
+}
+
+/// The replica that a tombstone is for. Those of the first format name none and end the group for ever.
+fn tombstoned(row: &Row) -> ReplicaId {
+    ReplicaId(if row.index == 0 { u64::MAX } else { row.index })
 }

@@ -10,10 +10,11 @@
 //! Recovery tells damage from an unsynced tail by that mark.
 
 use crate::batch::{Batch, Record};
+use crate::core::EntryKind;
 use vectron_base::ids::GroupId;
 
-/// Version of the format.
-pub(crate) const VERSION: u32 = 1;
+/// Version of the format. Since 2 there are changes of members and resets, and a tombstone names a replica.
+pub(crate) const VERSION: u32 = 2;
 const FILE_MAGIC: [u8; 8] = *b"VCTRNJNL";
 /// Length of a segment's own header.
 pub(crate) const FILE_HEADER: usize = 16;
@@ -55,13 +56,27 @@ pub(crate) enum Kind {
     Tombstone = 3,
     Command = 4,
     Noop = 5,
+    /// An entry that changes the members.
+    Members = 6,
+    /// A state that replaces the log before it.
+    Reset = 7,
 }
 
 impl Kind {
+    /// What an entry of this kind is, if it is one.
+    pub(crate) fn entry(self) -> Option<EntryKind> {
+        match self {
+            Kind::Command => Some(EntryKind::Command),
+            Kind::Noop => Some(EntryKind::Noop),
+            Kind::Members => Some(EntryKind::Members),
+            Kind::Head | Kind::State | Kind::Tombstone | Kind::Reset => None,
+        }
+    }
+
     fn parse(byte: u8) -> Option<Self> {
-        [Kind::Head, Kind::State, Kind::Tombstone, Kind::Command, Kind::Noop]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        let kinds =
+            [Kind::Head, Kind::State, Kind::Tombstone, Kind::Command, Kind::Noop, Kind::Members, Kind::Reset];
+        kinds.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -141,9 +156,9 @@ pub(crate) fn write_frame(
     for (number, record) in batch.records().iter().enumerate() {
         let from = out.len();
         match record {
-            Record::State(_, state) => state.encode(out),
+            Record::State(_, state) | Record::Reset(_, state) => state.encode(out),
             Record::Entry(_, entry) => out.extend_from_slice(entry.data()),
-            Record::Head { .. } | Record::Tombstone(_) => {}
+            Record::Head { .. } | Record::Tombstone(..) => {}
         }
         let (kind, group, index, term) = record.position();
         let (len, crc) = ((out.len() - from) as u32, crc32fast::hash(&out[from..]));
@@ -221,8 +236,9 @@ pub(crate) fn payload<'a>(bytes: &'a [u8], row: &Row) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Entry, EntryKind};
+    use crate::core::Entry;
     use proptest::prelude::*;
+    use vectron_base::ids::ReplicaId;
 
     const NAME: SegmentName = SegmentName { number: 3, nonce: 77 };
 
@@ -230,7 +246,7 @@ mod tests {
         let mut batch = Batch::default();
         batch.push(Record::Head { previous: 2, end: 900 });
         batch.push(Record::Entry(GroupId(5), Entry::new(9, 2, EntryKind::Command, vec![8; 13])));
-        batch.push(Record::Tombstone(GroupId(6)));
+        batch.push(Record::Tombstone(GroupId(6), ReplicaId(4)));
         let mut out = file_header().to_vec();
         write_frame(&mut out, &batch, NAME, FILE_HEADER as u64, 41, 0);
         out

@@ -25,11 +25,11 @@ use crate::event::ConsensusEvent;
 use crate::metrics::ConsensusMetrics;
 use format::{SegmentName, write_frame};
 use recover::{Recovered, Segment, recover};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use vectron_base::clock::Clock;
 use vectron_base::disk::{Disk, DiskError, DiskFailure, DiskFile};
-use vectron_base::ids::GroupId;
+use vectron_base::ids::{GroupId, ReplicaId};
 use vectron_base::random::Random;
 
 /// The journal's directory.
@@ -50,8 +50,6 @@ pub(crate) enum WriteError {
 pub(crate) enum Known {
     /// Nothing: the group is new here.
     Nothing,
-    /// It was removed for good.
-    Removed,
     /// It must not be served.
     Damaged(String),
     /// Its records.
@@ -90,7 +88,8 @@ pub(crate) struct Journal {
     sequence: u64,
     /// The durable state of every group that is not removed.
     states: BTreeMap<GroupId, State>,
-    tombstones: BTreeSet<GroupId>,
+    /// The highest replica of each group that was removed for good.
+    tombstones: BTreeMap<GroupId, ReplicaId>,
     quarantined: BTreeMap<GroupId, String>,
     unreadable: Option<String>,
     damage: Vec<String>,
@@ -168,11 +167,19 @@ impl Journal {
         }
     }
 
+    /// The highest replica of a group that was removed for good.
+    pub(crate) fn tombstone(&self, group: GroupId) -> Option<ReplicaId> {
+        self.tombstones.get(&group).copied()
+    }
+
+    /// The replica whose log is here, or [`ReplicaId`]`(u64::MAX)` if there are records that do not say.
+    pub(crate) fn replica(&self, group: GroupId) -> Option<ReplicaId> {
+        let damaged = || self.quarantined.contains_key(&group).then_some(ReplicaId(u64::MAX));
+        self.states.get(&group).map(|state| state.replica).or_else(damaged)
+    }
+
     /// What is known of a group. Its log is read again from the files if it was given out before.
     pub(crate) fn load(&mut self, group: GroupId) -> Result<Known, OpenError> {
-        if self.tombstones.contains(&group) {
-            return Ok(Known::Removed);
-        }
         if let Some(reason) = self.quarantined.get(&group) {
             return Ok(Known::Damaged(reason.clone()));
         }
@@ -212,30 +219,41 @@ impl Journal {
         }
         self.append(batch)?;
         self.sync()?;
-        let segment = self.segments.back_mut();
         for record in batch.records() {
             match record {
                 Record::Head { .. } => {}
                 Record::State(group, state) => {
                     self.states.insert(*group, state.clone());
                 }
-                Record::Tombstone(group) => {
-                    self.states.remove(group);
-                    self.recovered.remove(group);
-                    self.quarantined.remove(group);
-                    self.tombstones.insert(*group);
+                Record::Reset(group, state) => {
+                    self.forget(*group);
+                    self.states.insert(*group, state.clone());
                 }
-                Record::Entry(..) => {}
-            }
-        }
-        if let Some(segment) = segment {
-            for record in batch.records() {
-                if let Record::Entry(group, entry) = record {
-                    segment.hold(*group, entry.index());
+                Record::Tombstone(group, replica) => {
+                    if self.states.get(group).is_none_or(|state| state.replica <= *replica) {
+                        self.forget(*group);
+                        self.states.remove(group);
+                        self.quarantined.remove(group);
+                    }
+                    let highest = self.tombstones.entry(*group).or_insert(*replica);
+                    *highest = (*replica).max(*highest);
+                }
+                Record::Entry(group, entry) => {
+                    if let Some(segment) = self.segments.back_mut() {
+                        segment.hold(*group, entry.index());
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// The entries of a group so far count no more.
+    fn forget(&mut self, group: GroupId) {
+        self.recovered.remove(&group);
+        for segment in &mut self.segments {
+            segment.holds.remove(&group);
+        }
     }
 
     /// Notes in the file how far it is synced, so that later damage there is told from an unsynced tail.

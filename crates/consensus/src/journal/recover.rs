@@ -217,13 +217,13 @@ impl Recovered {
 
     fn take_frame(&mut self, file: &File, rows: &[Row], tail: bool, segment: &mut Segment) {
         for row in rows {
-            let entry = matches!(row.kind, Kind::Command | Kind::Noop);
-            if entry {
+            let entry = row.kind.entry();
+            if entry.is_some() {
                 segment.hold(row.group, row.index);
             }
             let stored = StoredEntry {
                 term: row.term,
-                kind: if row.kind == Kind::Noop { EntryKind::Noop } else { EntryKind::Command },
+                kind: entry.unwrap_or(EntryKind::Noop),
                 len: row.len,
                 crc: row.crc,
                 at: row.at,
@@ -235,6 +235,13 @@ impl Recovered {
                 }
                 self.fold.take(row, payload, stored)
             });
+            let lives = self.fold.groups.contains_key(&row.group);
+            if (row.kind == Kind::Reset && lives) || (row.kind == Kind::Tombstone && !lives) {
+                let segments = self.segments.iter_mut().chain([&mut *segment]);
+                segments.for_each(|segment| {
+                    segment.holds.remove(&row.group);
+                });
+            }
             if taken.is_none() {
                 let what = format!(
                     "{} at byte {}: a record of group {} (index {}) is damaged",

@@ -7,6 +7,7 @@ use super::format::{FILE_HEADER, SegmentName, file_header, write_frame};
 use super::recover::Segment;
 use super::{Active, DIR, Journal, WriteError};
 use crate::batch::{Batch, Record};
+use std::collections::BTreeSet;
 use vectron_base::disk::{DiskFailure, DiskFile, DiskResult};
 
 impl Journal {
@@ -19,18 +20,31 @@ impl Journal {
         let name = SegmentName { number: previous + 1, nonce: self.config.random.next_u64() };
         let mut head = Batch::default();
         head.push(Record::Head { previous, end });
-        for (group, state) in &self.states {
-            head.push(Record::State(*group, state.clone()));
+        // Tombstones first: a state after one is that of a later replica.
+        for (group, replica) in &self.tombstones {
+            head.push(Record::Tombstone(*group, *replica));
         }
-        for group in &self.tombstones {
-            head.push(Record::Tombstone(*group));
+        // What the tail superseded must not come back from the segments before it.
+        let (mut anew, mut entries) = (BTreeSet::new(), Vec::new());
+        for record in tail.records() {
+            match record {
+                Record::Reset(group, _) | Record::Tombstone(group, _) => {
+                    entries.retain(|(of, _)| of != group);
+                    anew.extend(matches!(record, Record::Reset(..)).then_some(*group));
+                }
+                Record::Entry(group, entry) => entries.push((*group, entry)),
+                Record::Head { .. } | Record::State(..) => {}
+            }
+        }
+        for (group, state) in &self.states {
+            let (group, state) = (*group, state.clone());
+            let reset = anew.contains(&group);
+            head.push(if reset { Record::Reset(group, state) } else { Record::State(group, state) });
         }
         let mut segment = Segment::new(name, 0);
-        for record in tail.records() {
-            if let Record::Entry(group, entry) = record {
-                segment.hold(*group, entry.index());
-                head.push(record.clone());
-            }
+        for (group, entry) in entries {
+            segment.hold(group, entry.index());
+            head.push(Record::Entry(group, entry.clone()));
         }
         let mut bytes = file_header().to_vec();
         write_frame(&mut bytes, &head, name, FILE_HEADER as u64, sequence, 0);

@@ -1,6 +1,7 @@
 //! What a group must remember besides its entries, as one small record that is always written whole.
 
-use crate::core::{Members, Vote};
+use crate::Members;
+use crate::core::Vote;
 use vectron_base::ids::ReplicaId;
 
 /// A group's vote, members and log start.
@@ -11,6 +12,7 @@ pub(crate) struct State {
     pub(crate) vote: Vote,
     /// Index and term of the last entry that a checkpoint covers: the log starts after it.
     pub(crate) start: (u64, u64),
+    /// The members as of the log's start: changes after it are in the log, and counted from there.
     pub(crate) members: Members,
 }
 
@@ -25,7 +27,7 @@ impl State {
         for list in [&m.voters, &m.learners, &m.voters_outgoing, &m.learners_next] {
             out.extend_from_slice(&(list.len() as u32).to_le_bytes());
             for id in list {
-                out.extend_from_slice(&id.to_le_bytes());
+                out.extend_from_slice(&id.0.to_le_bytes());
             }
         }
         out.push(u8::from(m.auto_leave));
@@ -62,9 +64,9 @@ fn number(from: &mut &[u8]) -> Option<u64> {
     take(from).map(u64::from_le_bytes)
 }
 
-fn list(from: &mut &[u8]) -> Option<Vec<u64>> {
+fn list(from: &mut &[u8]) -> Option<Vec<ReplicaId>> {
     let count = u32::from_le_bytes(take(from)?);
-    (0..count).map(|_| number(from)).collect()
+    (0..count).map(|_| number(from).map(ReplicaId)).collect()
 }
 
 #[cfg(test)]
@@ -79,8 +81,8 @@ mod tests {
             vote: Vote { term: 3, vote: 4, commit: 17 },
             start: (9, 2),
             members: Members {
-                voters: vec![4, 5],
-                learners: vec![6],
+                voters: vec![ReplicaId(4), ReplicaId(5)],
+                learners: vec![ReplicaId(6)],
                 auto_leave: true,
                 ..Members::default()
             },

@@ -1,5 +1,7 @@
 use super::*;
-use crate::core::{Entry, EntryKind, Members, Vote};
+use crate::Members;
+use crate::core::{Entry, EntryKind, Vote};
+use std::collections::BTreeSet;
 use vectron_base::clock::ManualClock;
 use vectron_base::disk::sim::{Faults, SimDisk};
 use vectron_base::ids::ReplicaId;
@@ -21,7 +23,7 @@ fn try_open(disk: &SimDisk) -> Result<Journal, OpenError> {
 }
 
 fn state(start: u64) -> State {
-    let members = Members { voters: vec![1], ..Members::default() };
+    let members = Members::of_voters([ReplicaId(1)]);
     State {
         replica: ReplicaId(1),
         vote: Vote { term: 1, vote: 1, commit: start },
@@ -118,14 +120,18 @@ fn segments_go_in_order_when_all_groups_have_checkpointed() {
 fn a_tombstone_outlives_its_segment() {
     let disk = SimDisk::new(4);
     let mut journal = filled(&disk);
-    journal.write(&batch([Record::Tombstone(GroupId(1)), Record::State(GroupId(2), state(8))])).unwrap();
+    journal
+        .write(&batch([Record::Tombstone(GroupId(1), ReplicaId(1)), Record::State(GroupId(2), state(8))]))
+        .unwrap();
     for index in 9..=20 {
         journal.write(&batch([entry(2, index), Record::State(GroupId(2), state(index))])).unwrap();
         journal.drop_covered();
     }
     assert!(journal.segments() <= 2);
     journal.mark().unwrap();
-    assert!(matches!(open(&disk).load(GroupId(1)).unwrap(), Known::Removed));
+    let mut journal = open(&disk);
+    assert_eq!(journal.tombstone(GroupId(1)), Some(ReplicaId(1)));
+    assert!(matches!(journal.load(GroupId(1)).unwrap(), Known::Nothing));
 }
 
 #[test]
@@ -181,7 +187,7 @@ fn a_newer_format_is_refused_by_name() {
     bytes[12..16].copy_from_slice(&crc.to_le_bytes());
     disk.create(&path).unwrap().append(&bytes).unwrap();
     let error = try_open(&disk).map(|_| ()).unwrap_err();
-    assert_eq!(error, OpenError::Format { file: path, found: 9, known: 1 });
+    assert_eq!(error, OpenError::Format { file: path, found: 9, known: 2 });
 }
 
 #[test]

@@ -93,6 +93,7 @@ impl Cluster {
             group: GROUP,
             replica: ReplicaId(n as u64 + 1),
             voters: (1..=3).map(ReplicaId).collect(),
+            start: None,
         };
         let (opening, machine) = (handle.clone(), Box::new(Keeper(node.log.clone())));
         let mut task: Vec<Task<_>> = vec![Box::pin(async move { opening.open_group(config, machine).await })];

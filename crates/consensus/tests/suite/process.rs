@@ -37,6 +37,7 @@ fn a_driver_runs_on_a_thread_and_stops() {
                     group: GroupId(group),
                     replica: ReplicaId(group),
                     voters: vec![ReplicaId(group)],
+                    start: None,
                 };
                 handle.open_group(config, Box::new(Counter(0))).await.unwrap();
             }

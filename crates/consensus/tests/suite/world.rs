@@ -196,7 +196,7 @@ impl World {
 }
 
 pub fn config(group: u64) -> GroupConfig {
-    GroupConfig { group: GroupId(group), replica: ReplicaId(1), voters: vec![ReplicaId(1)] }
+    GroupConfig { group: GroupId(group), replica: ReplicaId(1), voters: vec![ReplicaId(1)], start: None }
 }
 
 pub fn poll<T>(tasks: &mut [Task<T>], done: &mut [Option<T>]) {

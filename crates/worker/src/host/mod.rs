@@ -201,6 +201,7 @@ impl Host {
             group: hosted.group(),
             replica: hosted.meta.replica,
             voters: hosted.meta.shard.replicas.iter().map(|r| r.replica).collect(),
+            start: None,
         };
         let machine = Box::new(ShardMachine(hosted.shard.clone()));
         self.parts.consensus.open_group(config, machine).await.map_err(of_group)?;

@@ -1,16 +1,26 @@
 //! One hosted replica: its core, its machine, and everybody who waits for it.
 
-use crate::Machine;
+mod apply;
+mod membership;
+mod rest;
+mod retention;
+
+pub(crate) use membership::TransferReply;
+pub(crate) use retention::Keep;
+
 use crate::barrier::{Barriers, IndexReply};
 use crate::batch::{Batch, Record};
-use crate::core::{Core, Effects, Entry, EntryKind, Message, Role};
+use crate::core::{Core, Effects, Entry, Message, Role};
 use crate::error::{GroupError, ProposeError};
-use crate::handle::{Applied, GroupReply, GroupStatus, ProposalReply};
+use crate::handle::{GroupReply, GroupStatus, ProposalReply};
 use crate::journal::State;
 use crate::metrics::ConsensusMetrics;
+use crate::{Machine, Members};
+use membership::Transfer;
+use rest::Rest;
+use retention::Retention;
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use vectron_base::ids::GroupId;
+use vectron_base::ids::{GroupId, ReplicaId};
 
 /// A proposal in the log that is not applied yet.
 struct Pending {
@@ -30,16 +40,21 @@ pub(crate) struct Group {
     awaiting: Option<u64>,
     /// Messages that may go out only after that sync.
     held: Vec<Message>,
-    committed: Vec<Entry>,
+    committed: VecDeque<Entry>,
     /// By rising index.
     pending: VecDeque<Pending>,
     barriers: Barriers,
     until: BTreeMap<u64, Vec<IndexReply>>,
     opening: Option<GroupReply>,
+    retention: Retention,
+    /// The members that others are told of.
+    shown: Members,
+    transfer: Option<Transfer>,
+    rest: Rest,
 }
 
 impl Group {
-    /// A replica over an opened core.
+    /// A replica over an opened core. Of a new one nothing is sent before its first record is durable.
     pub(crate) fn new(
         id: GroupId,
         core: Core,
@@ -47,26 +62,33 @@ impl Group {
         state: State,
         salt: u64,
         opening: GroupReply,
+        fresh: bool,
     ) -> Self {
+        let durable = machine.durable_index();
+        let shown = core.members().clone();
         Self {
             id,
-            applied: machine.durable_index(),
+            applied: durable,
             core,
             machine,
-            awaiting: None,
+            awaiting: fresh.then_some(0),
             held: Vec::new(),
-            committed: Vec::new(),
+            committed: VecDeque::new(),
             pending: VecDeque::new(),
             barriers: Barriers::new([state.replica.0, salt]),
             state,
             until: BTreeMap::new(),
             opening: Some(opening),
+            retention: Retention::new(durable),
+            shown,
+            transfer: None,
+            rest: Rest::default(),
         }
     }
 
     /// Stands for election if there is nobody else to elect.
     pub(crate) fn wake(&mut self) {
-        if self.core.alone() {
+        if self.core.decides_alone() && self.core.role() != Role::Leader {
             self.core.campaign();
         }
     }
@@ -74,16 +96,26 @@ impl Group {
     /// Puts a command into the log.
     pub(crate) fn propose(&mut self, command: Vec<u8>, reply: ProposalReply) {
         match self.core.propose(command) {
-            Some((index, term)) => {
-                // Another leader cut these off the log here. A third replica may still have them and lead
-                // later: what becomes of them will not be known here.
-                while let Some(cut) = self.pending.pop_back_if(|pending| pending.index >= index) {
-                    cut.reply.send(Err(ProposeError::Unknown));
-                }
-                self.pending.push_back(Pending { index, term, reply });
+            Some((index, term)) => self.await_answer(index, term, reply),
+            None => {
+                let leader = self.core.successor().or(self.core.leader());
+                reply.send(Err(ProposeError::NotLeader { leader }));
             }
-            None => reply.send(Err(ProposeError::NotLeader { leader: self.core.leader() })),
         }
+    }
+
+    fn await_answer(&mut self, index: u64, term: u64, reply: ProposalReply) {
+        // Another leader cut these off the log here. A third replica may still have them and lead later: what
+        // becomes of them will not be known here.
+        while let Some(cut) = self.pending.pop_back_if(|pending| pending.index >= index) {
+            cut.reply.send(Err(ProposeError::Unknown));
+        }
+        self.pending.push_back(Pending { index, term, reply });
+    }
+
+    /// This replica.
+    pub(crate) fn replica(&self) -> ReplicaId {
+        self.state.replica
     }
 
     /// Whether a proposal can be taken.
@@ -107,7 +139,11 @@ impl Group {
     }
 
     /// Takes a message from another replica.
-    pub(crate) fn step(&mut self, message: Message) {
+    pub(crate) fn step(&mut self, message: Message, tick: u64) {
+        self.heard(&message, tick);
+        if message.leads() {
+            self.retention.everywhere = self.retention.everywhere.max(message.everywhere);
+        }
         self.core.step(message);
     }
 
@@ -118,21 +154,12 @@ impl Group {
             self.core.tick();
         }
         self.barriers.tick(&self.core, patience);
+        self.tick_transfer(patience);
         self.pending.retain(|pending| self.core.role() == Role::Leader || !pending.reply.done.is_canceled());
         for waiters in self.until.values_mut() {
             waiters.retain(|reply| !reply.is_canceled());
         }
         self.until.retain(|_, waiters| !waiters.is_empty());
-    }
-
-    /// The machine's checkpoint covers `index`; the new start of the log goes into the batch.
-    pub(crate) fn checkpointed(&mut self, index: u64, batch: &mut Batch) {
-        let index = index.min(self.applied);
-        let Some(term) = self.core.term_of(index).filter(|_| index > self.state.start.0) else { return };
-        self.state.start = (index, term);
-        self.state.vote.commit = self.state.vote.commit.max(index);
-        self.core.start_at(index);
-        batch.push(Record::State(self.id, self.state.clone()));
     }
 
     /// Gathers what the core wants done: records into the batch, messages into `out`.
@@ -155,8 +182,11 @@ impl Group {
                 self.state.vote.commit = commit.max(self.state.vote.commit);
             }
         }
+        if let Some(everywhere) = self.core.everywhere() {
+            now.iter_mut().filter(|message| message.leads()).for_each(|m| m.everywhere = everywhere);
+        }
         out.append(&mut now);
-        self.committed.append(&mut committed);
+        self.committed.extend(committed.drain(..));
         for (context, index) in reads {
             for reply in self.barriers.answered(&context) {
                 metrics.barriers.inc();
@@ -178,45 +208,13 @@ impl Group {
             self.core.persisted(number);
             out.append(&mut self.held);
         }
+        if self.shown != *self.core.members() && self.core.members_known() {
+            self.shown = self.core.members().clone();
+        }
         if let Some(done) = self.opening.take() {
             // A caller that gave up needs no answer.
             let _ = done.send(Ok(()));
         }
-    }
-
-    /// Applies what is committed. The reason if the machine panicked.
-    pub(crate) fn apply(&mut self, metrics: &ConsensusMetrics) -> Result<(), String> {
-        let Some(last) = self.committed.last().map(Entry::index) else { return Ok(()) };
-        for entry in std::mem::take(&mut self.committed) {
-            let index = entry.index();
-            let machine = &mut self.machine;
-            // A machine that panicked is never touched again, so that nobody sees it half changed.
-            let applied = catch_unwind(AssertUnwindSafe(|| match entry.kind() {
-                EntryKind::Noop => {
-                    machine.skip(index);
-                    Vec::new()
-                }
-                EntryKind::Command => machine.apply(index, entry.data()),
-            }));
-            let mut reply = applied.map_err(|_| format!("applying entry {index} panicked"))?;
-            self.applied = index;
-            metrics.commits.inc();
-            while let Some(pending) = self.pending.pop_front_if(|pending| pending.index <= index) {
-                pending.reply.send(if (pending.index, pending.term) == (index, entry.term()) {
-                    Ok(Applied { index, term: entry.term(), reply: std::mem::take(&mut reply) })
-                } else {
-                    // Another leader's entry stands in its place: it never will be applied.
-                    Err(ProposeError::NotLeader { leader: self.core.leader() })
-                });
-            }
-        }
-        self.core.applied(last);
-        let waiting = self.until.split_off(&(self.applied + 1));
-        for reply in std::mem::replace(&mut self.until, waiting).into_values().flatten() {
-            // A caller that gave up needs no answer.
-            let _ = reply.send(Ok(self.applied));
-        }
-        Ok(())
     }
 
     /// Whether another turn has work here.
@@ -241,6 +239,7 @@ impl Group {
             pending.reply.send(Err(ProposeError::Unknown));
         }
         self.barriers.fail(error);
+        self.end_transfer(Err(error.clone()));
         for reply in std::mem::take(&mut self.until).into_values().flatten() {
             let _ = reply.send(Err(error.clone()));
         }
@@ -262,9 +261,13 @@ impl Group {
             term: self.core.term(),
             committed: self.core.committed(),
             applied: self.applied,
-            checkpointed: self.state.start.0,
+            checkpointed: self.retention.covered,
             leader: self.core.leader(),
             sole: self.sole(),
+            members: self.shown.clone(),
+            matched: self.core.matched(),
+            lagging: self.core.lagging(),
+            at_rest: self.at_rest(),
             quarantined: None,
         }
     }
