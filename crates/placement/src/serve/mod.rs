@@ -12,7 +12,7 @@ mod members;
 mod show;
 mod wait;
 
-// pub use members::{OpenError, open};
+pub use members::{OpenError, open};
 
 use crate::catalog::{Command, Reply, SharedCatalog};
 use crate::moves::Planner;
