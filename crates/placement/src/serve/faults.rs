@@ -21,12 +21,16 @@ pub(super) fn overtaken() -> Fault {
 impl Service {
     /// Another member leads, or none does.
     pub(super) fn not_leader(&self, leader: Option<ReplicaId>) -> Fault {
-        let known = leader.filter(|leader| *leader != self.parts.membership.member).and_then(|leader| {
-            let address = self.parts.catalog.read(|catalog| catalog.members().get(&leader).cloned())?;
-            Some(format!("member {leader} leads the placement driver; ask it at {address}"))
+        let other = leader.filter(|leader| *leader != self.parts.membership.member);
+        let address = other.and_then(|leader| {
+            self.parts.catalog.read(|catalog| catalog.members().get(&leader).cloned())
         });
-        let detail = known.unwrap_or_else(|| "no member leads the placement driver now; retry".into());
-        Fault::new(Code::Unavailable, detail).retry_after(RETRY_MS)
+        let fault = Fault::new(Code::Unavailable, "this member does not lead the placement driver; retry")
+            .retry_after(RETRY_MS);
+        match address {
+            Some(address) => fault.led_from(address),
+            None => fault,
+        }
     }
 
     pub(super) fn propose_fault(&self, error: &ProposeError) -> Fault {
