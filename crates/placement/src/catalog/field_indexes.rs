@@ -39,7 +39,7 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::create;
+    use super::super::tests::{create, with_worker};
     use super::super::{Command, Incarnation};
     use super::*;
     use vectron_base::filter::FieldType;
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_field_has_one_index_of_one_type_and_a_collection_a_bounded_number() {
-        let mut catalog = Catalog::default();
+        let mut catalog = with_worker();
         assert_eq!(add(&mut catalog, "n", FieldType::Integer), Reply::NotFound);
         catalog.apply(create("a", 2));
         let epoch = catalog.epoch();
@@ -81,7 +81,7 @@ mod tests {
     /// A catalog with indexes is what it was after its checkpoint; an older one has none.
     #[test]
     fn indexes_are_in_the_snapshot_and_end_with_the_collection() {
-        let mut catalog = Catalog::default();
+        let mut catalog = with_worker();
         catalog.apply(create("a", 1));
         add(&mut catalog, "n", FieldType::Datetime);
         let text = serde_json::to_string(&catalog).unwrap();

@@ -3,108 +3,26 @@
 //! Everything that must be decided once is decided in [`Catalog::apply`]: ids are handed out by counters in
 //! the state, so every replica hands out the same.
 
+mod command;
 mod field_indexes;
 mod file;
 mod machine;
+mod moves;
+mod splits;
+mod workers;
 
-pub use file::CatalogFileError;
+pub use command::{Command, MoveLimits, Reply};
+pub use file::{CatalogFileError, Origin};
 pub use machine::{CatalogMachine, SharedCatalog};
+pub use moves::{Move, Step};
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use vectron_base::filter::{FieldIndex, FieldType};
+use std::collections::{BTreeMap, BTreeSet};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 use vectron_wire::placement::{
-    CatalogView, Collection, CollectionSpec, CollectionState, Registration, Replica, Shard, WorkerEntry,
-    WorkerState,
+    CatalogView, Collection, CollectionSpec, CollectionState, Registration, Replica, Shard,
 };
 use vectron_wire::routing::equal_ranges;
-
-/// A change of the catalog. Encoded as JSON: changes are rare, and an operator can read the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "command")]
-pub enum Command {
-    /// A worker is here, new or with new figures.
-    RegisterWorker {
-        /// Who, with what.
-        registration: Registration,
-    },
-    /// A collection, with the workers chosen for each shard.
-    CreateCollection {
-        /// What to make.
-        spec: CollectionSpec,
-        /// The proposer's wall time.
-        created_at_ms: u64,
-        /// For each shard, the workers of its replicas.
-        placements: Vec<Vec<WorkerId>>,
-        /// How many collections may exist.
-        collections_max: u64,
-    },
-    /// The name is free from now on; workers seal and remove the shards.
-    DeleteCollection {
-        /// Its name.
-        name: String,
-    },
-    /// The live collection of a name gets a payload index.
-    CreateIndex {
-        /// The collection's name.
-        collection: String,
-        /// What to index.
-        index: FieldIndex,
-        /// How many a collection may have.
-        indexes_max: u64,
-    },
-    /// The live collection of a name loses a payload index.
-    DeleteIndex {
-        /// The collection's name.
-        collection: String,
-        /// Whose index.
-        field: String,
-    },
-    /// Every shard's data is gone.
-    ForgetCollection {
-        /// Which life of the name.
-        incarnation: Incarnation,
-    },
-}
-
-/// What a command came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "reply")]
-pub enum Reply {
-    /// Done, or nothing to do.
-    Done,
-    /// The collection is there; `created` says whether by this command.
-    Collection {
-        /// Which life of the name.
-        incarnation: Incarnation,
-        /// Made by this command.
-        created: bool,
-    },
-    /// The name has another configuration; which settings differ.
-    Conflict {
-        /// Names of the settings that differ.
-        differs: Vec<String>,
-    },
-    /// There are as many collections as may be, or as many indexes in this one.
-    Full,
-    /// No such collection.
-    NotFound,
-    /// The payload index is there; `created` says whether by this command.
-    Index {
-        /// Made by this command.
-        created: bool,
-    },
-    /// The field has an index of another type.
-    IndexConflict {
-        /// The type it has.
-        have: FieldType,
-    },
-    /// The collection has no index on the field.
-    NoIndex,
-    /// The command could not be read; nothing changed.
-    Malformed,
-}
 
 /// The replicated truth.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,21 +31,37 @@ pub struct Catalog {
     next_incarnation: u64,
     next_shard: u64,
     next_replica: u64,
-    collections: BTreeMap<Incarnation, Collection>,
+    #[serde(default)]
+    next_move: u64,
+    pub(crate) collections: BTreeMap<Incarnation, Collection>,
     workers: BTreeMap<WorkerId, Registration>,
+    /// Workers that give their replicas away.
+    #[serde(default)]
+    draining: BTreeSet<WorkerId>,
+    #[serde(default)]
+    moves: BTreeMap<u64, Move>,
+    /// Replicas to be replaced although they serve, and why.
+    #[serde(default)]
+    condemned: BTreeMap<ReplicaId, String>,
+    #[serde(default)]
+    paused: bool,
+    /// Whether replicas are spread until no move makes it better.
+    #[serde(default)]
+    rebalancing: bool,
+    /// Members of the placement driver and their addresses.
+    #[serde(default)]
+    members: BTreeMap<ReplicaId, String>,
+    #[serde(default)]
+    retired_members: BTreeSet<ReplicaId>,
 }
 
 impl Catalog {
     /// Carries a command out. Total: a refusal is a reply.
     pub fn apply(&mut self, command: Command) -> Reply {
         match command {
-            Command::RegisterWorker { registration } => {
-                if self.workers.get(&registration.worker) != Some(&registration) {
-                    self.epoch += 1;
-                    self.workers.insert(registration.worker, registration);
-                }
-                Reply::Done
-            }
+            Command::RegisterWorker { registration } => self.register(registration),
+            Command::SetWorkerState { worker, state } => self.set_worker_state(worker, state),
+            Command::RemoveWorker { worker } => self.remove_worker(worker),
             Command::CreateCollection { spec, created_at_ms, placements, collections_max } => {
                 self.create(spec, created_at_ms, &placements, collections_max)
             }
@@ -136,12 +70,51 @@ impl Catalog {
                 self.create_index(&collection, index, indexes_max)
             }
             Command::DeleteIndex { collection, field } => self.delete_index(&collection, &field),
-            Command::ForgetCollection { incarnation } => {
-                if self.collections.remove(&incarnation).is_some() {
-                    self.epoch += 1;
-                }
+            Command::ForgetCollection { incarnation } => self.forget(incarnation),
+            Command::BeginMove {
+                shard,
+                config,
+                from,
+                to,
+                learner,
+                bytes,
+                reason,
+                started_ms,
+                limits,
+            } => self.begin_move(moves::Begin {
+                shard,
+                config,
+                from,
+                to,
+                learner,
+                bytes,
+                reason,
+                started_ms,
+                limits,
+            }),
+            Command::SwitchMove { id, config } => self.switch_move(id, config),
+            Command::RetireSource { id, config } => self.retire_source(id, config),
+            Command::DropReplica { id, config } => self.drop_replica(id, config),
+            Command::FinishMove { id } => self.finish_move(id),
+            Command::CancelMove { id, config } => self.cancel_move(id, config),
+            Command::SetLeader { shard, config, leader } => self.set_leader(shard, config, leader),
+            Command::Condemn { shard, replica, why } => self.condemn(shard, replica, why),
+            Command::PlanSplit { shard, config, first, shards_max } => {
+                self.plan_split(shard, config, first, shards_max)
+            }
+            Command::CutSplit { shard, config } => self.cut_split(shard, config),
+            Command::AbortSplit { shard, config } => self.abort_split(shard, config),
+            Command::FinishSplit { shard, epoch } => self.finish_split(shard, epoch),
+            Command::SetPaused { paused } => {
+                self.paused = paused;
                 Reply::Done
             }
+            Command::SetRebalancing { rebalancing } => {
+                self.rebalancing = rebalancing;
+                Reply::Done
+            }
+            Command::AddMember { replica, address } => self.add_member(replica, address),
+            Command::RemoveMember { replica } => self.remove_member(replica),
         }
     }
 
@@ -156,6 +129,14 @@ impl Catalog {
         }
         if self.live_collections().count() as u64 >= max {
             return Reply::Full;
+        }
+        // A worker may have gone since the placement was planned.
+        let known = |workers: &Vec<WorkerId>| {
+            let distinct: BTreeSet<&WorkerId> = workers.iter().collect();
+            distinct.len() == workers.len() && workers.iter().all(|w| self.workers.contains_key(w))
+        };
+        if placements.len() != spec.shards as usize || !placements.iter().all(known) {
+            return Reply::Stale;
         }
         self.epoch += 1;
         self.next_incarnation += 1;
@@ -182,16 +163,8 @@ impl Catalog {
             Replica::voter(ReplicaId(self.next_replica), *worker)
         };
         let replicas = workers.iter().map(&mut replica).collect();
-        Shard {
-            shard: ShardId(self.next_shard),
-            first,
-            last,
-            epoch: 1,
-            config: 1,
-            replicas,
-            leader: None,
-            split: None,
-        }
+        let shard = ShardId(self.next_shard);
+        Shard { shard, first, last, epoch: 1, config: 1, replicas, leader: None, split: None }
     }
 
     fn delete(&mut self, name: &str) -> Reply {
@@ -200,8 +173,30 @@ impl Catalog {
         };
         collection.state = CollectionState::Deleting;
         let incarnation = collection.incarnation;
+        let shards: Vec<ShardId> = collection.shards.iter().map(|shard| shard.shard).collect();
+        // Whatever was under way ends here. A replica or a child that is not listed any more is removed by its
+        // worker.
+        for shard in &mut collection.shards {
+            shard.split = None;
+            shard.leader = None;
+        }
+        self.moves.retain(|_, found| !shards.contains(&found.shard));
         self.epoch += 1;
         Reply::Collection { incarnation, created: false }
+    }
+
+    fn forget(&mut self, incarnation: Incarnation) -> Reply {
+        let deleting = |c: &Collection| c.state == CollectionState::Deleting;
+        if !self.collections.get(&incarnation).is_some_and(deleting) {
+            return Reply::Done;
+        }
+        if let Some(gone) = self.collections.remove(&incarnation) {
+            for replica in gone.shards.iter().flat_map(|shard| &shard.replicas) {
+                self.condemned.remove(&replica.replica);
+            }
+            self.epoch += 1;
+        }
+        Reply::Done
     }
 
     fn live_collections(&self) -> impl Iterator<Item = &Collection> {
@@ -223,9 +218,35 @@ impl Catalog {
         self.collections.get(&incarnation)
     }
 
-    /// Every registered worker, in order of id.
-    pub fn workers(&self) -> impl Iterator<Item = &Registration> {
-        self.workers.values()
+    /// Every collection, live or deleting, by incarnation.
+    pub fn collections(&self) -> impl Iterator<Item = &Collection> {
+        self.collections.values()
+    }
+
+    /// A shard and its collection.
+    pub fn shard(&self, id: ShardId) -> Option<(&Collection, &Shard)> {
+        let found = |c: &'_ Collection| c.shards.iter().position(|shard| shard.shard == id);
+        self.collections.values().find_map(|c| Some((c, c.shards.get(found(c)?)?)))
+    }
+
+    /// Whether moves stop where they are safe and none begins.
+    pub fn paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether replicas are being spread until no move makes it better.
+    pub fn rebalancing(&self) -> bool {
+        self.rebalancing
+    }
+
+    /// Whether this number was given to a replica that is not listed any more. Such a replica never comes back,
+    /// for numbers are given once.
+    pub fn retired(&self, replica: ReplicaId) -> bool {
+        let shards = self.collections.values().flat_map(|c| &c.shards);
+        let mut listed = shards.flat_map(|s| {
+            s.replicas.iter().chain(s.split.iter().flat_map(|split| &split.replicas))
+        });
+        replica.0 <= self.next_replica && !listed.any(|r| r.replica == replica)
     }
 
     /// Grows with every change; 1 at first, so that 0 is older than any.
@@ -237,8 +258,7 @@ impl Catalog {
     pub fn view(&self) -> CatalogView {
         let mut collections: Vec<Collection> = self.collections.values().cloned().collect();
         collections.sort_by(|a, b| (&a.spec.name, a.incarnation).cmp(&(&b.spec.name, b.incarnation)));
-        let entry = |w: &Registration| WorkerEntry { registration: w.clone(), state: WorkerState::Active };
-        CatalogView { epoch: self.epoch(), collections, workers: self.workers().map(entry).collect() }
+        CatalogView { epoch: self.epoch(), collections, workers: self.worker_entries() }
     }
 }
 
@@ -258,122 +278,6 @@ fn differences(have: &CollectionSpec, want: &CollectionSpec) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use vectron_wire::placement::{Distance, IndexSettings, Quantization, ReadPolicy, Storage};
-
-    pub(super) fn spec(name: &str, shards: u32) -> CollectionSpec {
-        CollectionSpec {
-            name: name.into(),
-            dimension: 4,
-            distance: Distance::Cosine,
-            shards,
-            replication_factor: 1,
-            read_policy: ReadPolicy::Linearizable,
-            quantization: Quantization::Auto,
-            storage: Storage::Ram,
-            index: IndexSettings::default(),
-        }
-    }
-
-    pub(super) fn create(name: &str, shards: u32) -> Command {
-        let placements = vec![vec![WorkerId(1)]; shards as usize];
-        Command::CreateCollection {
-            spec: spec(name, shards),
-            created_at_ms: 5,
-            placements,
-            collections_max: 3,
-        }
-    }
-
-    #[test]
-    fn creating_twice_is_fine_and_another_configuration_is_a_conflict() {
-        let mut catalog = Catalog::default();
-        let first = catalog.apply(create("a", 2));
-        assert_eq!(first, Reply::Collection { incarnation: Incarnation(1), created: true });
-        let again = catalog.apply(create("a", 2));
-        assert_eq!(again, Reply::Collection { incarnation: Incarnation(1), created: false });
-        assert_eq!(catalog.apply(create("a", 3)), Reply::Conflict { differs: vec!["shards".into()] });
-    }
-
-    #[test]
-    fn how_the_index_is_made_is_part_of_the_configuration() {
-        let mut catalog = Catalog::default();
-        catalog.apply(create("a", 1));
-        for name in ["quantization", "storage", "index"] {
-            let mut other = spec("a", 1);
-            match name {
-                "quantization" => other.quantization = Quantization::EightBit,
-                "storage" => other.storage = Storage::Mmap,
-                _ => other.index.degree = 16,
-            }
-            let mut again = create("a", 1);
-            if let Command::CreateCollection { spec, .. } = &mut again {
-                *spec = other;
-            }
-            assert_eq!(catalog.apply(again), Reply::Conflict { differs: vec![name.into()] });
-        }
-    }
-
-    /// Catalogs, log entries and shard files from before a setting existed have its default.
-    #[test]
-    fn what_was_written_before_a_setting_existed_has_its_default() {
-        let mut catalog = Catalog::default();
-        catalog.apply(create("a", 1));
-        let old = |mut json: serde_json::Value| {
-            strip(&mut json, &["quantization", "storage", "index", "field_indexes"]);
-            json.to_string()
-        };
-        let text = old(serde_json::to_value(&catalog).unwrap());
-        assert!(!text.contains("quantization") && !text.contains("field_indexes"), "{text}");
-        assert_eq!(serde_json::from_str::<Catalog>(&text).unwrap(), catalog);
-        let text = old(serde_json::to_value(create("a", 1)).unwrap());
-        assert_eq!(serde_json::from_str::<Command>(&text).unwrap(), create("a", 1));
-    }
-
-    /// Takes members away wherever they are.
-    fn strip(json: &mut serde_json::Value, names: &[&str]) {
-        match json {
-            serde_json::Value::Object(members) => {
-                members.retain(|name, _| !names.contains(&name.as_str()));
-                members.values_mut().for_each(|value| strip(value, names));
-            }
-            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| strip(item, names)),
-            _ => {}
-        }
-    }
-
-    #[test]
-    fn a_deleted_name_is_free_at_once_and_comes_back_as_another_life() {
-        let mut catalog = Catalog::default();
-        catalog.apply(create("a", 1));
-        catalog.apply(Command::DeleteCollection { name: "a".into() });
-        assert_eq!(catalog.apply(Command::DeleteCollection { name: "a".into() }), Reply::NotFound);
-        let again = catalog.apply(create("a", 1));
-        assert_eq!(again, Reply::Collection { incarnation: Incarnation(2), created: true });
-        let view = catalog.view();
-        assert_eq!(view.collections.len(), 2, "the old life is seen until it is forgotten");
-        assert_ne!(view.collections[0].shards[0].shard, view.collections[1].shards[0].shard);
-        catalog.apply(Command::ForgetCollection { incarnation: Incarnation(1) });
-        assert_eq!(catalog.view().collections.len(), 1);
-    }
-
-    #[test]
-    fn the_number_of_collections_is_bounded() {
-        let mut catalog = Catalog::default();
-        for name in ["a", "b", "c"] {
-            catalog.apply(create(name, 1));
-        }
-        assert_eq!(catalog.apply(create("d", 1)), Reply::Full);
-    }
-
-    #[test]
-    fn the_epoch_moves_only_with_changes() {
-        let mut catalog = Catalog::default();
-        catalog.apply(create("a", 1));
-        let epoch = catalog.epoch();
-        catalog.apply(create("a", 1));
-        catalog.apply(Command::DeleteCollection { name: "nothing".into() });
-        assert_eq!(catalog.epoch(), epoch);
-    }
-}
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! The planner against workers that obey, die and come back.
+#![allow(clippy::disallowed_methods, reason = "tests")]
+
+mod simulation;
+mod world;
