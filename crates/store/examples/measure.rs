@@ -49,8 +49,12 @@ fn commands(payloads: &[String], rows: usize, payload_from: usize) -> Vec<Vec<u8
         UpsertPoint { id: format!("doc-{row}"), vector, payload, if_version: None }
     };
     let batch = |from: usize| (from..rows.min(from + 100)).map(point).collect();
-    let command =
-        |from| Command { log_time_ms: 0, idempotency: None, operation: Operation::Upsert(batch(from)) };
+    let command = |from| Command {
+        log_time_ms: 0,
+        idempotency: None,
+        range: None,
+        operation: Operation::Upsert(batch(from)),
+    };
     (0..rows).step_by(100).map(|from| command(from).encode()).collect()
 }
 

@@ -6,10 +6,13 @@ use crate::fields::{Extractor, Plan};
 use crate::idempotency::Remembered;
 use crate::matching;
 use crate::outcome::{ItemOutcome, Outcome};
+use crate::range::HashRange;
 use crate::record::{Prepared, Record};
+use crate::scrub::Mark;
 use crate::shard::Shard;
 use crate::state::State;
 use vectron_base::filter::{Filter, FilterLimits};
+use vectron_base::ids::hash_of_id;
 
 impl Shard {
     /// Applies the log entry at `index` and returns its encoded [`Outcome`]. Cannot fail: what makes no sense
@@ -40,8 +43,11 @@ impl Shard {
             });
         let work = match checked.as_ref().map(|command| self.doomed(index, command)) {
             Ok(Ok(doomed)) => {
-                let extractor = self.state.read().fields.extractor();
-                checked.map(|command| Work::new(index, command, doomed, extractor.as_deref()))
+                let (extractor, range) = {
+                    let state = self.state.read();
+                    (state.fields.extractor(), state.range)
+                };
+                checked.map(|command| Work::new(index, command, doomed, range, extractor.as_deref()))
             }
             Ok(Err(damage)) => {
                 let mut state = self.state.write();
@@ -49,6 +55,17 @@ impl Shard {
             }
             Err(reason) => Err(reason.clone()),
         };
+        let forked = self.forked.lock().is_some();
+        let touched = work.as_ref().ok().filter(|_| forked).map(Touched::of);
+        let outcome = self.change(index, work);
+        if let Some(touched) = touched {
+            self.mirror(&touched);
+        }
+        outcome
+    }
+
+    /// The last step of an apply: the one that changes the state.
+    fn change(&self, index: u64, work: Result<Work, String>) -> Outcome {
         let mut state = self.state.write();
         if let Some(damage) = &state.failure {
             return Outcome::Damaged(damage.to_string());
@@ -58,7 +75,7 @@ impl Shard {
         }
         let limit = self.config.idempotency_bytes;
         let outcome = match work {
-            Ok(work) => state.whole("a write", |state| decide(state, limit, index, work)),
+            Ok(work) => state.whole("a write", |state| self.decide(state, limit, index, work)),
             Err(reason) => Outcome::Malformed(reason),
         };
         if let Some(damage) = &state.failure {
@@ -68,16 +85,20 @@ impl Shard {
         outcome
     }
 
-    /// The ids that a replicated filter matches now; none for other commands, and none if the command will not
-    /// be carried out. Nothing but a command changes them, and this is the only command.
+    /// The ids that a replicated filter matches now, or that a split gives up; none for other commands, and none if
+    /// the command will not be carried out. Nothing but a command changes them, and this is the only command.
     fn doomed(&self, index: u64, command: &Command) -> Result<Vec<Box<str>>, Damage> {
-        let Operation::DeleteByFilter(text) = &command.operation else { return Ok(Vec::new()) };
+        let text = match &command.operation {
+            Operation::DeleteByFilter(text) => text,
+            Operation::Split { first, .. } => return Ok(self.upper_part(index, *first)),
+            _ => return Ok(Vec::new()),
+        };
         let Ok(filter) = Filter::parse(text, &FilterLimits::REPLICATED) else { return Ok(Vec::new()) };
         let (rows, matched, open) = {
             let state = self.state.read();
             let answered = stale(&state, index).or_else(|| {
                 let now = state.log_time_ms.max(command.log_time_ms);
-                known(&state, self.config.idempotency_bytes, now, command.idempotency.as_ref())
+                known(&state, self.config.idempotency_bytes, now, command.idempotency.as_ref(), &[])
             });
             if answered.is_some() || state.failure.is_some() {
                 return Ok(Vec::new());
@@ -88,12 +109,64 @@ impl Shard {
         let matched = matching::look(&filter, &rows, matched, &open)?;
         matched.iter().filter_map(|row| rows.get(row)).map(|slot| Ok(slot.view()?.id.into())).collect()
     }
+
+    /// The ids that are given up if the shard is split at `first`.
+    fn upper_part(&self, index: u64, first: u64) -> Vec<Box<str>> {
+        let state = self.state.read_long();
+        if stale(&state, index).is_some() || state.sealed || !state.range.splits_at(first) {
+            return Vec::new();
+        }
+        state.ids.keys().filter(|id| hash_of_id(id) >= first).cloned().collect()
+    }
+
+    fn decide(&self, state: &mut State, limit: u64, index: u64, work: Work) -> Outcome {
+        if state.sealed {
+            return Outcome::Sealed;
+        }
+        if matches!(work.change, Change::Mark) {
+            // Not even log time moves: a mark is no part of the state.
+            state.marks.push(Mark { index, digest: state.digest() });
+            return Outcome::Written { version: index, items: Vec::new(), deleted: 0, replayed: false };
+        }
+        state.log_time_ms = state.log_time_ms.max(work.log_time_ms);
+        state.window.expire(state.log_time_ms);
+        match known(state, limit, state.log_time_ms, work.idempotency.as_ref(), &work.hashes) {
+            // A shard can be sealed whatever it remembers: nobody will ask for the key again.
+            Some(Outcome::WindowFull) if matches!(work.change, Change::Seal) => {}
+            Some(outcome) => return outcome,
+            None => {}
+        }
+        if work.range.is_some_and(|range| !state.range.covers(&range))
+            || state.range != HashRange::ALL && !work.hashes.iter().all(|hash| state.range.contains(*hash))
+        {
+            return Outcome::OutOfRange;
+        }
+        let outcome = match work.change {
+            Change::Split { first, .. } if !state.range.splits_at(first) => return Outcome::OutOfRange,
+            Change::Split { first, child, doomed } => {
+                self.keep_aside(state, (index, child), first, &doomed);
+                split(state, index, first, &doomed)
+            }
+            change => operate(state, index, change),
+        };
+        if let Some(Idempotency { key, body_hash }) = work.idempotency {
+            let mixed = matches!(&outcome, Outcome::Written { items, .. } if mixed(items));
+            let items = if mixed { work.hashes.into() } else { Box::default() };
+            let outcome = outcome.encode().into();
+            let log_time_ms = state.log_time_ms;
+            state.window.insert(Remembered { key: key.into(), body_hash, log_time_ms, outcome, items });
+        }
+        outcome
+    }
 }
 
 /// A command with all that could be computed before the lock was taken.
 struct Work {
     log_time_ms: u64,
     idempotency: Option<Idempotency>,
+    range: Option<HashRange>,
+    /// Hashes of the ids that the command names, if they may count.
+    hashes: Vec<u64>,
     change: Change,
 }
 
@@ -104,10 +177,47 @@ enum Change {
     /// What the filter matches.
     DeleteAll(Vec<Box<str>>),
     Seal,
+    Mark,
+    /// With the ids that are given up.
+    Split {
+        first: u64,
+        child: u64,
+        doomed: Vec<Box<str>>,
+    },
+}
+
+/// The ids whose points a command may have changed.
+pub(crate) struct Touched(Vec<Box<str>>);
+
+impl Touched {
+    fn of(work: &Work) -> Touched {
+        Touched(match &work.change {
+            Change::Upsert(points) => points.iter().map(|(point, _)| point.record.id.clone()).collect(),
+            Change::Delete(items) => items.iter().map(|item| item.id.as_str().into()).collect(),
+            Change::DeleteAll(doomed) => doomed.clone(),
+            Change::Seal | Change::Mark | Change::Split { .. } => Vec::new(),
+        })
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|id| &**id)
+    }
 }
 
 impl Work {
-    fn new(index: u64, command: Command, doomed: Vec<Box<str>>, extractor: Option<&Extractor>) -> Self {
+    fn new(
+        index: u64,
+        command: Command,
+        doomed: Vec<Box<str>>,
+        range: HashRange,
+        extractor: Option<&Extractor>,
+    ) -> Self {
+        let hashes = match &command.operation {
+            _ if range == HashRange::ALL && command.idempotency.is_none() => Vec::new(),
+            Operation::Upsert(points) => points.iter().map(|point| hash_of_id(&point.id)).collect(),
+            Operation::Delete(items) => items.iter().map(|item| hash_of_id(&item.id)).collect(),
+            _ => Vec::new(),
+        };
         let change = match command.operation {
             Operation::Upsert(points) => {
                 Change::Upsert(points.into_iter().map(|p| prepare(index, p, extractor)).collect())
@@ -115,8 +225,11 @@ impl Work {
             Operation::Delete(items) => Change::Delete(items),
             Operation::DeleteByFilter(_) => Change::DeleteAll(doomed),
             Operation::Seal => Change::Seal,
+            Operation::Mark => Change::Mark,
+            Operation::Split { first, child } => Change::Split { first, child, doomed },
         };
-        Self { log_time_ms: command.log_time_ms, idempotency: command.idempotency, change }
+        let Command { log_time_ms, idempotency, range, .. } = command;
+        Self { log_time_ms, idempotency, range, hashes, change }
     }
 }
 
@@ -135,49 +248,64 @@ fn stale(state: &State, index: u64) -> Option<Outcome> {
 }
 
 /// What a command is answered without being carried out, at log time `now`.
-fn known(state: &State, limit: u64, now: u64, idempotency: Option<&Idempotency>) -> Option<Outcome> {
+fn known(
+    state: &State,
+    limit: u64,
+    now: u64,
+    idempotency: Option<&Idempotency>,
+    hashes: &[u64],
+) -> Option<Outcome> {
     if state.sealed {
         return Some(Outcome::Sealed);
     }
     let Idempotency { key, body_hash } = idempotency?;
     match state.window.get(key, now) {
-        Some(first) => Some(first_answer(first, *body_hash)),
+        Some(first) => Some(first_answer(first, *body_hash, hashes)),
         None => state.window.full(now, limit).then_some(Outcome::WindowFull),
     }
 }
 
-fn decide(state: &mut State, limit: u64, index: u64, work: Work) -> Outcome {
-    if state.sealed {
-        return Outcome::Sealed;
-    }
-    state.log_time_ms = state.log_time_ms.max(work.log_time_ms);
-    state.window.expire(state.log_time_ms);
-    match known(state, limit, state.log_time_ms, work.idempotency.as_ref()) {
-        // A shard can be sealed whatever it remembers: nobody will ask for the key again.
-        Some(Outcome::WindowFull) if matches!(work.change, Change::Seal) => {}
-        Some(outcome) => return outcome,
-        None => {}
-    }
-    let outcome = operate(state, index, work.change);
-    if let Some(Idempotency { key, body_hash }) = work.idempotency {
-        let outcome = outcome.encode().into();
-        let log_time_ms = state.log_time_ms;
-        state.window.insert(Remembered { key: key.into(), body_hash, log_time_ms, outcome });
-    }
-    outcome
-}
-
-fn first_answer(first: &Remembered, body_hash: u64) -> Outcome {
+fn first_answer(first: &Remembered, body_hash: u64, hashes: &[u64]) -> Outcome {
     if first.body_hash != body_hash {
         return Outcome::KeyReused;
     }
     match Outcome::decode(&first.outcome) {
-        Ok(Outcome::Written { version, items, deleted, .. }) => {
-            Outcome::Written { version, items, deleted, replayed: true }
-        }
+        Ok(Outcome::Written { version, items, deleted, .. }) => match part_of(&items, &first.items, hashes) {
+            Some(part) => {
+                let applied = part.iter().filter(|item| **item == ItemOutcome::Applied).count() as u64;
+                let deleted = if deleted > 0 { applied } else { 0 };
+                Outcome::Written { version, items: part, deleted, replayed: true }
+            }
+            None => Outcome::Written { version, items, deleted, replayed: true },
+        },
         Ok(other) => other,
         Err(error) => Outcome::Malformed(format!("the first answer {error}")),
     }
+}
+
+/// What became of those items that a retry names, if it names fewer than the first time: the shard was split in
+/// between, and the rest of the batch goes to the other part.
+fn part_of(items: &[ItemOutcome], known: &[u64], asked: &[u64]) -> Option<Vec<ItemOutcome>> {
+    if asked.is_empty() || asked.len() >= items.len() {
+        return None;
+    }
+    match items.first() {
+        Some(item) if !mixed(items) => Some(vec![*item; asked.len()]),
+        _ => asked.iter().map(|hash| items.get(known.iter().position(|at| at == hash)?).copied()).collect(),
+    }
+}
+
+/// Whether not all are the same.
+fn mixed(items: &[ItemOutcome]) -> bool {
+    items.windows(2).any(|pair| pair[0] != pair[1])
+}
+
+/// Gives up the upper part.
+fn split(state: &mut State, index: u64, first: u64, doomed: &[Box<str>]) -> Outcome {
+    state.range.last = first.saturating_sub(1);
+    state.child_waits = true;
+    let deleted = doomed.iter().filter(|id| state.remove(id)).count() as u64;
+    Outcome::Written { version: index, items: Vec::new(), deleted, replayed: false }
 }
 
 fn operate(state: &mut State, index: u64, change: Change) -> Outcome {
@@ -197,6 +325,8 @@ fn operate(state: &mut State, index: u64, change: Change) -> Outcome {
             state.sealed = true;
             Vec::new()
         }
+        // Decided before.
+        Change::Mark | Change::Split { .. } => Vec::new(),
     };
     Outcome::Written { version: index, items, deleted, replayed: false }
 }

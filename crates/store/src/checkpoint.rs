@@ -17,6 +17,7 @@ use crate::graph_files::SavedGraph;
 use crate::idempotency::Remembered;
 use crate::import::LIST;
 use crate::manifest::{MANIFEST, Manifest, SegmentRef};
+use crate::range::HashRange;
 use crate::rows::{Place, Rows};
 use crate::segment::{Segment, SegmentWriter, segment_name};
 use crate::shard::Shard;
@@ -57,6 +58,9 @@ struct Frozen {
     applied_index: u64,
     log_time_ms: u64,
     sealed: bool,
+    range: HashRange,
+    provisional: bool,
+    digest: u128,
     rows: Rows,
     unsaved: RoaringBitmap,
     unsaved_bytes: u64,
@@ -72,12 +76,16 @@ struct Written {
 
 impl Shard {
     /// Makes everything applied so far durable, and the graph as far as it is built; the applied index that is
-    /// covered now. Costs nothing when neither changed since the last one.
+    /// covered now. Costs nothing when neither changed since the last one. After a split none is made until
+    /// [`Shard::take_child`] or [`Shard::forget_fork`].
     pub fn checkpoint(&self) -> Result<u64, CheckpointError> {
         let mut saved = self.saving.lock();
         let Some(frozen) = self.freeze(saved.any)? else { return Ok(self.durable_index()) };
         if !saved.any {
-            let first = Manifest::without_files(&self.config, saved.next_file);
+            let first = Manifest {
+                provisional: frozen.provisional,
+                ..Manifest::without_files(&self.config, saved.next_file)
+            };
             replace_file(&*self.disk, &self.path(MANIFEST), &first.encode())?;
             saved.any = true;
         }
@@ -111,13 +119,18 @@ impl Shard {
             return Err(damage.clone().into());
         }
         let same_graph = state.graph_changes == self.saved_graph_changes.load(Ordering::Relaxed);
-        if any && same_graph && state.applied_index == self.durable_index() {
+        let same = any && same_graph && state.applied_index == self.durable_index();
+        // A child has no index of its own until it is whole. After a split the log must lead over it once more.
+        if same && !state.provisional || state.child_waits {
             return Ok(None);
         }
         Ok(Some(Frozen {
             applied_index: state.applied_index,
             log_time_ms: state.log_time_ms,
             sealed: state.sealed,
+            range: state.range,
+            provisional: state.provisional,
+            digest: state.digest(),
             rows: state.rows.clone(),
             unsaved: state.unsaved.clone(),
             unsaved_bytes: state.unsaved_bytes,
@@ -153,6 +166,9 @@ impl Shard {
             applied_index: frozen.applied_index,
             log_time_ms: frozen.log_time_ms,
             sealed: frozen.sealed,
+            range: frozen.range,
+            provisional: frozen.provisional,
+            digest: Some(frozen.digest),
             segments,
             graph: graph.files.clone(),
             remembered: frozen.remembered.clone(),

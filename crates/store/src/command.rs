@@ -1,15 +1,19 @@
 //! Commands: what the replicated log carries for a shard.
 //!
 //! Encoding, version 1, little-endian: version u8 · log time u64 · has key u8 \[key, body hash u64] ·
-//! operation u8 · its items. Texts and lists are preceded by a u32 length; vectors are raw f32.
+//! operation u8 · its items. Version 2 has the first and last hash of a range, u64 each, after the log time; commands
+//! without a range are written as version 1. Texts and lists are preceded by a u32 length; vectors are raw f32.
 
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
+use crate::range::HashRange;
 use vectron_base::FieldError;
 use vectron_base::filter::{Filter, FilterLimits, json};
 use vectron_base::ids::point_id_problem;
 use vectron_index::Metric;
 
 const FORMAT: u8 = 1;
+/// With a range.
+const RANGED: u8 = 2;
 /// Longest idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
 
@@ -20,6 +24,10 @@ pub struct Command {
     pub log_time_ms: u64,
     /// Makes a retry safe.
     pub idempotency: Option<Idempotency>,
+    /// What the proposer believes that the shard takes at least. Where it has been split meanwhile the command is
+    /// answered [`OutOfRange`](crate::Outcome::OutOfRange). Ids are held to the shard's range in any case; a delete by
+    /// filter has no other way to say what it is about.
+    pub range: Option<HashRange>,
     /// What to do.
     pub operation: Operation,
 }
@@ -44,6 +52,15 @@ pub enum Operation {
     DeleteByFilter(String),
     /// Ends the shard: every later write and read is refused.
     Seal,
+    /// Notes the digest, see [`Shard::marks`](crate::Shard::marks). Changes nothing.
+    Mark,
+    /// Gives up the ids whose hash is `first` or more to a new shard, see [`Shard::fork`](crate::Shard::fork).
+    Split {
+        /// First hash of the new shard.
+        first: u64,
+        /// A number for the new shard, which means nothing here.
+        child: u64,
+    },
 }
 
 /// A point to be written.
@@ -72,8 +89,12 @@ impl Command {
     /// The bytes for the log.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
-        w.u8(FORMAT);
+        w.u8(if self.range.is_some() { RANGED } else { FORMAT });
         w.u64(self.log_time_ms);
+        if let Some(HashRange { first, last }) = self.range {
+            w.u64(first);
+            w.u64(last);
+        }
         w.u8(u8::from(self.idempotency.is_some()));
         if let Some(Idempotency { key, body_hash }) = &self.idempotency {
             w.bytes(key.as_bytes());
@@ -104,6 +125,12 @@ impl Command {
                 w.bytes(filter.as_bytes());
             }
             Operation::Seal => w.u8(4),
+            Operation::Mark => w.u8(5),
+            Operation::Split { first, child } => {
+                w.u8(6);
+                w.u64(*first);
+                w.u64(*child);
+            }
         }
         w.0
     }
@@ -111,10 +138,15 @@ impl Command {
     /// The command of these bytes.
     pub fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
         let mut r = Reader(bytes);
-        if r.u8()? != FORMAT {
+        let format = r.u8()?;
+        if !(FORMAT..=RANGED).contains(&format) {
             return Err(DecodeError("unknown command format"));
         }
         let log_time_ms = r.u64()?;
+        let range = match format {
+            RANGED => Some(HashRange { first: r.u64()?, last: r.u64()? }),
+            _ => None,
+        };
         let idempotency = match r.flag()? {
             true => Some(Idempotency { key: r.text()?.into(), body_hash: r.u64()? }),
             false => None,
@@ -124,10 +156,12 @@ impl Command {
             2 => Operation::Delete(r.list(5, delete_item)?),
             3 => Operation::DeleteByFilter(r.text()?.into()),
             4 => Operation::Seal,
+            5 => Operation::Mark,
+            6 => Operation::Split { first: r.u64()?, child: r.u64()? },
             _ => return Err(DecodeError("unknown operation")),
         };
         r.end()?;
-        Ok(Command { log_time_ms, idempotency, operation })
+        Ok(Command { log_time_ms, idempotency, range, operation })
     }
 
     /// Why a shard of this dimension and metric would answer `Malformed`; `None` when it would not. Proposers
@@ -139,6 +173,9 @@ impl Command {
         {
             let reason = format!("has {} bytes, expected 1 to {IDEMPOTENCY_KEY_MAX_BYTES}", key.len());
             return refuse("idempotency_key".into(), reason);
+        }
+        if self.idempotency.is_some() && matches!(self.operation, Operation::Mark | Operation::Split { .. }) {
+            return refuse("idempotency_key".into(), "marks and splits take none".into());
         }
         match &self.operation {
             Operation::Upsert(points) => {
@@ -161,7 +198,7 @@ impl Command {
                 Ok(_) => None,
                 Err(error) => refuse(error.path, error.reason),
             },
-            Operation::Seal => None,
+            Operation::Seal | Operation::Mark | Operation::Split { .. } => None,
         }
     }
 }

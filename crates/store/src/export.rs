@@ -155,6 +155,9 @@ impl Shard {
         let bytes = self.disk.map(&path)?;
         let manifest = Manifest::decode(&bytes)
             .map_err(|error| Damage { file: path.clone(), detail: error.to_string() })?;
+        if manifest.provisional {
+            return Err(ExportError::NoCheckpoint);
+        }
         let mut found: Vec<(String, Arc<dyn FileBytes>)> = Vec::new();
         for (name, len) in manifest.files() {
             let file = self.path(&name);

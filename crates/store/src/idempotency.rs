@@ -4,13 +4,15 @@
 //! that has reached its limit in bytes takes no new key. Bytes are counted the same way on every replica, so
 //! that all of them refuse the same writes.
 
+use crate::outcome::Outcome;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 /// How long a key is remembered, by log time.
 pub const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
-/// What a remembered write counts besides twice its key and once its encoded outcome.
+/// What a remembered write counts besides twice its key, once its encoded outcome, and eight bytes per item if the
+/// items had different outcomes.
 pub const REMEMBERED_BYTES: u64 = 160;
 
 /// A remembered write.
@@ -21,6 +23,9 @@ pub(crate) struct Remembered {
     pub log_time_ms: u64,
     /// The encoded first answer.
     pub outcome: Box<[u8]>,
+    /// Hashes of the items' ids, if the items' outcomes differ: a retry may come with some of the items only, when
+    /// the shard was split in between. Empty if they are all the same.
+    pub items: Box<[u64]>,
 }
 
 impl Remembered {
@@ -31,12 +36,14 @@ impl Remembered {
         hash.update(&self.body_hash.to_le_bytes());
         hash.update(&self.log_time_ms.to_le_bytes());
         hash.update(&self.outcome);
+        // The outcome says how many there are.
+        self.items.iter().for_each(|item| hash.update(&item.to_le_bytes()));
         hash.digest128()
     }
 
     /// The key is held by the queue's entry and by the map.
     fn bytes(&self) -> u64 {
-        REMEMBERED_BYTES + 2 * self.key.len() as u64 + self.outcome.len() as u64
+        REMEMBERED_BYTES + 2 * self.key.len() as u64 + self.outcome.len() as u64 + 8 * self.items.len() as u64
     }
 
     fn expired(&self, log_time_ms: u64) -> bool {
@@ -45,7 +52,7 @@ impl Remembered {
 }
 
 /// Remembered writes, oldest first; log time never decreases along them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Window {
     by_age: VecDeque<Arc<Remembered>>,
     by_key: BTreeMap<Box<str>, Arc<Remembered>>,
@@ -90,6 +97,20 @@ impl Window {
         self.by_age.push_back(entry);
     }
 
+    /// The window of a child that is split off. What a delete by filter removed is counted by the parent alone when
+    /// a retry asks both.
+    pub fn inherited(&self) -> Window {
+        let inherited = |entry: &Arc<Remembered>| match Outcome::decode(&entry.outcome) {
+            Ok(Outcome::Written { version, items, deleted: 1.., replayed }) if items.is_empty() => {
+                let outcome = Outcome::Written { version, items, deleted: 0, replayed }.encode().into();
+                let (key, items) = (entry.key.clone(), entry.items.clone());
+                Arc::new(Remembered { key, items, outcome, ..**entry })
+            }
+            _ => entry.clone(),
+        };
+        self.by_age.iter().map(inherited).collect()
+    }
+
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Remembered>> {
         self.by_age.iter()
     }
@@ -116,7 +137,13 @@ mod tests {
     use super::*;
 
     fn remembered(key: &str, log_time_ms: u64) -> Remembered {
-        Remembered { key: key.into(), body_hash: 1, log_time_ms, outcome: Box::new([7]) }
+        Remembered {
+            key: key.into(),
+            body_hash: 1,
+            log_time_ms,
+            outcome: Box::new([7]),
+            items: Box::default(),
+        }
     }
 
     #[test]

@@ -376,6 +376,9 @@ impl Import {
             Manifest::decode(&bytes).map_err(|error| ImportError::List(format!("the manifest {error}")))?;
         let named: BTreeMap<String, u64> = manifest.files().collect();
         let data = self.wanted.values().filter(|file| file.name != MANIFEST);
+        if manifest.provisional {
+            return Err(ImportError::List("the manifest is not of a whole shard".into()));
+        }
         if named != data.map(|file| (file.name.clone(), file.bytes)).collect() {
             return Err(ImportError::List("the manifest names other files".into()));
         }

@@ -291,7 +291,7 @@ mod tests {
                 if_version: None,
             };
             let operation = Operation::Upsert((from..from + 500).map(point).collect());
-            let command = Command { log_time_ms: 0, idempotency: None, operation };
+            let command = Command { log_time_ms: 0, idempotency: None, range: None, operation };
             shard.apply(shard.applied_index() + 1, &command.encode());
         }
         shard
@@ -389,7 +389,7 @@ mod tests {
                 if_version: None,
             });
             let operation = Operation::Upsert(points.collect());
-            let command = Command { log_time_ms: 0, idempotency: None, operation };
+            let command = Command { log_time_ms: 0, idempotency: None, range: None, operation };
             shard.apply(shard.applied_index() + 1, &command.encode());
             let progress = shard.index_step(&|| false);
             assert!(progress.inserted > 0 && progress.more);

@@ -1,18 +1,20 @@
 //! The manifest: the one file that says what a checkpoint consists of. Replaced atomically.
 //!
-//! `"VECMAN01"` · body · crc u32 of all before it. The body, little-endian: format u32 (2) · dimension u32 ·
+//! `"VECMAN01"` · body · crc u32 of all before it. The body, little-endian: format u32 (3) · dimension u32 ·
 //! metric u8 · idempotency bytes u64 · applied index u64 · log time u64 · sealed u8 · next file number u64 ·
 //! segments (number u64 · length u64 · entries crc u32 · live entries as a serialised roaring bitmap) ·
 //! graph files (number u64 · length u64) · graph chunks (first row u32 · file number u64 · offset u64 ·
-//! length u32 · crc u32) · remembered writes (key · body hash u64 · log time u64 · outcome).
+//! length u32 · crc u32) · remembered writes (key · body hash u64 · log time u64 · outcome · id hashes u64 each) ·
+//! first and last hash of the range u64 each · provisional u8 · has digest u8 \[digest u128\].
 //!
-//! Format 1 has, in the place of graph files and chunks, graph u8 \[number u64 · length u64 · crc u32\]: one file
-//! with all of the graph. It is read, and written as format 2 by the next checkpoint; builds that know only
-//! format 1 do not open the shard from then on.
+//! Format 2 ends with the remembered writes, which have no id hashes; such a shard has the full range. Format 1 has, in the place of graph files and chunks, graph u8 \[number u64 · length u64 · crc u32\]: one file
+//! with all of the graph. Both are read, and written as format 3 by the next checkpoint; builds that know only
+//! older formats do not open the shard from then on.
 
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
 use crate::config::ShardConfig;
 use crate::idempotency::Remembered;
+use crate::range::HashRange;
 use crate::segment::segment_name;
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
@@ -20,7 +22,9 @@ use std::sync::Arc;
 use vectron_index::Row;
 
 const MAGIC: &[u8; 8] = b"VECMAN01";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// The format without range and digest.
+const WITHOUT_RANGE: u32 = 2;
 /// The format with the graph in one piece.
 const WHOLE_GRAPH: u32 = 1;
 /// The manifest's name in the shard's directory.
@@ -41,6 +45,11 @@ pub(crate) struct Manifest {
     /// Read from format 1, never written.
     pub whole_graph: Option<WholeGraphRef>,
     pub remembered: Vec<Arc<Remembered>>,
+    pub range: HashRange,
+    /// Part of a child that is not whole yet: no shard.
+    pub provisional: bool,
+    /// Digest of the state; older formats have none, nor has the manifest before the first checkpoint.
+    pub digest: Option<u128>,
 }
 
 /// A segment and which of its entries are live.
@@ -112,6 +121,9 @@ impl Manifest {
             graph: GraphFiles::default(),
             whole_graph: None,
             remembered: Vec::new(),
+            range: HashRange::ALL,
+            provisional: false,
+            digest: None,
         }
     }
 
@@ -155,6 +167,15 @@ impl Manifest {
             w.u64(entry.body_hash);
             w.u64(entry.log_time_ms);
             w.bytes(&entry.outcome);
+            w.len(entry.items.len());
+            entry.items.iter().for_each(|hash| w.u64(*hash));
+        }
+        w.u64(self.range.first);
+        w.u64(self.range.last);
+        w.u8(u8::from(self.provisional));
+        w.u8(u8::from(self.digest.is_some()));
+        for part in self.digest.into_iter().flat_map(halves) {
+            w.u64(part);
         }
         let crc = crc32fast::hash(&w.0);
         w.u32(crc);
@@ -186,7 +207,10 @@ impl Manifest {
             segments: r.list(24, segment_ref)?,
             graph: if format == WHOLE_GRAPH { GraphFiles::default() } else { graph_files(&mut r)? },
             whole_graph: if format == WHOLE_GRAPH && r.flag()? { Some(whole_graph(&mut r)?) } else { None },
-            remembered: r.list(24, remembered)?,
+            remembered: r.list(24, |r| remembered(r, format))?,
+            range: if format <= WITHOUT_RANGE { HashRange::ALL } else { range(&mut r)? },
+            provisional: format > WITHOUT_RANGE && r.flag()?,
+            digest: if format > WITHOUT_RANGE && r.flag()? { Some(whole(r.u64()?, r.u64()?)) } else { None },
         };
         r.end()?;
         Ok(manifest)
@@ -213,12 +237,25 @@ fn graph_files(r: &mut Reader<'_>) -> Decoded<GraphFiles> {
     Ok(GraphFiles { files: files.into_iter().collect(), chunks: chunks.into_iter().collect() })
 }
 
-fn remembered(r: &mut Reader<'_>) -> Decoded<Arc<Remembered>> {
+fn range(r: &mut Reader<'_>) -> Decoded<HashRange> {
+    Ok(HashRange { first: r.u64()?, last: r.u64()? })
+}
+
+fn halves(digest: u128) -> [u64; 2] {
+    [digest as u64, (digest >> 64) as u64]
+}
+
+fn whole(low: u64, high: u64) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
+}
+
+fn remembered(r: &mut Reader<'_>, format: u32) -> Decoded<Arc<Remembered>> {
     Ok(Arc::new(Remembered {
         key: r.text()?.into(),
         body_hash: r.u64()?,
         log_time_ms: r.u64()?,
         outcome: r.bytes()?.into(),
+        items: if format <= WITHOUT_RANGE { Box::default() } else { r.list(8, Reader::u64)?.into() },
     }))
 }
 
@@ -227,8 +264,13 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let remembered =
-            Remembered { key: "k".into(), body_hash: 1, log_time_ms: 2, outcome: Box::new([1, 2]) };
+        let remembered = Remembered {
+            key: "k".into(),
+            body_hash: 1,
+            log_time_ms: 2,
+            outcome: [1, 2].into(),
+            items: [9, 8].into(),
+        };
         Manifest {
             dimension: 3,
             metric: 1,
@@ -247,6 +289,9 @@ mod tests {
             },
             whole_graph: None,
             remembered: vec![Arc::new(remembered)],
+            range: HashRange { first: 3, last: 1 << 60 },
+            provisional: true,
+            digest: Some(u128::MAX - 5),
         }
     }
 
@@ -258,6 +303,8 @@ mod tests {
         assert_eq!(read.graph, manifest().graph);
         assert_eq!(read.segments[0].live, manifest().segments[0].live);
         assert_eq!((&*read.remembered[0].key, read.remembered.len()), ("k", 1));
+        assert_eq!(*read.remembered[0].items, [9, 8]);
+        assert_eq!((read.range, read.provisional, read.digest), (manifest().range, true, manifest().digest));
     }
 
     #[test]

@@ -34,9 +34,9 @@ pub enum OpenError {
     /// A file that holds the truth is damaged: the replica must be made anew from its peers.
     #[error(transparent)]
     Corrupt(#[from] Damage),
-    /// A copy of another replica was not taken in to its end: go on with [`Import::begin`](crate::Import::begin), or
-    /// remove the directory.
-    #[error("{0} holds a copy of another replica that is not complete")]
+    /// A copy of another replica was not taken in to its end, or a fork was not: go on with
+    /// [`Import::begin`](crate::Import::begin), or remove the directory.
+    #[error("{0} holds a copy that is not complete")]
     Unfinished(String),
     /// The files were written for another dimension, metric or limit of remembered writes.
     #[error("{file} was written for another configuration: {detail}")]
@@ -65,10 +65,17 @@ impl Shard {
         let mut saved = Saved::default();
         let mut damage = Vec::new();
         if let Some(manifest) = manifest {
+            if manifest.provisional {
+                return Err(OpenError::Unfinished(dir.into()));
+            }
             load(&mut state, &*disk, dir, &config, &manifest)?;
             let (graph, bad) = adopt_graph(&mut state, &*disk, dir, &manifest)?;
             saved = Saved { next_file: manifest.next_file, any: true, graph };
             damage = bad;
+            if manifest.digest.is_some_and(|digest| digest != state.digest()) {
+                let detail = "the records do not have the digest that they were saved with".into();
+                return Err(Damage { file: format!("{dir}/{MANIFEST}"), detail }.into());
+            }
             state.reclaim_rows();
             state.free_rows =
                 (0..state.next_row).rev().filter(|row| state.rows.get(*row).is_none()).collect();
@@ -100,6 +107,9 @@ impl Shard {
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),
             exports: Arc::default(),
+            forked: Mutex::new(None),
+            forking: Mutex::new(()),
+            scrubbing: Mutex::new(None),
         };
         let saved = shard.saving.lock();
         // What may be needed to find out what happened is not removed.
@@ -137,6 +147,7 @@ fn load(
     state.applied_index = manifest.applied_index;
     state.log_time_ms = manifest.log_time_ms;
     state.sealed = manifest.sealed;
+    state.range = manifest.range;
     state.window = manifest.remembered.iter().cloned().collect();
     let mut ids: Vec<(Box<str>, Row)> = Vec::new();
     for segment in &manifest.segments {

@@ -28,6 +28,9 @@ pub enum Outcome {
     /// Too many idempotency keys are remembered to take another: nothing was done, and a retry may succeed when
     /// old ones expire, or without a key.
     WindowFull,
+    /// The shard has been split, and does not take all that the command is about any more: nothing was done, and the
+    /// rest belongs to another shard. A split where it cannot be cut is answered so too.
+    OutOfRange,
     /// The command makes no sense; nothing was done.
     Malformed(String),
     /// This replica's stored data is damaged and nothing was done here, not even the applied index moved.
@@ -75,6 +78,7 @@ impl Outcome {
                 w.bytes(reason.as_bytes());
             }
             Outcome::WindowFull => w.u8(6),
+            Outcome::OutOfRange => w.u8(7),
         }
         w.0
     }
@@ -92,6 +96,7 @@ impl Outcome {
             4 => Outcome::Malformed(r.text()?.into()),
             5 => Outcome::Damaged(r.text()?.into()),
             6 => Outcome::WindowFull,
+            7 => Outcome::OutOfRange,
             _ => return Err(DecodeError("unknown outcome")),
         };
         r.end()?;

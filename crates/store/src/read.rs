@@ -11,7 +11,6 @@ use crate::state::State;
 use std::ops::Bound;
 use vectron_base::filter::Filter;
 use vectron_index::Row;
-use xxhash_rust::xxh3::Xxh3;
 
 /// Points taken at a time when a filter is tested on them: the first time, if more are not wanted,
 const BATCH_LEAST: usize = 64;
@@ -248,16 +247,10 @@ impl Shard {
     }
 
     /// Digest of the logical state: every point's id, version, vector bits and payload bytes, the remembered
-    /// idempotency keys, log time, and whether the shard is sealed. Equal on every replica at an equal applied
-    /// index, whatever its rows, segments and graph. Given for a sealed shard too.
+    /// idempotency keys, log time, the range once it was split, and whether the shard is sealed. Equal on every replica
+    /// at an equal applied index, whatever its rows, segments and graph. Given for a sealed shard too.
     pub fn digest(&self) -> Read<u128> {
         let state = self.state.read();
-        let mut hash = Xxh3::new();
-        hash.update(&state.points_sum.to_le_bytes());
-        hash.update(&(state.ids.len() as u64).to_le_bytes());
-        hash.update(&state.window.sum().to_le_bytes());
-        hash.update(&state.log_time_ms.to_le_bytes());
-        hash.update(&[u8::from(state.sealed)]);
-        Read::plain(hash.digest128(), state.applied_index)
+        Read::plain(state.digest(), state.applied_index)
     }
 }

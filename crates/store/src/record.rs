@@ -6,6 +6,8 @@
 
 use crate::bytes::{Decoded, Reader, floats};
 use crate::fields::{Extractor, Found};
+use crate::rows::Slot;
+use std::sync::Arc;
 use vectron_index::Row;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -14,7 +16,7 @@ pub(crate) const FIXED_BYTES: usize = 28;
 
 /// A record with what is computed from it, so that none of that is done while readers wait.
 pub(crate) struct Prepared {
-    pub record: Record,
+    pub record: Arc<Record>,
     pub tag: u64,
     pub hash: u128,
     /// What the payload holds for the payload indexes.
@@ -26,7 +28,13 @@ impl Prepared {
         let bits = vector_bits(&record.vector);
         let hash = point_hash(&record.id, record.version, &record.payload, &bits);
         let found = extractor.map(|extractor| extractor.read(&record.payload)).unwrap_or_default();
-        Self { tag: vector_tag(&bits), hash, record, found }
+        Self { tag: vector_tag(&bits), hash, record: Arc::new(record), found }
+    }
+
+    /// The record of another shard's slot, with what is known of it.
+    pub fn of_slot(record: Arc<Record>, slot: &Slot, extractor: Option<&Extractor>) -> Self {
+        let found = extractor.map(|extractor| extractor.read(&record.payload)).unwrap_or_default();
+        Self { tag: slot.tag, hash: slot.hash, record, found }
     }
 }
 

@@ -2,13 +2,17 @@
 //!
 //! Lock order: `applying` or `saving` first, then `state`, then any other. `state` is held for writing only by
 //! the last step of an apply, by the commit of one planned graph change, and by the steps of a checkpoint's
-//! installation; everything long works on copies, or is a [long look](Gate::read_long).
+//! installation; everything long works on copies, or is a [long look](Gate::read_long). With `applying` held, `forked`
+//! and `state` may be taken in either order; without it never together. A child's locks come last.
 
 use crate::checkpoint::Saved;
 use crate::config::ShardConfig;
 use crate::damage::{Damage, Refusal};
+use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::indexing::Steps;
+use crate::range::HashRange;
+use crate::scrub::Scrub;
 use crate::state::State;
 use crate::stats::CountedBytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -44,6 +48,12 @@ pub struct Shard {
     pub(crate) index_bytes: CountedBytes,
     pub(crate) scratches: Mutex<Vec<Scratch>>,
     pub(crate) damage: Mutex<Vec<Damage>>,
+    /// The fork under way, if one is. Held briefly.
+    pub(crate) forked: Mutex<Option<Fork>>,
+    /// Held by the one thread that copies points to the child.
+    pub(crate) forking: Mutex<()>,
+    /// The scrub under way; held by the one thread that scrubs.
+    pub(crate) scrubbing: Mutex<Option<Scrub>>,
     /// How many exports are alive.
     pub(crate) exports: Arc<AtomicUsize>,
 }
@@ -67,6 +77,12 @@ impl Shard {
     /// Whether the shard was sealed.
     pub fn sealed(&self) -> bool {
         self.state.read().sealed
+    }
+
+    /// The ids that it takes, by their hash. It only ever shrinks: who looks at it after a read knows that the read saw
+    /// no smaller one.
+    pub fn range(&self) -> HashRange {
+        self.state.read().range
     }
 
     /// The configuration it was opened with.

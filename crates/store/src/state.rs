@@ -4,14 +4,17 @@ use crate::config::ShardConfig;
 use crate::damage::{Damage, Refusal};
 use crate::fields::Fields;
 use crate::idempotency::Window;
+use crate::range::HashRange;
 use crate::record::Prepared;
 use crate::rows::{Place, Rows, Slot};
+use crate::scrub::Marks;
 use crate::segment::Segment;
 use crate::source::Stored;
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use vectron_index::{Row, VectorIndex};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Changes of rows remembered for readers that work on a frozen copy.
 const CHANGES_KEPT: usize = 1 << 16;
@@ -41,6 +44,14 @@ pub(crate) struct State {
     pub applied_index: u64,
     pub log_time_ms: u64,
     pub sealed: bool,
+    /// The ids that the shard takes.
+    pub range: HashRange,
+    /// A child that is not whole yet: its checkpoints are no shard.
+    pub provisional: bool,
+    /// The shard was split, and the other part is not known to be durable: no checkpoint is made.
+    pub child_waits: bool,
+    /// Digests at the last marks.
+    pub marks: Marks,
     pub window: Window,
     /// Live points in id order.
     pub ids: BTreeMap<Box<str>, Row>,
@@ -72,6 +83,10 @@ impl State {
             applied_index: 0,
             log_time_ms: 0,
             sealed: false,
+            range: HashRange::ALL,
+            provisional: false,
+            child_waits: false,
+            marks: Marks::default(),
             window: Window::default(),
             ids: BTreeMap::new(),
             rows: Rows::default(),
@@ -97,6 +112,21 @@ impl State {
             None if self.sealed => Err(Refusal::Sealed),
             None => Ok(()),
         }
+    }
+
+    /// See [`Shard::digest`](crate::Shard::digest).
+    pub fn digest(&self) -> u128 {
+        let mut hash = Xxh3::new();
+        hash.update(&self.points_sum.to_le_bytes());
+        hash.update(&(self.ids.len() as u64).to_le_bytes());
+        hash.update(&self.window.sum().to_le_bytes());
+        hash.update(&self.log_time_ms.to_le_bytes());
+        hash.update(&[u8::from(self.sealed)]);
+        if self.range != HashRange::ALL {
+            hash.update(&self.range.first.to_le_bytes());
+            hash.update(&self.range.last.to_le_bytes());
+        }
+        hash.digest128()
     }
 
     /// Changes the state. If `work` panics the state is half changed, and it stays refused: no read sees it and
@@ -154,7 +184,7 @@ impl State {
         };
         let len = record.encoded_len() as u64;
         self.ids.insert(record.id.clone(), row);
-        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(Arc::new(record)) };
+        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(record) };
         self.empty(row);
         self.rows.set(row, Some(slot));
         self.fields.insert(row, &found);

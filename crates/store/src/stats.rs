@@ -75,7 +75,7 @@ impl Shard {
     }
 
     pub(crate) fn due(&self, state: &State) -> bool {
-        if state.failure.is_some() {
+        if state.failure.is_some() || state.child_waits {
             return false;
         }
         let full = state.unsaved_bytes >= self.config.knobs.checkpoint_bytes;

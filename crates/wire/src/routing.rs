@@ -1,13 +1,6 @@
 //! Which shard owns a point id: the id's hash, in a 64-bit space that shards split into ranges.
 
-use vectron_base::random::mix64;
-use xxhash_rust::xxh3::xxh3_64;
-
-/// The place of an id in hash space: xxh3 finalised once more, so that short and sequential ids spread over
-/// the high bits that ranges cut by.
-pub fn hash_of_id(id: &str) -> u64 {
-    mix64(xxh3_64(id.as_bytes()))
-}
+pub use vectron_base::ids::hash_of_id;
 
 /// Splits hash space into `shards` ranges of equal width, each `(first, last)` inclusive, in order.
 pub fn equal_ranges(shards: u32) -> Vec<(u64, u64)> {
@@ -19,6 +12,7 @@ pub fn equal_ranges(shards: u32) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vectron_base::random::mix64;
 
     #[test]
     fn ranges_cover_the_space_without_gap_or_overlap() {

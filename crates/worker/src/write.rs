@@ -34,6 +34,7 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
     let command = store::Command {
         log_time_ms: host.clock().wall_ms(),
         idempotency: request.idempotency.map(|i| store::Idempotency { key: i.key, body_hash: i.body_hash }),
+        range: None,
         operation: operation(request.operation),
     };
     let consensus = host.consensus();
@@ -141,6 +142,9 @@ fn answer(reply: &[u8]) -> Result<ShardWritten, Fault> {
             let detail = "the shard remembers as many idempotency keys of the last 24 hours as it may; retry \
                           later, or without a key";
             Err(Fault::on_field(Code::Overloaded, "idempotency_key", detail).retry_after(60_000))
+        }
+        Ok(store::Outcome::OutOfRange) => {
+            Err(Fault::new(Code::Unavailable, "the shard was split; the write goes to the new route"))
         }
         Ok(store::Outcome::Sealed) => Err(gone()),
         Ok(store::Outcome::Damaged(what)) => {

@@ -3,7 +3,7 @@
 use crate::support::*;
 use proptest::prelude::*;
 use vectron_base::disk::sim::SimDisk;
-use vectron_store::{Command, DeleteItem, ItemOutcome, Metric, Operation, Outcome, UpsertPoint};
+use vectron_store::{Command, DeleteItem, HashRange, ItemOutcome, Metric, Operation, Outcome, UpsertPoint};
 
 fn commands() -> impl Strategy<Value = Command> {
     let float = prop_oneof![any::<f32>().prop_filter("comparable", |v| !v.is_nan()), Just(-0.0f32)];
@@ -15,10 +15,14 @@ fn commands() -> impl Strategy<Value = Command> {
         prop::collection::vec(delete, 0..5).prop_map(Operation::Delete),
         ".{0,30}".prop_map(Operation::DeleteByFilter),
         Just(Operation::Seal),
+        Just(Operation::Mark),
+        any::<(u64, u64)>().prop_map(|(first, child)| Operation::Split { first, child }),
     ];
     let key = prop::option::of((".{0,9}", any::<u64>()));
-    (any::<u64>(), key, operation).prop_map(|(log_time_ms, key, operation)| Command {
+    let range = prop::option::of(any::<(u64, u64)>().prop_map(|(first, last)| HashRange { first, last }));
+    (any::<u64>(), key, range, operation).prop_map(|(log_time_ms, key, range, operation)| Command {
         log_time_ms,
+        range,
         idempotency: key.map(|(key, body_hash)| vectron_store::Idempotency { key, body_hash }),
         operation,
     })
@@ -37,6 +41,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
         Just(Outcome::KeyReused),
         Just(Outcome::Sealed),
         Just(Outcome::WindowFull),
+        Just(Outcome::OutOfRange),
         ".{0,9}".prop_map(Outcome::Malformed),
         ".{0,9}".prop_map(Outcome::Damaged),
     ]

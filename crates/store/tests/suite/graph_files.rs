@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::sync::{Arc, OnceLock};
 use vectron_base::disk::Disk;
 use vectron_base::disk::sim::SimDisk;
-use vectron_store::{Metric, SearchQuery, Shard, ShardConfig};
+use vectron_store::{HashRange, Metric, Outcome, SearchQuery, Shard, ShardConfig};
 
 fn graph_files(disk: &SimDisk) -> Vec<(String, u64)> {
     disk.files().into_iter().filter(|(name, _)| name.contains("graph-")).collect()
@@ -156,12 +156,27 @@ fn another_chunk_size_keeps_the_graph() {
 /// A shard as a build left it behind that wrote format 1: 57 points, of which the graph, saved before the last
 /// deletions, lacks one: a twin whose head was deleted.
 fn format_1() -> SimDisk {
-    let files: [(&str, &[u8]); 4] = [
+    on_disk(&[
         ("graph-0000000000000005", include_bytes!("../format-1/graph-0000000000000005")),
         ("manifest", include_bytes!("../format-1/manifest")),
         ("segment-0000000000000002", include_bytes!("../format-1/segment-0000000000000002")),
         ("segment-0000000000000004", include_bytes!("../format-1/segment-0000000000000004")),
-    ];
+    ])
+}
+
+/// A shard as a build left it behind that wrote format 2.
+fn format_2() -> SimDisk {
+    on_disk(&[
+        ("graph-0000000000000007", include_bytes!("../format-2/graph-0000000000000007")),
+        ("manifest", include_bytes!("../format-2/manifest")),
+        ("segment-0000000000000000", include_bytes!("../format-2/segment-0000000000000000")),
+        ("segment-0000000000000002", include_bytes!("../format-2/segment-0000000000000002")),
+        ("segment-0000000000000004", include_bytes!("../format-2/segment-0000000000000004")),
+        ("segment-0000000000000006", include_bytes!("../format-2/segment-0000000000000006")),
+    ])
+}
+
+fn on_disk(files: &[(&str, &[u8])]) -> SimDisk {
     let disk = SimDisk::new(2);
     disk.create_dir(DIR).unwrap();
     for (name, bytes) in files {
@@ -174,7 +189,7 @@ fn format_1() -> SimDisk {
 }
 
 #[test]
-fn format_1_opens_and_the_next_checkpoint_writes_format_2() {
+fn format_1_opens_and_the_next_checkpoint_writes_the_current_format() {
     let disk = format_1();
     let files = disk.files();
     let shard = open(&disk, &config(4, Metric::Dot));
@@ -193,6 +208,22 @@ fn format_1_opens_and_the_next_checkpoint_writes_format_2() {
     assert!(graph_files(&disk)[0].0.as_str() > files[0].0.as_str() && graph_files(&disk).len() == 1);
     let again = open(&disk, &config(4, Metric::Dot));
     assert_eq!((again.digest().value, again.pending(), again.damage().len()), (digest.value, 0, 0));
+}
+
+#[test]
+fn format_2_opens_with_its_digest_and_takes_every_id() {
+    let disk = format_2();
+    let shard = open(&disk, &config(4, Metric::Dot));
+    let digest = shard.digest();
+    assert_eq!(digest.value, 256247823186722973201815233877327974087);
+    assert_eq!((shard.stats().points, shard.pending(), shard.damage()), (30, 0, vec![]));
+    assert_eq!(shard.range(), HashRange::ALL);
+    // A key of then is remembered.
+    let retry = keyed(upsert(vec![point("p15", &vector(20, 4), "{}")]), 1, "k1", 1);
+    assert!(matches!(apply(&shard, &retry), Outcome::Written { version: 2, replayed: true, .. }));
+    shard.checkpoint().unwrap();
+    assert_eq!(disk.read(&format!("{DIR}/manifest")).unwrap()[8], 3);
+    assert_eq!(open(&disk, &config(4, Metric::Dot)).digest().value, digest.value);
 }
 
 #[test]

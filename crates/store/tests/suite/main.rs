@@ -19,5 +19,7 @@ mod promises;
 mod random_histories;
 mod real_disk;
 mod schedules;
+mod scrub;
+mod splits;
 mod support;
 mod watched;

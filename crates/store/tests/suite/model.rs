@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use vectron_base::filter::{Filter, FilterLimits};
+use vectron_base::ids::hash_of_id;
 use vectron_store::filter::naive;
 use vectron_store::{
     Command, DeleteItem, ItemOutcome, Metric, Operation, Outcome, REMEMBERED_BYTES, UpsertPoint, WINDOW_MS,
@@ -14,35 +15,81 @@ pub struct ModelPoint {
     pub payload: String,
 }
 
+/// A write that is remembered, with the ids that it named.
+#[derive(Clone)]
+struct Remembered {
+    key: String,
+    body_hash: u64,
+    at: u64,
+    first: Outcome,
+    ids: Vec<String>,
+}
+
 #[derive(Clone)]
 pub struct Model {
     pub points: BTreeMap<String, ModelPoint>,
     pub sealed: bool,
     log_time_ms: u64,
-    keys: Vec<(String, u64, u64, Outcome)>,
+    keys: Vec<Remembered>,
+    /// First and last hash of the ids that it takes.
+    pub range: (u64, u64),
     keys_bytes: u64,
     metric: Metric,
 }
 
+impl Remembered {
+    /// The part of the answer that is about fewer ids than the first time.
+    fn part(&self, ids: &[String]) -> Option<(Vec<ItemOutcome>, u64)> {
+        let Outcome::Written { items, deleted, .. } = &self.first else { panic!() };
+        if ids.is_empty() || ids.len() >= items.len() {
+            return None;
+        }
+        let same = items.iter().all(|item| *item == items[0]);
+        let of = |id: &String| {
+            if same { Some(items[0]) } else { Some(items[self.ids.iter().position(|known| known == id)?]) }
+        };
+        let part = ids.iter().map(of).collect::<Option<Vec<_>>>()?;
+        let applied = part.iter().filter(|item| **item == ItemOutcome::Applied).count() as u64;
+        Some((part, if *deleted > 0 { applied } else { 0 }))
+    }
+}
+
 impl Model {
     pub fn new(metric: Metric, keys_bytes: u64) -> Self {
-        Self { points: BTreeMap::new(), sealed: false, log_time_ms: 0, keys: vec![], keys_bytes, metric }
+        Self {
+            points: BTreeMap::new(),
+            sealed: false,
+            log_time_ms: 0,
+            keys: vec![],
+            range: (0, u64::MAX),
+            keys_bytes,
+            metric,
+        }
     }
 
     pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
         if self.sealed {
             return Outcome::Sealed;
         }
+        if command.operation == Operation::Mark {
+            return Outcome::Written { version: index, items: vec![], deleted: 0, replayed: false };
+        }
         self.log_time_ms = self.log_time_ms.max(command.log_time_ms);
         let now = self.log_time_ms;
-        self.keys.retain(|(_, _, at, _)| at.saturating_add(WINDOW_MS) > now);
+        self.keys.retain(|known| known.at.saturating_add(WINDOW_MS) > now);
+        let ids: Vec<String> = match &command.operation {
+            Operation::Upsert(points) => points.iter().map(|p| p.id.clone()).collect(),
+            Operation::Delete(items) => items.iter().map(|item| item.id.clone()).collect(),
+            _ => vec![],
+        };
         if let Some(wanted) = &command.idempotency
-            && let Some((_, hash, _, first)) = self.keys.iter().find(|known| known.0 == wanted.key)
+            && let Some(known) = self.keys.iter().find(|known| known.key == wanted.key)
         {
-            if *hash != wanted.body_hash {
+            if known.body_hash != wanted.body_hash {
                 return Outcome::KeyReused;
             }
-            let Outcome::Written { version, items, deleted, .. } = first.clone() else { panic!() };
+            let Outcome::Written { version, items, deleted, .. } = known.first.clone() else { panic!() };
+            let (items, deleted) = known.part(&ids).unwrap_or((items, deleted));
             return Outcome::Written { version, items, deleted, replayed: true };
         }
         if command.idempotency.is_some()
@@ -50,6 +97,11 @@ impl Model {
             && self.remembered_bytes() >= self.keys_bytes
         {
             return Outcome::WindowFull;
+        }
+        let takes = |hash: u64| self.range.0 <= hash && hash <= self.range.1;
+        let beyond = command.range.is_some_and(|range| !takes(range.first) || !takes(range.last));
+        if beyond || !ids.iter().all(|id| takes(hash_of_id(id))) {
+            return Outcome::OutOfRange;
         }
         let mut deleted = 0;
         let items = match &command.operation {
@@ -70,17 +122,54 @@ impl Model {
                 self.sealed = true;
                 vec![]
             }
+            Operation::Mark => unreachable!("answered above"),
+            Operation::Split { first, .. } => {
+                if *first <= self.range.0 || *first > self.range.1 {
+                    return Outcome::OutOfRange;
+                }
+                self.range.1 = first - 1;
+                let before = self.points.len();
+                self.points.retain(|id, _| hash_of_id(id) < *first);
+                deleted = (before - self.points.len()) as u64;
+                vec![]
+            }
         };
         let outcome = Outcome::Written { version: index, items, deleted, replayed: false };
         if let Some(key) = &command.idempotency {
-            self.keys.push((key.key.clone(), key.body_hash, now, outcome.clone()));
+            self.keys.push(Remembered {
+                key: key.key.clone(),
+                body_hash: key.body_hash,
+                at: now,
+                first: outcome.clone(),
+                ids,
+            });
         }
         outcome
     }
 
+    /// The shard that takes what a split at `first` gives up, before it is given up.
+    pub fn child(&self, first: u64) -> Model {
+        let mut child = self.clone();
+        child.range.0 = first;
+        child.points.retain(|id, _| hash_of_id(id) >= first);
+        for known in &mut child.keys {
+            if let Outcome::Written { items, deleted, .. } = &mut known.first
+                && items.is_empty()
+            {
+                *deleted = 0;
+            }
+        }
+        child
+    }
+
     fn remembered_bytes(&self) -> u64 {
-        let bytes = |key: &str, outcome: &Outcome| 2 * key.len() + outcome.encode().len();
-        self.keys.iter().map(|(key, _, _, outcome)| REMEMBERED_BYTES + bytes(key, outcome) as u64).sum()
+        let bytes = |known: &Remembered| {
+            let Outcome::Written { items, .. } = &known.first else { panic!() };
+            let mixed = items.iter().any(|item| *item != items[0]);
+            let items = if mixed { 8 * items.len() } else { 0 };
+            (2 * known.key.len() + known.first.encode().len() + items) as u64
+        };
+        self.keys.iter().map(|known| REMEMBERED_BYTES + bytes(known)).sum()
     }
 
     fn current(&self, id: &str) -> u64 {

@@ -142,8 +142,12 @@ impl World {
             Step::Write { operation: op, key, at } => {
                 let idempotency =
                     key.map(|(key, body_hash)| Idempotency { key: format!("k{key}"), body_hash });
-                let command =
-                    Command { log_time_ms: *at, idempotency, operation: operation(&self.model, op) };
+                let command = Command {
+                    log_time_ms: *at,
+                    idempotency,
+                    range: None,
+                    operation: operation(&self.model, op),
+                };
                 self.log.push(command.encode());
                 let index = self.log.len() as u64;
                 let outcome = Outcome::decode(&self.shard.apply(index, &command.encode())).unwrap();

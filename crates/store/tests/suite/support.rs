@@ -39,7 +39,7 @@ pub fn point(id: &str, vector: &[f32], payload: &str) -> UpsertPoint {
 }
 
 pub fn command(operation: Operation) -> Command {
-    Command { log_time_ms: 0, idempotency: None, operation }
+    Command { log_time_ms: 0, idempotency: None, range: None, operation }
 }
 
 pub fn upsert(points: Vec<UpsertPoint>) -> Command {

@@ -19,6 +19,8 @@ pub struct Watched {
     disk: SimDisk,
     pub decayed: Arc<AtomicBool>,
     pub reads: Arc<AtomicUsize>,
+    /// The one byte that decays, and which of its bits; else all bytes do.
+    pub flips: Mutex<Option<(usize, u8)>>,
     on_read: OnRead,
     hook: Arc<Mutex<Option<Hook>>>,
 }
@@ -29,6 +31,7 @@ impl Watched {
             disk: disk.clone(),
             decayed: Arc::default(),
             reads: Arc::default(),
+            flips: Mutex::default(),
             on_read: Arc::default(),
             hook: Arc::default(),
         })
@@ -98,7 +101,11 @@ impl Disk for Watched {
     fn map(&self, path: &str) -> DiskResult<Arc<dyn FileBytes>> {
         self.happens("map", path)?;
         let good = self.disk.read(path)?;
-        let bad = good.iter().map(|b| b ^ 4).collect();
+        let mut bad: Vec<u8> = good.clone();
+        match *self.flips.lock() {
+            Some((at, bits)) => bad.iter_mut().skip(at).take(1).for_each(|b| *b ^= bits),
+            None => bad.iter_mut().for_each(|b| *b ^= 4),
+        }
         let (decayed, reads) = (self.decayed.clone(), self.reads.clone());
         Ok(Arc::new(WatchedBytes { good, bad, decayed, reads, on_read: self.on_read.clone() }))
     }

@@ -1,0 +1,576 @@
+//! Splits of a shard that serves: nothing is lost or doubled, replicas agree however they came by the child, and a
+//! crash anywhere is recovered from.
+
+use crate::model::Model;
+use crate::support::*;
+use proptest::prelude::*;
+use std::sync::Arc;
+use vectron_base::disk::Disk;
+use vectron_base::disk::sim::{Faults, SimDisk};
+use vectron_base::ids::hash_of_id;
+use vectron_base::random::mix64;
+use vectron_store::{
+    Command, ExportError, ForkError, HashRange, Import, ItemOutcome, Metric, OpenError, Operation, Outcome,
+    Refusal, SearchQuery, Shard, ShardConfig,
+};
+
+const CHILD: &str = "shards/8";
+const MIDDLE: u64 = 1 << 63;
+
+fn shape() -> ShardConfig {
+    config(4, Metric::Dot)
+}
+
+fn split(first: u64) -> Command {
+    command(Operation::Split { first, child: 8 })
+}
+
+fn fork(shard: &Shard, disk: &SimDisk, first: u64) -> Arc<Shard> {
+    shard.fork(Arc::new(disk.clone()), CHILD, first).unwrap()
+}
+
+fn copy_all(shard: &Shard) {
+    while shard.fork_step().unwrap() {}
+}
+
+/// The child of a split that was applied, whether or not it was forked before.
+fn child_of(shard: &Shard, disk: &SimDisk) -> Arc<Shard> {
+    let first = shard.fork_status().unwrap().first;
+    fork(shard, disk, first);
+    copy_all(shard);
+    shard.take_child().unwrap().unwrap()
+}
+
+/// The child as another replica gets it: by a copy.
+fn copied(child: &Shard) -> Shard {
+    let export = child.export().unwrap();
+    let disk = SimDisk::new(77);
+    let mut import = Import::begin(Arc::new(disk.clone()), DIR, export.files()).unwrap();
+    while let Some((name, have)) = import.next().map(|(file, have)| (file.name.clone(), have)) {
+        import.put(&name, have, &export.read(&name, have, 5000).unwrap()).unwrap();
+    }
+    import.finish().unwrap();
+    open(&disk, &shape())
+}
+
+/// An id whose hash is in the upper or the lower half, the n-th of those.
+fn id_in(upper: bool, n: usize) -> String {
+    (0..).map(|i| format!("id-{i}")).filter(|id| (hash_of_id(id) >= MIDDLE) == upper).nth(n).unwrap()
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Ids with vectors; deletes if no vectors. With a key or without.
+    Write {
+        ids: Vec<(u8, u64)>,
+        delete: bool,
+        key: Option<(u8, u64)>,
+        condition: u8,
+    },
+    DeleteByFilter(u64),
+    /// On one of the replicas.
+    Fork(usize),
+    Copy(usize),
+    Index(usize),
+    Checkpoint(usize),
+    ChildCheckpoint(usize),
+    Forget(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let replica = 0..3usize;
+    let ids = prop::collection::vec((0u8..40, 0u64..9), 1..6);
+    let key = prop::option::weighted(0.4, (0u8..6, 0u64..2));
+    prop_oneof![
+        12 => (ids, any::<bool>(), key, 0u8..8)
+            .prop_map(|(ids, delete, key, condition)| Step::Write { ids, delete, key, condition }),
+        1 => (0u64..4).prop_map(Step::DeleteByFilter),
+        3 => replica.clone().prop_map(Step::Fork),
+        4 => replica.clone().prop_map(Step::Copy),
+        2 => replica.clone().prop_map(Step::Index),
+        2 => replica.clone().prop_map(Step::Checkpoint),
+        2 => replica.clone().prop_map(Step::ChildCheckpoint),
+        1 => replica.prop_map(Step::Forget),
+    ]
+}
+
+fn written(step: &Step, at: u64) -> Option<Command> {
+    let wrote = match step {
+        Step::Write { ids, delete: true, condition, .. } => {
+            let mut items: Vec<vectron_store::DeleteItem> = vec![];
+            for (id, _) in ids {
+                let id = format!("id-{id}");
+                if items.iter().all(|item| item.id != id) {
+                    let if_version = (*condition == 0).then_some(at / 2);
+                    items.push(vectron_store::DeleteItem { id, if_version });
+                }
+            }
+            command(Operation::Delete(items))
+        }
+        Step::Write { ids, condition, .. } => {
+            let mut points: Vec<vectron_store::UpsertPoint> = vec![];
+            for (id, seed) in ids {
+                let id = format!("id-{id}");
+                if points.iter().all(|point| point.id != id) {
+                    let mut point = point(&id, &vector(*seed, 4), &format!(r#"{{"n":{seed}}}"#));
+                    point.if_version = (*condition == 1).then_some(0);
+                    points.push(point);
+                }
+            }
+            upsert(points)
+        }
+        Step::DeleteByFilter(n) => command(Operation::DeleteByFilter(format!(r#"{{"n":{n}}}"#))),
+        _ => return None,
+    };
+    Some(match step {
+        Step::Write { key: Some((key, body)), .. } => keyed(wrote, at * 1000, &format!("k{key}"), *body),
+        _ => wrote,
+    })
+}
+
+/// One shard on three replicas, and what it must be.
+struct World {
+    disks: Vec<SimDisk>,
+    shards: Vec<Shard>,
+    children: Vec<Option<Arc<Shard>>>,
+    model: Model,
+    index: u64,
+    first: u64,
+}
+
+impl World {
+    fn new(first: u64) -> World {
+        let disks: Vec<SimDisk> = (0..3).map(SimDisk::new).collect();
+        let shards = disks.iter().map(|disk| open(disk, &shape())).collect();
+        let model = Model::new(Metric::Dot, WINDOW_BYTES);
+        World { disks, shards, children: vec![None; 3], model, index: 0, first }
+    }
+
+    fn apply(&mut self, command: &Command) {
+        self.index += 1;
+        let truth = self.model.apply(self.index, command);
+        for shard in &self.shards {
+            let outcome = Outcome::decode(&shard.apply(self.index, &command.encode())).unwrap();
+            assert_eq!(outcome, truth, "{command:?}");
+        }
+        assert!(self.shards.windows(2).all(|pair| pair[0].digest() == pair[1].digest()));
+    }
+
+    fn step(&mut self, step: &Step) {
+        if let Some(command) = written(step, self.index) {
+            return self.apply(&command);
+        }
+        match step {
+            Step::Fork(at) => {
+                self.children[*at] = Some(fork(&self.shards[*at], &self.disks[*at], self.first))
+            }
+            Step::Copy(at) => _ = self.shards[*at].fork_step().unwrap(),
+            Step::Index(at) => {
+                self.shards[*at].index_step(&|| false);
+                self.children[*at].iter().for_each(|child| _ = child.index_step(&|| false));
+            }
+            Step::Checkpoint(at) => _ = self.shards[*at].checkpoint().unwrap(),
+            Step::ChildCheckpoint(at) => {
+                self.children[*at].iter().for_each(|child| _ = child.checkpoint().unwrap());
+            }
+            Step::Forget(at) => {
+                self.shards[*at].forget_fork();
+                self.children[*at] = None;
+            }
+            Step::Write { .. } | Step::DeleteByFilter(_) => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Three replicas that fork at moments of their own, or never; writes before, while and after.
+    #[test]
+    fn parent_and_child_are_what_the_shard_was(
+        before in prop::collection::vec(step(), 1..60),
+        after in prop::collection::vec(step(), 0..30),
+        first in prop_oneof![(0u8..40).prop_map(|id| hash_of_id(&format!("id-{id}"))), Just(MIDDLE), Just(1)],
+    ) {
+        let mut world = World::new(first);
+        before.iter().for_each(|step| world.step(step));
+        let mut child_model = world.model.child(first);
+        world.apply(&split(first));
+        let cut = world.index;
+        for shard in &world.shards {
+            assert_like(shard, &world.model);
+            prop_assert_eq!(shard.range(), HashRange { first: 0, last: first - 1 });
+        }
+        // Writes to the parent go on before the children are taken.
+        let (soon, late) = after.split_at(after.len() / 2);
+        let parents_own = |step: &&Step| written(step, 0).is_some();
+        soon.iter().filter(parents_own).for_each(|step| world.step(step));
+        let mut children: Vec<Arc<Shard>> =
+            world.shards.iter().zip(&world.disks).map(|(shard, disk)| child_of(shard, disk)).collect();
+        children.push(Arc::new(copied(&children[1])));
+        for child in &children {
+            prop_assert_eq!((child.applied_index(), child.durable_index()), (cut, cut));
+            prop_assert_eq!(child.digest(), children[0].digest());
+            assert_like(child, &child_model);
+        }
+        // Both halves go on, each on its own, and refuse what is the other's.
+        let mut index = cut;
+        for step in late {
+            let Some(command) = written(step, world.index) else { continue };
+            world.apply(&command);
+            index += 1;
+            let truth = child_model.apply(index, &command);
+            for child in &children {
+                let outcome = Outcome::decode(&child.apply(index, &command.encode())).unwrap();
+                prop_assert_eq!(&outcome, &truth);
+            }
+        }
+        for (shard, disk) in world.shards.iter().zip(&world.disks) {
+            assert_like(shard, &world.model);
+            index_all(shard);
+            prop_assert_eq!(shard.checkpoint().unwrap(), world.index);
+            let again = open(disk, &shape());
+            prop_assert_eq!((again.digest(), again.range()), (shard.digest(), shard.range()));
+        }
+        for child in &children {
+            assert_like(child, &child_model);
+            index_all(child);
+            let mut query = SearchQuery::new(vector(3, 4), 9);
+            query.exact = true;
+            assert_search(child, &child_model, &query);
+            prop_assert_eq!(child.digest(), children[0].digest());
+        }
+        let again = Shard::open(Arc::new(world.disks[0].clone()), CHILD, shape()).unwrap();
+        (cut + 1..=index).for_each(|at| again.advance(at));
+        prop_assert_eq!(again.range(), HashRange { first, last: u64::MAX });
+    }
+}
+
+fn filled(disk: &SimDisk, points: usize) -> Shard {
+    let shard = open(disk, &shape());
+    for from in (0..points).step_by(20) {
+        let one =
+            |i: usize| point(&format!("id-{i}"), &vector(i as u64, 4), &format!(r#"{{"n":{}}}"#, i % 5));
+        apply(&shard, &upsert((from..(from + 20).min(points)).map(one).collect()));
+    }
+    shard
+}
+
+#[test]
+fn a_split_while_threads_write_copy_and_index() {
+    let disk = SimDisk::new(1);
+    let (shard, plain) = (filled(&disk, 3000), filled(&SimDisk::new(2), 3000));
+    shard.checkpoint().unwrap();
+    let child = fork(&shard, &disk, MIDDLE);
+    let log: Vec<Vec<u8>> = (0..600u64)
+        .map(|i| {
+            let id = |n: u64| format!("id-{}", mix64(i * 7 + n) % 3500);
+            match i % 3 {
+                0 => delete(&[&id(0)]).encode(),
+                _ => upsert(vec![point(&id(1), &vector(i, 4), "{}")]).encode(),
+            }
+        })
+        .collect();
+    let begun = shard.applied_index();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for (at, bytes) in log.iter().enumerate() {
+                shard.apply(begun + 1 + at as u64, bytes);
+            }
+        });
+        scope.spawn(|| copy_all(&shard));
+        scope.spawn(|| (0..200).for_each(|_| _ = child.index_step(&|| false)));
+        scope.spawn(|| (0..5).for_each(|_| _ = (shard.checkpoint().unwrap(), child.checkpoint().unwrap())));
+    });
+    log.iter().enumerate().for_each(|(at, bytes)| drop(plain.apply(begun + 1 + at as u64, bytes)));
+    copy_all(&shard);
+    index_all(&child);
+    let status = shard.fork_status().unwrap();
+    assert!(status.ready && status.copied && status.cut.is_none(), "{status:?}");
+    let points = shard.stats().points;
+    for shard in [&shard, &plain] {
+        assert!(
+            matches!(apply(shard, &split(MIDDLE)), Outcome::Written { deleted, .. } if deleted == status.points)
+        );
+    }
+    assert_eq!(shard.fork_status().unwrap().cut, Some((shard.applied_index(), 8)));
+    let (of_fork, later) = (shard.take_child().unwrap().unwrap(), child_of(&plain, &SimDisk::new(3)));
+    assert!(Arc::ptr_eq(&of_fork, &child));
+    assert_eq!((of_fork.digest(), shard.digest()), (later.digest(), plain.digest()));
+    assert_eq!(of_fork.stats().points + shard.stats().points, points);
+    // The child's graph was built while the parent served.
+    assert_eq!(of_fork.pending(), 0);
+    assert!(later.pending() > 0);
+}
+
+/// What the worker does after a crash: replay, and then take the child if there is none, or forget the fork.
+fn recover(disk: &SimDisk, log: &[Vec<u8>]) -> (Shard, Arc<Shard>) {
+    let shard = open(disk, &shape());
+    for index in shard.applied_index() + 1..=log.len() as u64 {
+        shard.apply(index, &log[index as usize - 1]);
+    }
+    let child = match Shard::open(Arc::new(disk.clone()), CHILD, shape()) {
+        Ok(child) if child.applied_index() > 0 => {
+            shard.forget_fork();
+            Arc::new(child)
+        }
+        Ok(_) | Err(OpenError::Unfinished(_)) => child_of(&shard, disk),
+        Err(other) => panic!("{other}"),
+    };
+    (shard, child)
+}
+
+#[test]
+fn power_loss_at_every_operation_of_a_split_loses_nothing() {
+    let log: Vec<Vec<u8>> = (0..24u64)
+        .map(|i| match i {
+            16 => split(MIDDLE).encode(),
+            _ if i % 5 == 4 => command(Operation::DeleteByFilter(format!(r#"{{"i":{}}}"#, i - 4))).encode(),
+            _ => {
+                let one = |n: u64| {
+                    let id = match i < 16 {
+                        true => format!("id-{}", (i * 5 + n) % 40),
+                        false => id_in(false, n as usize),
+                    };
+                    point(&id, &vector(i + n, 4), &format!(r#"{{"i":{i}}}"#))
+                };
+                keyed(upsert((0..4).map(one).collect()), i, &format!("k{i}"), i).encode()
+            }
+        })
+        .collect();
+    let (truth, child_truth) = {
+        let disk = SimDisk::new(9);
+        let shard = open(&disk, &shape());
+        log.iter().enumerate().for_each(|(at, bytes)| drop(shard.apply(at as u64 + 1, bytes)));
+        let child = child_of(&shard, &disk);
+        (shard.digest(), child.digest())
+    };
+    // Everything as far as the disk lets it.
+    let work = |disk: &SimDisk, fork_at: usize| -> Option<()> {
+        let shard = Shard::open(Arc::new(disk.clone()), DIR, shape()).ok()?;
+        let mut child = None;
+        for (at, bytes) in log.iter().enumerate() {
+            if at == fork_at {
+                child = Some(shard.fork(Arc::new(disk.clone()), CHILD, MIDDLE).ok()?);
+            }
+            shard.apply(at as u64 + 1, bytes);
+            shard.fork_step().ok()?;
+            if at % 3 == 1 {
+                shard.checkpoint().ok()?;
+                if let Some(child) = &child {
+                    child.index_step(&|| false);
+                    child.checkpoint().ok()?;
+                }
+            }
+            if at == 19 {
+                if child.is_none() {
+                    shard.fork(Arc::new(disk.clone()), CHILD, MIDDLE).ok()?;
+                    shard.fork_step().ok()?;
+                }
+                shard.take_child().ok()??;
+            }
+        }
+        shard.checkpoint().ok()?;
+        Some(())
+    };
+    let mut replayed = 0;
+    for fork_at in [3, 15, 99] {
+        let undisturbed = SimDisk::new(0);
+        work(&undisturbed, fork_at).unwrap();
+        for at in 1..=undisturbed.operations() {
+            let disk = SimDisk::new(at * 100 + fork_at as u64);
+            disk.set_faults(Faults { power_loss_at_operation: Some(at), ..Faults::default() });
+            work(&disk, fork_at);
+            disk.lose_power();
+            disk.restart();
+            let durable = open(&disk, &shape()).durable_index();
+            replayed += u64::from(durable < 17);
+            let (shard, child) = recover(&disk, &log);
+            assert_eq!(
+                (shard.digest(), child.digest()),
+                (truth.clone(), child_truth.clone()),
+                "operation {at}"
+            );
+            // From now on both are shards like any other.
+            assert_eq!(shard.checkpoint().unwrap(), 24);
+            disk.lose_power();
+            disk.restart();
+            assert_eq!(open(&disk, &shape()).digest(), truth);
+            let child = Shard::open(Arc::new(disk.clone()), CHILD, shape()).unwrap();
+            assert_eq!(child.digest(), child_truth);
+        }
+    }
+    assert!(replayed > 50, "{replayed}");
+}
+
+#[test]
+fn the_parent_makes_no_checkpoint_until_the_child_is_durable() {
+    let disk = SimDisk::new(1);
+    let shard = filled(&disk, 100);
+    shard.checkpoint().unwrap();
+    let durable = shard.durable_index();
+    apply(&shard, &split(MIDDLE));
+    let lower = id_in(false, 0);
+    apply(&shard, &upsert(vec![point(&lower, &vector(1, 4), "{}")]));
+    assert_eq!(shard.checkpoint().unwrap(), durable);
+    assert!(!shard.checkpoint_due());
+    // A disk that refuses the child's checkpoint changes nothing of that.
+    fork(&shard, &disk, MIDDLE);
+    assert_eq!(shard.take_child().unwrap().map(drop), None);
+    copy_all(&shard);
+    disk.set_capacity(Some(10));
+    assert!(shard.take_child().is_err());
+    assert_eq!(shard.checkpoint().unwrap(), durable);
+    disk.set_capacity(None);
+    let child = shard.take_child().unwrap().unwrap();
+    assert_eq!(child.durable_index(), durable + 1);
+    assert_eq!(shard.checkpoint().unwrap(), durable + 2);
+    assert_eq!((shard.fork_status(), shard.take_child().unwrap().map(drop)), (None, None));
+}
+
+#[test]
+fn a_child_under_way_is_no_shard_and_a_whole_one_is_not_overwritten() {
+    let disk = SimDisk::new(1);
+    let shard = filled(&disk, 200);
+    for first in [0, u64::MAX] {
+        // Everything, and all but nothing: the first cannot be.
+        let refused = shard.fork(Arc::new(disk.clone()), CHILD, first).err();
+        assert_eq!(refused.is_some(), first == 0, "{refused:?}");
+        shard.forget_fork();
+    }
+    let child = fork(&shard, &disk, MIDDLE);
+    assert!(Arc::ptr_eq(&child, &fork(&shard, &disk, MIDDLE)));
+    let other = shard.fork(Arc::new(disk.clone()), CHILD, MIDDLE + 1);
+    assert!(matches!(other.err(), Some(ForkError::Busy)));
+    copy_all(&shard);
+    child.checkpoint().unwrap();
+    let opened = Shard::open(Arc::new(disk.clone()), CHILD, shape());
+    assert!(matches!(opened, Err(OpenError::Unfinished(_))));
+    assert!(matches!(child.export(), Err(ExportError::NoCheckpoint)));
+    shard.forget_fork();
+    // Another attempt empties the directory.
+    fork(&shard, &disk, MIDDLE);
+    assert_eq!(disk.list(CHILD).unwrap(), ["manifest"]);
+    assert!(matches!(Shard::open(Arc::new(disk.clone()), CHILD, shape()), Err(OpenError::Unfinished(_))));
+    copy_all(&shard);
+    apply(&shard, &split(MIDDLE));
+    let child = shard.take_child().unwrap().unwrap();
+    let whole = child.digest();
+    drop(child);
+    let again = shard.fork(Arc::new(disk.clone()), CHILD, MIDDLE / 2);
+    assert!(matches!(again.err(), Some(ForkError::Occupied(_))));
+    assert_eq!(Shard::open(Arc::new(disk.clone()), CHILD, shape()).unwrap().digest(), whole);
+    // The same split once more, as a retry would have it, does nothing.
+    assert_eq!(apply(&shard, &split(MIDDLE)), Outcome::OutOfRange);
+    assert!(matches!(
+        shard.fork(Arc::new(disk.clone()), "x", MIDDLE).err(),
+        Some(ForkError::OutOfRange { .. })
+    ));
+    apply(&shard, &command(Operation::Seal));
+    assert_eq!(apply(&shard, &split(MIDDLE / 2)), Outcome::Sealed);
+    let refused = shard.fork(Arc::new(disk.clone()), "x", MIDDLE / 2).err();
+    assert_eq!(refused, Some(ForkError::Refused(Refusal::Sealed)));
+}
+
+#[test]
+fn what_belongs_to_both_halves_is_refused_whole() {
+    let disk = SimDisk::new(1);
+    let shard = filled(&disk, 100);
+    let (lower, upper) = (id_in(false, 3), id_in(true, 3));
+    apply(&shard, &split(MIDDLE));
+    let child = child_of(&shard, &disk);
+    let new = |id: &str| point(id, &vector(999, 4), "{}");
+    let all = HashRange::ALL;
+    for (half, own, other) in [(&shard, &lower, &upper), (&*child, &upper, &lower)] {
+        let digest = half.digest().value;
+        let mut by_filter = command(Operation::DeleteByFilter(r#"{"n":1}"#.into()));
+        by_filter.range = Some(all);
+        for refused in [
+            upsert(vec![new(own), new(other)]),
+            upsert(vec![new(other)]),
+            delete(&[own, other]),
+            by_filter.clone(),
+        ] {
+            assert_eq!(apply(half, &refused), Outcome::OutOfRange);
+            assert_eq!(half.digest().value, digest);
+        }
+        // Refused is not done: the key is free for the retry on the new route.
+        assert_eq!(apply(half, &keyed(upsert(vec![new(own), new(other)]), 0, "k", 1)), Outcome::OutOfRange);
+        let done = apply(half, &keyed(upsert(vec![new(own)]), 0, "k", 1));
+        assert!(matches!(done, Outcome::Written { replayed: false, .. }), "{done:?}");
+        by_filter.range = Some(half.range());
+        assert!(matches!(apply(half, &by_filter), Outcome::Written { deleted: 1.., .. }));
+    }
+}
+
+#[test]
+fn a_retry_across_the_split_gets_its_part_of_the_first_answer() {
+    let disk = SimDisk::new(1);
+    let shard = filled(&disk, 30);
+    let (lower, upper) = (id_in(false, 1), id_in(true, 1));
+    let gone = format!("{upper}-never-there");
+    let gone_is_upper = hash_of_id(&gone) >= MIDDLE;
+    let mixed = keyed(delete(&[&lower, &upper, &gone]), 5, "mixed", 1);
+    let Outcome::Written { version, items, deleted: 2, .. } = apply(&shard, &mixed) else { panic!() };
+    assert_eq!(items, [ItemOutcome::Applied, ItemOutcome::Applied, ItemOutcome::Missing]);
+    let by_filter = keyed(command(Operation::DeleteByFilter(r#"{"n":2}"#.into())), 5, "filter", 1);
+    let Outcome::Written { deleted: by_filter_deleted @ 1.., .. } = apply(&shard, &by_filter) else {
+        panic!()
+    };
+    let same =
+        keyed(upsert(vec![point(&lower, &[1.0; 4], "{}"), point(&upper, &[1.0; 4], "{}")]), 5, "same", 1);
+    apply(&shard, &same);
+    apply(&shard, &split(MIDDLE));
+    let child = child_of(&shard, &disk);
+    let halves: [(&Shard, Vec<&str>); 2] = if gone_is_upper {
+        [(&shard, vec![&lower]), (&child, vec![&gone, &upper])]
+    } else {
+        [(&shard, vec![&gone, &lower]), (&child, vec![&upper])]
+    };
+    for (half, ids) in halves {
+        let parts: Vec<ItemOutcome> = ids
+            .iter()
+            .map(|id| if *id == gone { ItemOutcome::Missing } else { ItemOutcome::Applied })
+            .collect();
+        let expected = Outcome::Written { version, items: parts, deleted: 1, replayed: true };
+        assert_eq!(apply(half, &keyed(delete(&ids), 6, "mixed", 1)), expected);
+        // As it was, it is answered as it was.
+        assert!(matches!(apply(half, &mixed), Outcome::Written { deleted: 2, replayed: true, .. }));
+        let id = ids.last().unwrap();
+        let part = keyed(upsert(vec![point(id, &[1.0; 4], "{}")]), 6, "same", 1);
+        let expected = Outcome::Written {
+            version: version + 2,
+            items: vec![ItemOutcome::Applied],
+            deleted: 0,
+            replayed: true,
+        };
+        assert_eq!(apply(half, &part), expected);
+        assert_eq!(apply(half, &keyed(delete(&ids), 6, "mixed", 2)), Outcome::KeyReused);
+    }
+    // What both answer adds up to what was removed.
+    let again: Vec<u64> = [&shard, &*child]
+        .map(|half| match apply(half, &by_filter) {
+            Outcome::Written { deleted, replayed: true, .. } => deleted,
+            other => panic!("{other:?}"),
+        })
+        .into();
+    assert_eq!(again.iter().sum::<u64>(), by_filter_deleted);
+}
+
+#[test]
+fn a_child_can_be_split_again() {
+    let disk = SimDisk::new(1);
+    let shard = filled(&disk, 400);
+    apply(&shard, &split(MIDDLE));
+    let child = child_of(&shard, &disk);
+    let quarter = MIDDLE + MIDDLE / 2;
+    let grandchild = child.fork(Arc::new(disk.clone()), "shards/9", quarter).unwrap();
+    copy_all(&child);
+    apply(&child, &split(quarter));
+    assert!(Arc::ptr_eq(&child.take_child().unwrap().unwrap(), &grandchild));
+    let ranges = [&shard, &*child, &*grandchild].map(|shard| (shard.range().first, shard.range().last));
+    assert_eq!(ranges, [(0, MIDDLE - 1), (MIDDLE, quarter - 1), (quarter, u64::MAX)]);
+    let points = [&shard, &*child, &*grandchild].map(|shard| shard.stats().points);
+    assert_eq!(points.iter().sum::<u64>(), 400);
+    assert!(points.iter().all(|n| *n > 50), "{points:?}");
+}
