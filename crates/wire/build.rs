@@ -1,4 +1,4 @@
-//! Compiles the three contracts without a system protoc.
+//! Compiles the contracts without a system protoc.
 
 use prost::Message;
 use std::{env, fs, path::PathBuf};
@@ -6,7 +6,7 @@ use std::{env, fs, path::PathBuf};
 #[allow(clippy::disallowed_methods, reason = "a build script has no seams")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
-    let files = ["apigateway.proto", "worker.proto", "placementdriver.proto"];
+    let files = ["apigateway.proto", "worker.proto", "placementdriver.proto", "peer.proto"];
     for file in files {
         println!("cargo:rerun-if-changed={}", root.join(file).display());
     }
@@ -15,6 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The reflection service shows the public contract only.
     let public = protox::compile(["apigateway.proto"], [&root])?;
     fs::write(out.join("public_descriptors.bin"), public.encode_to_vec())?;
-    tonic_prost_build::configure().codec_path("crate::codec::StrictCodec").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .codec_path("crate::codec::StrictCodec")
+        // Messages of replicated logs are handed on without being copied out of what was read.
+        .bytes(".vectron.peer.v1")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -162,6 +162,10 @@ pub struct Fault {
     pub retry_after_ms: Option<u64>,
     /// The version found, for `version_mismatch`.
     pub current_version: Option<u64>,
+    /// Where the call would be answered, when who was asked does not lead and knows who does. An address between
+    /// processes of the cluster, never shown outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
 }
 
 impl Fault {
@@ -174,6 +178,7 @@ impl Fault {
             errors: Vec::new(),
             retry_after_ms: None,
             current_version: None,
+            leader: None,
         }
     }
 
@@ -209,6 +214,12 @@ impl Fault {
     /// The same fault with a hint when to retry.
     pub fn retry_after(mut self, ms: u64) -> Self {
         self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// The same fault with the address of who leads.
+    pub fn led_from(mut self, address: impl Into<String>) -> Self {
+        self.leader = Some(address.into());
         self
     }
 

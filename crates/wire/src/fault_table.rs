@@ -78,6 +78,15 @@ const DOMAIN: &str = "vectron.dev";
 /// The gRPC status of a fault: the message is the detail; ErrorInfo carries code, outcome, retryable and
 /// request id; BadRequest the fields; RetryInfo the delay.
 pub fn to_status(fault: &Fault, request_id: Option<&str>) -> Status {
+    status_with(fault, request_id, None)
+}
+
+/// The same between processes of a cluster: ErrorInfo also names the leader, which is nobody else's business.
+pub fn to_internal_status(fault: &Fault) -> Status {
+    status_with(fault, None, fault.leader.as_deref())
+}
+
+fn status_with(fault: &Fault, request_id: Option<&str>, leader: Option<&str>) -> Status {
     let mut metadata = vec![
         ("outcome".to_string(), fault.outcome.as_str().to_string()),
         ("retryable".to_string(), fault.retryable().to_string()),
@@ -87,6 +96,9 @@ pub fn to_status(fault: &Fault, request_id: Option<&str>) -> Status {
     }
     if let Some(version) = fault.current_version {
         metadata.push(("current_version".into(), version.to_string()));
+    }
+    if let Some(address) = leader {
+        metadata.push(("leader".into(), address.to_string()));
     }
     let mut details = ErrorDetails::with_error_info(
         fault.code.as_str(),
@@ -129,6 +141,7 @@ pub fn from_status(status: &Status) -> Fault {
             .and_then(|retry| retry.retry_delay)
             .map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
         current_version: metadata("current_version").and_then(|v| v.parse().ok()),
+        leader: metadata("leader").cloned(),
     }
 }
 
@@ -166,6 +179,15 @@ mod tests {
             fault.outcome = Outcome::Unknown;
             assert_eq!(from_status(&to_status(&fault, Some("r1"))), fault);
         }
+    }
+
+    #[test]
+    fn who_leads_is_told_within_the_cluster_only() {
+        let plain = Fault::new(Code::Unavailable, "another member leads");
+        let fault = plain.clone().led_from("10.0.0.7:7101");
+        assert_eq!(from_status(&to_internal_status(&fault)), fault);
+        assert_eq!(from_status(&to_status(&fault, Some("r1"))), plain);
+        assert!(!to_problem(&fault, None).to_string().contains("10.0.0.7"));
     }
 
     #[test]

@@ -18,5 +18,11 @@ pub mod placement {
     tonic::include_proto!("vectron.placementdriver.v1");
 }
 
+/// `vectron.peer.v1`: replicated logs among processes.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod peer {
+    tonic::include_proto!("vectron.peer.v1");
+}
+
 /// Descriptor set of the public contract, for the reflection service.
 pub const PUBLIC_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/public_descriptors.bin"));

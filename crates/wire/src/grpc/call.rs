@@ -1,6 +1,7 @@
 //! The caller's half of every call.
 
 use super::MessageLimits;
+use super::key::ClusterKey;
 use super::method::Method;
 use crate::fault_table::from_status;
 use prost::{DecodeError, Message};
@@ -29,6 +30,8 @@ pub(super) struct Peer {
     pub(super) limits: MessageLimits,
     /// What it is, for people.
     pub(super) name: &'static str,
+    /// Shown with every call.
+    pub(super) key: Option<ClusterKey>,
 }
 
 impl Peer {
@@ -47,6 +50,9 @@ impl Peer {
         let message = request.into();
         method.check_request(&message, self.limits.send)?;
         let mut request = Request::new(message);
+        if let Some(key) = &self.key {
+            key.attach(request.metadata_mut());
+        }
         request.set_timeout(wait.saturating_add(ANSWER_SLACK).min(WAIT_MAX));
 
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(self.limits.receive);
@@ -86,7 +92,7 @@ impl Peer {
     }
 }
 
-fn never_connected(status: &Status) -> bool {
+pub(super) fn never_connected(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
         if error.is::<ConnectError>() {

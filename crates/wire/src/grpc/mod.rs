@@ -6,12 +6,15 @@
 //! [`crate::fault_table`] and keep their code, outcome, fields and hints.
 //!
 //! A connection adds what only it can know: a write whose connection broke has an unknown outcome, one that
-//! was never sent was not applied. It does not retry. How long connecting may take and when a silent
+//! was never sent was not applied. It does not retry: [`crate::connections`] does. How long connecting may take and when a silent
 //! connection is given up are settings of the channel that it gets.
 
 mod call;
 mod convert;
+pub mod dial;
+pub mod key;
 mod method;
+pub mod peer;
 pub mod placement;
 mod serve;
 pub mod worker;

@@ -2,6 +2,7 @@
 
 use super::MessageLimits;
 use super::call::Peer;
+use super::key::ClusterKey;
 use super::method::Method;
 use super::serve::serve;
 use crate::placement::{
@@ -148,7 +149,13 @@ impl PlacementConnection {
     /// The placement driver at the other end of `channel`. `timeout` is for calls that name none;
     /// `watch_timeout` for watches and longer than the driver lets one wait for a change.
     pub fn new(channel: Channel, limits: MessageLimits, timeout: Duration, watch_timeout: Duration) -> Self {
-        Self { peer: Peer { channel, limits, name: "placement driver" }, timeout, watch_timeout }
+        Self { peer: Peer { channel, limits, name: "placement driver", key: None }, timeout, watch_timeout }
+    }
+
+    /// The same with a key that is shown with every call.
+    pub fn with_key(mut self, key: Option<ClusterKey>) -> Self {
+        self.peer.key = key;
+        self
     }
 }
 

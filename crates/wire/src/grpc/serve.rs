@@ -1,7 +1,7 @@
 //! The server's half of every call.
 
 use super::method::Method;
-use crate::fault_table::to_status;
+use crate::fault_table::to_internal_status;
 use prost::Message;
 use tonic::{Request, Response, Status};
 use vectron_base::Fault;
@@ -34,12 +34,14 @@ where
             method.check_answer(&message, send_limit)?;
             Ok(Response::new(message))
         })
-        .map_err(|fault| to_status(&short(fault), None))
+        .map_err(|fault| to_internal_status(&short(fault)))
 }
 
 /// A fault that fits into response headers: one that does not would reach the caller as a broken stream.
 fn short(mut fault: Fault) -> Fault {
     cut(&mut fault.detail, DETAIL_MAX_BYTES);
+    // Half an address leads nowhere.
+    fault.leader = fault.leader.filter(|address| address.len() <= DETAIL_MAX_BYTES);
     let mut left = ERRORS_MAX_BYTES;
     fault.errors.retain_mut(|error| {
         cut(&mut error.field, DETAIL_MAX_BYTES);

@@ -2,6 +2,7 @@
 
 use super::MessageLimits;
 use super::call::Peer;
+use super::key::ClusterKey;
 use super::method::Method;
 use super::serve::serve;
 use crate::proto::worker as pb;
@@ -99,7 +100,13 @@ pub struct WorkerConnection {
 impl WorkerConnection {
     /// The worker at the other end of `channel`. `timeout` is for calls that name none.
     pub fn new(channel: Channel, limits: MessageLimits, timeout: Duration) -> Self {
-        Self { peer: Peer { channel, limits, name: "worker" }, timeout }
+        Self { peer: Peer { channel, limits, name: "worker", key: None }, timeout }
+    }
+
+    /// The same with a key that is shown with every call.
+    pub fn with_key(mut self, key: Option<ClusterKey>) -> Self {
+        self.peer.key = key;
+        self
     }
 }
 

@@ -141,7 +141,8 @@ fn malformed_messages_of_the_placement_driver_are_refused_by_field() {
     assert_eq!(refused::<(CollectionSpec, u64), _>(create(Some(spec.clone()))), "spec.read_policy.level");
 
     let shard = driver::ShardReport::default();
-    let report = driver::ReportRequest { shards: vec![shard], ..Default::default() };
+    let load = Some(driver::WorkerLoad::default());
+    let report = driver::ReportRequest { shards: vec![shard], load, ..Default::default() };
     assert_eq!(refused::<WorkerReport, _>(report), "shards[0].phase");
 
     let collection = driver::Collection { spec: Some(spec), ..Default::default() };
@@ -155,7 +156,6 @@ fn malformed_messages_of_the_placement_driver_are_refused_by_field() {
     assert_eq!(refused::<WorkerReport, _>(driver::ReportRequest::default()), "load");
     let lead = Some(driver::LeadReport::default());
     let shard = driver::ShardReport { phase: 1, lead, ..Default::default() };
-    let load = Some(driver::WorkerLoad::default());
     let report = driver::ReportRequest { shards: vec![shard], load, ..Default::default() };
     assert_eq!(refused::<WorkerReport, _>(report), "shards[0].lead.members");
 

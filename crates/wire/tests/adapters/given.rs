@@ -256,14 +256,15 @@ pub fn fault() -> impl Strategy<Value = Fault> {
         any::<String>(),
         vec(error, 0..4),
         retry,
-        any::<Option<u64>>(),
+        any::<(Option<u64>, Option<String>)>(),
     )
-        .prop_map(|(code, outcome, detail, errors, retry_after_ms, current_version)| Fault {
+        .prop_map(|(code, outcome, detail, errors, retry_after_ms, (current_version, leader))| Fault {
             code,
             outcome,
             detail,
             errors,
             retry_after_ms,
             current_version,
+            leader,
         })
 }
