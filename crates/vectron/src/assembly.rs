@@ -12,7 +12,7 @@ use vectron_base::ids::{GroupId, ReplicaId, WorkerId};
 use vectron_base::metric::{Registry, open_metrics_text, prometheus_text};
 use vectron_base::pool::Pool;
 use vectron_base::random::{Random, mix64};
-use vectron_consensus::{GroupConfig, Handle};
+use vectron_consensus::Handle;
 use vectron_gateway::{AdminSources, Gateway, GatewayMetrics};
 use vectron_placement::catalog::SharedCatalog;
 use vectron_placement::{PlacementMetrics, serve as placement};
@@ -117,7 +117,7 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
 
     let mut own = None;
     if let (Some(logs), Some(metrics)) = (&logs, placement_metrics) {
-        own = Some(open_placement(&seams, logs, &topology, &settings, metrics).await?);
+        own = Some(open_placement(&seams, logs, &dialer, &topology, &settings, metrics).await?);
     }
     let placement = placement_of(&seams, &dialer, &topology, &settings, own.as_ref());
     let mut worker = None;
@@ -252,6 +252,7 @@ impl Dialer for OwnMember {
 async fn open_placement(
     seams: &Seams,
     logs: &Logs,
+    dialer: &Arc<dyn Dialer>,
     topology: &Topology,
     settings: &Settings,
     metrics: PlacementMetrics,
@@ -259,14 +260,22 @@ async fn open_placement(
     let catalog_error = |error: String| AssemblyError::Catalog(error);
     let catalog = SharedCatalog::open(logs.disk.clone(), metrics.clone())
         .map_err(|error| catalog_error(error.to_string()))?;
-    let own = topology.driver.unwrap_or(ReplicaId(1));
-    let voters: Vec<ReplicaId> = match topology.drivers.keys().copied().collect::<Vec<_>>() {
-        none if none.is_empty() => vec![own],
-        founders => founders,
-    };
-    let config = GroupConfig { group: GroupId::CATALOG, replica: own, voters, start: None };
-    logs.consensus
-        .open_group(config, Box::new(catalog.machine()))
+    let member = topology.driver.unwrap_or(ReplicaId(1));
+    let mut first: Vec<(ReplicaId, String)> = topology.drivers.clone().into_iter().collect();
+    first.retain(|(replica, _)| !topology.joins || *replica != member);
+    let mut membership = placement::Membership::alone();
+    if !first.is_empty() {
+        let addresses = first.iter().filter(|(replica, _)| *replica != member);
+        let others: Vec<String> = addresses.map(|(_, address)| address.clone()).collect();
+        let leader = (!others.is_empty()).then(|| {
+            let (clock, pool, waits) = (seams.clock.clone(), seams.pool.clone(), placement_waits(settings));
+            Arc::new(PlacementConnections::new(dialer.clone(), others, clock, pool, waits)) as Arc<dyn Placement>
+        });
+        membership = placement::Membership { member, first, leader };
+    }
+    let voters: Vec<ReplicaId> = membership.first.iter().map(|(replica, _)| *replica).collect();
+    let leader = membership.leader.as_ref();
+    placement::open(&logs.consensus, &catalog, &seams.pool, member, &voters, leader)
         .await
         .map_err(|error| catalog_error(error.to_string()))?;
     if topology.is_alone() {
@@ -278,6 +287,7 @@ async fn open_placement(
     Ok(placement::Service::start(placement::Parts {
         catalog,
         consensus: logs.consensus.clone(),
+        membership,
         clock: seams.clock.clone(),
         pool: seams.pool.clone(),
         knobs: settings.placement.clone(),

@@ -1,10 +1,10 @@
 //! One shard replica that this worker holds.
 
 use crate::faults::{moving, other_range};
-use crate::meta::ShardMeta;
+use crate::meta::{Held, ShardMeta};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use vectron_base::clock::Tick;
@@ -31,6 +31,8 @@ pub struct Hosted {
     pub work: Notify,
     /// Wakes who writes checkpoints.
     pub due: Notify,
+    /// Wakes who only waits for the end.
+    pub ended: Notify,
     /// When a search was last asked for.
     searched: Mutex<Option<Tick>>,
     /// A place for each write that is held back.
@@ -47,8 +49,16 @@ pub struct Hosted {
     indexes: Mutex<Vec<FieldIndex>>,
     /// What the catalog said of it last.
     assigned: RwLock<Arc<ShardMeta>>,
+    /// A range that was held, with its epoch.
+    held: Mutex<Held>,
     /// Somebody carries out a duty for it; see `host::patrol`.
     pub busy: AtomicBool,
+    /// Where its log cut it last, in this life.
+    cut: AtomicU64,
+    /// Wakes who waits for the cut.
+    pub cut_now: Notify,
+    /// Somebody splits it; see `host::split`.
+    pub splitting: AtomicBool,
     /// Since when it leads, and in which term.
     led: Mutex<Option<(u64, Tick)>>,
     /// When it last asked for a mark as leader.
@@ -60,12 +70,17 @@ impl Hosted {
     pub fn new(meta: ShardMeta, shard: Arc<Shard>) -> Self {
         let sealed = AtomicBool::new(shard.sealed());
         let indexes = Mutex::new(meta.field_indexes.clone());
+        let last = shard.range().last;
+        // A copy from after a cut that the catalog has not heard of.
+        let cut = last < meta.shard.last;
+        let held = meta.held.unwrap_or(Held { last, epoch: meta.shard.epoch + u64::from(cut) });
         Self {
             assigned: RwLock::new(Arc::new(meta.clone())),
             meta,
             shard,
             work: Notify::new(),
             due: Notify::new(),
+            ended: Notify::new(),
             searched: Mutex::new(None),
             paced: Semaphore::new(PACED_MOST),
             sealed,
@@ -73,7 +88,11 @@ impl Hosted {
             proof: Mutex::new(None),
             proving: AtomicBool::new(false),
             indexes,
+            held: Mutex::new(held),
             busy: AtomicBool::new(false),
+            cut: AtomicU64::new(0),
+            cut_now: Notify::new(),
+            splitting: AtomicBool::new(false),
             led: Mutex::new(None),
             marked: Mutex::new(None),
         }
@@ -106,14 +125,35 @@ impl Hosted {
         if self.retired() { Err(moving(self.id())) } else { Ok(()) }
     }
 
-    /// Epoch of the range that it holds now.
+    /// Epoch of the range that it holds now. The store knows the range, and the catalog which epoch has which: where
+    /// they agree it is the catalog's, where the log was cut since it is the next one. A range never grows, so who
+    /// asks after a look knows that the look saw no later epoch.
     pub fn epoch(&self) -> u64 {
-        self.meta.shard.epoch
+        let last = self.shard.range().last;
+        let mut held = self.held.lock();
+        let assigned = self.assigned.read();
+        if last == assigned.shard.last && assigned.shard.epoch >= held.epoch {
+            *held = Held { last, epoch: assigned.shard.epoch };
+        } else if last < held.last {
+            *held = Held { last, epoch: held.epoch + 1 };
+        }
+        held.epoch
+    }
+
+    /// Index of the last cut in this life; 0 without one, when every checkpoint is from after it.
+    pub fn cut_at(&self) -> u64 {
+        self.cut.load(Ordering::SeqCst)
+    }
+
+    /// What [`Hosted::epoch`] goes by, for the meta file.
+    pub fn held(&self) -> Held {
+        self.epoch();
+        *self.held.lock()
     }
 
     /// Whether its copy of the upper part is ready, while it is split.
     pub fn split_ready(&self) -> bool {
-        false
+        self.shard.fork_status().is_some_and(|fork| fork.ready || fork.cut.is_some())
     }
 
     /// Whether the collection is deleted.
@@ -148,6 +188,8 @@ impl Hosted {
     pub fn wake(&self) {
         self.work.notify_waiters();
         self.due.notify_waiters();
+        self.ended.notify_waiters();
+        self.cut_now.notify_waiters();
     }
 
     /// What the catalog said of it last.
@@ -210,18 +252,23 @@ pub fn gone() -> Fault {
 }
 
 /// The shard as its group drives it.
-pub struct ShardMachine(pub Arc<Shard>);
+pub struct ShardMachine(pub Arc<Hosted>);
 
 impl Machine for ShardMachine {
     fn durable_index(&self) -> u64 {
-        self.0.durable_index()
+        self.0.shard.durable_index()
     }
     fn skip(&mut self, index: u64) {
-        self.0.advance(index);
+        self.0.shard.advance(index);
     }
 
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
-        let reply = self.0.apply(index, command);
+        let before = self.0.shard.range();
+        let reply = self.0.shard.apply(index, command);
+        if self.0.shard.range() != before {
+            self.0.cut.store(index, Ordering::SeqCst);
+            self.0.cut_now.notify_one();
+        }
         // Damaged local data is no replicated result: this replica must not go on as if it had applied the
         // entry. Unwinding is how a machine asks to be quarantined; other groups are not touched.
         if let Ok(Outcome::Damaged(what)) = Outcome::decode(&reply) {

@@ -40,6 +40,21 @@ pub struct ShardMeta {
     /// The point of the log that the data covers, until the log itself begins there.
     #[serde(default)]
     pub origin: Option<Origin>,
+    /// The range that was held when this was written: the store knows ranges without their epochs.
+    #[serde(default)]
+    pub held: Option<Held>,
+    /// The shard that this one splits off from, until its data is whole.
+    #[serde(default)]
+    pub parent: Option<ShardId>,
+}
+
+/// A range's end, and the range's epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Last hash that the store takes.
+    pub last: u64,
+    /// Epoch of that range.
+    pub epoch: u64,
 }
 
 /// A point of a group's log that a copy of its state covers.
@@ -112,7 +127,28 @@ impl ShardMeta {
                 .collect(),
             generation: 0,
             origin: None,
+            held: None,
+            parent: None,
         }
+    }
+
+    /// The meta of the shard that splits off, if it has a replica on this worker.
+    pub fn of_child(&self, worker: WorkerId) -> Option<Self> {
+        let Shard { shard: parent, last, epoch, .. } = self.shard;
+        let split = self.shard.split.as_ref()?;
+        let replica = split.replicas.iter().find(|r| r.worker == worker)?.replica;
+        let shard = Shard {
+            shard: split.child,
+            first: split.first,
+            last,
+            epoch: epoch + 1,
+            config: 0,
+            replicas: split.replicas.clone(),
+            leader: None,
+            split: None,
+        };
+        let (generation, origin, held) = (0, None, None);
+        Some(Self { shard, replica, generation, origin, held, parent: Some(parent), ..self.clone() })
     }
 
     /// Directory of the records and the graph.
@@ -211,6 +247,8 @@ mod tests {
             workers: vec![(WorkerId(9), "10.0.0.9:8081".into())],
             generation: 1,
             origin: Some(Origin { index: 4, term: 2, voters: vec![ReplicaId(5)], learners: vec![] }),
+            held: Some(Held { last: u64::MAX, epoch: 1 }),
+            parent: Some(ShardId(2)),
         }
     }
 

@@ -3,10 +3,11 @@
 use crate::WorkerEvent;
 use crate::host::Host;
 use crate::hosted::Hosted;
-use futures::future::{join, join_all, select};
+use futures::future::{join_all, join3, select};
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::pool::{Lane, compute};
+use vectron_store::{IndexProgress, Shard};
 
 /// How long a shard with nothing to do sleeps before it looks again.
 const IDLE: Duration = Duration::from_secs(5);
@@ -14,13 +15,17 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Pause between attempts of something that failed.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// Points that are read again at a time, and the pause after the last.
+const SCRUB_POINTS: u64 = 512;
+const SCRUB_AGAIN: Duration = Duration::from_secs(60);
+
 /// Points that may wait for the graph before more than one inserter works on a shard that is searched.
 const TAIL_OF_ONE: u64 = 4096;
 
 /// Tends one shard until it is sealed or the host stops.
 pub async fn run(host: &Arc<Host>, hosted: &Arc<Hosted>) {
     first_proof(host, hosted).await;
-    join(keep_indexed(host, hosted), keep_saved(host, hosted)).await;
+    join3(keep_indexed(host, hosted), keep_saved(host, hosted), keep_scrubbed(host, hosted)).await;
 }
 
 async fn keep_indexed(host: &Arc<Host>, hosted: &Arc<Hosted>) {
@@ -77,20 +82,54 @@ fn inserters(host: &Host, hosted: &Hosted) -> usize {
     wanted.clamp(1, most)
 }
 
-/// One bounded piece of index work; whether more waits. Planned in the background lane, whose threads may be kept
-/// from the processor for long, and committed in one whose threads are not: searches wait for a commit.
+/// One bounded piece of index work; whether more waits.
 async fn index_step(host: &Arc<Host>, hosted: &Arc<Hosted>) -> bool {
-    let (shard, stop) = (hosted.clone(), host.clone());
-    let plan = move || shard.shard.plan_step(&|| stop.stopping() || shard.over());
-    let Some(step) = compute(host.pool(), Lane::Background, plan).await else { return false };
-    let shard = hosted.shard.clone();
-    let commit = move || shard.commit_step(step);
-    let Some(progress) = compute(host.pool(), Lane::Commit, commit).await else { return false };
-    host.metrics().indexed.inc_by(progress.inserted as u64);
+    let (over, stop) = (hosted.clone(), host.clone());
+    let done = index_once(host, &hosted.shard, move || stop.stopping() || over.over()).await;
+    let Some(progress) = done else { return false };
     if progress.checkpoint_due {
         hosted.due.notify_one();
     }
     progress.more
+}
+
+/// One bounded piece of index work. Planned in the background lane, whose threads may be kept from the processor for
+/// long, and committed in one whose threads are not: searches wait for a commit.
+pub async fn index_once(
+    host: &Host,
+    shard: &Arc<Shard>,
+    stop: impl Fn() -> bool + Send + 'static,
+) -> Option<IndexProgress> {
+    let planned = shard.clone();
+    let step = compute(host.pool(), Lane::Background, move || planned.plan_step(&stop)).await??;
+    let committed = shard.clone();
+    let progress = compute(host.pool(), Lane::Commit, move || committed.commit_step(step)).await?;
+    host.metrics().indexed.inc_by(progress.inserted as u64);
+    Some(progress)
+}
+
+/// Reads what is stored again, slowly, to find decay before somebody needs it. A replica with damage serves nothing
+/// any more; the others have what it lost.
+async fn keep_scrubbed(host: &Arc<Host>, hosted: &Arc<Hosted>) {
+    let rate = host.knobs().scrub_bytes_per_s;
+    // By estimate: a vector, and some payload.
+    let point_bytes = u64::from(hosted.meta.spec.dimension) * 4 + 256;
+    while rate > 0 && !host.stopping() && !hosted.over() {
+        let shard = hosted.shard.clone();
+        let scrubbing = compute(host.pool(), Lane::Background, move || shard.scrub_step(SCRUB_POINTS));
+        let Some(step) = scrubbing.await else { return };
+        let bytes = step.points * point_bytes;
+        host.metrics().scrubbed.inc_by(bytes);
+        let pause = match &step.report {
+            Some(report) if !report.is_clean() => {
+                let why = hosted.shard.damage().join("; ");
+                return host.quarantine(hosted, why).await;
+            }
+            Some(_) => SCRUB_AGAIN,
+            None => Duration::from_millis((bytes.saturating_mul(1000) / rate).max(1)),
+        };
+        select(Box::pin(hosted.ended.notified()), host.pool().sleep(pause)).await;
+    }
 }
 
 /// Writes one checkpoint and lets the journal go that it covers.

@@ -1,6 +1,6 @@
 //! Writes: admit, encode, replicate, decode.
 
-use crate::faults::{late, of_propose};
+use crate::faults::{late, of_propose, other_range};
 use crate::host::Host;
 use crate::hosted::{Hosted, gone};
 use crate::shape;
@@ -34,7 +34,7 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
     let command = store::Command {
         log_time_ms: host.clock().wall_ms(),
         idempotency: request.idempotency.map(|i| store::Idempotency { key: i.key, body_hash: i.body_hash }),
-        range: None,
+        range: range(hosted, &request)?,
         operation: operation(request.operation),
     };
     let consensus = host.consensus();
@@ -54,7 +54,18 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
     hosted.work.notify_one();
     host.load().wrote();
     host.metrics().write.observe(host.clock().now().since(begun).as_secs_f64());
-    answer(&applied.reply)
+    answer(hosted, &applied.reply)
+}
+
+/// The range that a delete by filter is about: the one that the caller meant, so that after a cut it does not pass for
+/// done although the upper part was not looked at. Other writes name their ids.
+fn range(hosted: &Hosted, request: &ShardWrite) -> Result<Option<store::HashRange>, Fault> {
+    if !matches!(request.operation, WriteOperation::DeleteFilter(_)) {
+        return Ok(None);
+    }
+    let range = hosted.shard.range();
+    hosted.fence(&request.target)?;
+    Ok(Some(range))
 }
 
 /// Holds an upsert back while searches would pay for it: every one of them scans all points that wait for the graph.
@@ -123,7 +134,7 @@ fn operation(operation: WriteOperation) -> store::Operation {
     }
 }
 
-fn answer(reply: &[u8]) -> Result<ShardWritten, Fault> {
+fn answer(hosted: &Hosted, reply: &[u8]) -> Result<ShardWritten, Fault> {
     match store::Outcome::decode(reply) {
         Ok(store::Outcome::Written { version, items, deleted, replayed }) => {
             let items = items.into_iter().map(|item| match item {
@@ -143,9 +154,7 @@ fn answer(reply: &[u8]) -> Result<ShardWritten, Fault> {
                           later, or without a key";
             Err(Fault::on_field(Code::Overloaded, "idempotency_key", detail).retry_after(60_000))
         }
-        Ok(store::Outcome::OutOfRange) => {
-            Err(Fault::new(Code::Unavailable, "the shard was split; the write goes to the new route"))
-        }
+        Ok(store::Outcome::OutOfRange) => Err(other_range(hosted.id())),
         Ok(store::Outcome::Sealed) => Err(gone()),
         Ok(store::Outcome::Damaged(what)) => {
             Err(Fault::new(Code::Unavailable, format!("the shard met damaged data and stopped: {what}")))

@@ -9,7 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vectron_base::clock::Tick;
 use vectron_base::ids::ShardId;
+use vectron_base::pool::within;
 use vectron_wire::placement::{CatalogView, CollectionState};
+
+/// How long a watch may take, beyond what the driver waits at most.
+const WATCH_PATIENCE: Duration = Duration::from_secs(70);
 
 /// How much of the catalog was seen.
 #[derive(Default)]
@@ -40,7 +44,9 @@ impl Host {
     /// Asks for the catalog and follows it; whether there was an answer.
     async fn look(self: &Arc<Self>, known: u64) -> bool {
         let asked = self.parts.clock.now();
-        let Ok(view) = self.parts.placement.watch(known).await else { return false };
+        let watching = self.parts.placement.watch(known);
+        // The driver answers after a while in any case: one that does not is away.
+        let Some(Ok(view)) = within(&self.parts.pool, WATCH_PATIENCE, watching).await else { return false };
         self.accept(&view, asked);
         true
     }
@@ -99,14 +105,17 @@ impl Host {
     fn note_wanted(&self, view: &CatalogView) {
         let mut listed = BTreeMap::new();
         for collection in &view.collections {
+            let deleted = || Wanted::Deleted(collection.incarnation);
+            let live = collection.state == CollectionState::Live;
             for shard in &collection.shards {
-                let mine = shard.on(self.worker()).map(|replica| match collection.state {
-                    CollectionState::Live => {
-                        Wanted::Held(Arc::new(ShardMeta::new(view, collection, shard, replica.replica)))
-                    }
-                    CollectionState::Deleting => Wanted::Deleted(collection.incarnation),
-                });
-                listed.insert(shard.shard, mine);
+                let mine = shard.on(self.worker()).map(|r| ShardMeta::new(view, collection, shard, r.replica));
+                let child = mine.as_ref().and_then(|meta| meta.of_child(self.worker()));
+                if let Some(child) = child {
+                    let wanted = if live { Wanted::Child(Arc::new(child.clone())) } else { deleted() };
+                    listed.entry(child.shard.shard).or_insert(Some(wanted));
+                }
+                let wanted = mine.map(|meta| if live { Wanted::Held(Arc::new(meta)) } else { deleted() });
+                listed.insert(shard.shard, wanted);
             }
         }
         let mut table = self.table.write();
@@ -122,6 +131,14 @@ impl Host {
             nothing && !listed.contains_key(shard)
         };
         table.retain(|shard, entry| !over(shard, entry));
+        for (shard, entry) in table.iter() {
+            // At once: whatever is under way for the shard, nothing is read or written any more.
+            if let (Some(Slot::Serving(hosted)), Some(Some(Wanted::Deleted(life)))) = (&entry.slot, listed.get(shard))
+                && hosted.meta.incarnation == *life
+            {
+                hosted.seal();
+            }
+        }
         for (shard, wanted) in listed {
             match wanted {
                 Some(wanted) => table.entry(shard).or_default().wanted = Some(wanted),

@@ -11,8 +11,9 @@ use std::time::Duration;
 use vectron_base::pool::within;
 use vectron_consensus::Role;
 
-/// How often a transfer is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// How long one transfer may take, and the pause after one that failed.
+const ONE_TRY: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Host {
     /// Stops background work, hands over the groups that are led here, and writes a last checkpoint of each shard, so
@@ -38,14 +39,11 @@ impl Host {
             let Some(status) = self.parts.consensus.status(group) else { return };
             let successor = member::successor(hosted.meta.replica, &hosted.assigned().shard, &status);
             let Some(successor) = successor.filter(|_| status.role == Role::Leader) else { return };
-            // Refused while a change of members is under way: it is tried again.
-            let _ = self.parts.consensus.transfer_leader(group, successor).await;
-            let handed = async {
-                while self.parts.consensus.status(group).is_some_and(|s| s.role == Role::Leader) {
-                    self.parts.pool.sleep(LOOK).await;
-                }
-            };
-            within(&self.parts.pool, LOOK * 50, handed).await;
+            // Refused while a change of members is under way, and in vain if that one is away: it is tried again.
+            let handing = self.parts.consensus.transfer_leader(group, successor);
+            if !within(&self.parts.pool, ONE_TRY, handing).await.is_some_and(|handed| handed.is_ok()) {
+                self.parts.pool.sleep(PAUSE).await;
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod open;
 mod patrol;
 mod report;
 mod settle;
+mod split;
 mod table;
 
 pub(crate) use open::OpenFailure;

@@ -19,6 +19,8 @@ pub(crate) struct OpenFailure {
     pub removed: bool,
     /// Nothing is wrong; it has to wait for others.
     pub waits: bool,
+    /// The data is a copy that was not finished.
+    pub unfinished: bool,
 }
 
 impl OpenFailure {
@@ -27,7 +29,7 @@ impl OpenFailure {
     }
 
     pub fn passing(why: impl ToString) -> Self {
-        Self { why: why.to_string(), lasting: false, removed: false, waits: false }
+        Self { why: why.to_string(), lasting: false, removed: false, waits: false, unfinished: false }
     }
 
     pub fn waits(why: impl ToString) -> Self {
@@ -38,6 +40,7 @@ impl OpenFailure {
 fn of_store(error: store::OpenError) -> OpenFailure {
     match error {
         store::OpenError::Disk(_) => OpenFailure::passing(error),
+        store::OpenError::Unfinished(_) => OpenFailure { unfinished: true, ..OpenFailure::waits(error) },
         _ => OpenFailure::lasting(error),
     }
 }
@@ -52,8 +55,11 @@ pub(super) fn of_group(error: GroupError) -> OpenFailure {
 
 impl Origin {
     fn start(&self) -> Start {
-        let members =
-            Members { voters: self.voters.clone(), learners: self.learners.clone(), ..Members::default() };
+        let members = Members {
+            voters: self.voters.clone(),
+            learners: self.learners.clone(),
+            ..Members::default()
+        };
         Start { index: self.index, term: self.term, members }
     }
 }
@@ -62,13 +68,18 @@ impl Host {
     /// Opens the store and joins the shard's group.
     pub(super) async fn open_shard(&self, meta: ShardMeta) -> Result<Arc<Hosted>, OpenFailure> {
         let origin = meta.origin.clone();
-        let hosted = self.load_shard(ShardMeta { origin: None, ..meta }).await?;
+        let hosted = self.load_shard(ShardMeta { origin: None, parent: None, ..meta }).await?;
         self.join_group(&hosted, origin.as_ref()).await?;
         if origin.is_some() {
-            // The log begins there now. If this cannot be noted, the next start finds that out again.
-            let _ = hosted.meta.save(&**self.disk());
+            self.note_joined(&hosted);
         }
         Ok(hosted)
+    }
+
+    /// Writes down that the log begins where the data ends. If that fails, the next start finds it out again.
+    pub(super) fn note_joined(&self, hosted: &Hosted) {
+        let meta = ShardMeta { held: Some(hosted.held()), ..hosted.meta.clone() };
+        let _ = meta.save(&**self.disk());
     }
 
     /// Opens the store, if there is room for it.
@@ -87,27 +98,29 @@ impl Host {
         Ok(Arc::new(Hosted::new(meta, Arc::new(shard))))
     }
 
-    /// Resumes the group's log, begins it, or, where the data is newer than all of it, replaces it.
-    pub(super) async fn join_group(
-        &self,
-        hosted: &Hosted,
-        origin: Option<&Origin>,
-    ) -> Result<(), OpenFailure> {
+    /// Resumes the group's log or begins it; where the data is newer than all of the log, replaces it.
+    pub(super) async fn join_group(&self, hosted: &Arc<Hosted>, origin: Option<&Origin>) -> Result<(), OpenFailure> {
+        let (config, machine) = self.membership(hosted, origin);
+        match self.parts.consensus.open_group(config, machine).await {
+            Err(GroupError::NeedsInstall) => self.install(hosted, origin).await,
+            other => other.map_err(of_group),
+        }
+    }
+
+    /// Replaces the log by a point that the data covers.
+    pub(super) async fn install(&self, hosted: &Arc<Hosted>, origin: Option<&Origin>) -> Result<(), OpenFailure> {
+        let (config, machine) = self.membership(hosted, origin);
+        self.parts.consensus.install(config, machine).await.map_err(of_group)
+    }
+
+    fn membership(&self, hosted: &Arc<Hosted>, origin: Option<&Origin>) -> (GroupConfig, Box<ShardMachine>) {
         let config = GroupConfig {
             group: hosted.group(),
             replica: hosted.meta.replica,
             voters: hosted.meta.shard.voters().map(|r| r.replica).collect(),
             start: origin.map(Origin::start),
         };
-        let machine = || Box::new(ShardMachine(hosted.shard.clone()));
-        let consensus = &self.parts.consensus;
-        if origin.is_some() {
-            match consensus.install(config.clone(), machine()).await {
-                Err(GroupError::NotNeeded) => {}
-                other => return other.map_err(of_group),
-            }
-        }
-        consensus.open_group(config, machine()).await.map_err(of_group)
+        (config, Box::new(ShardMachine(hosted.clone())))
     }
 
     /// Serves a shard that has joined its group.

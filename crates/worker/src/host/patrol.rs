@@ -16,9 +16,6 @@ use vectron_store as store;
 /// How long one change of members, or one transfer, may take before it is looked at again.
 const STEP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a transfer is looked at.
-const LOOK: Duration = Duration::from_millis(10);
-
 /// What is owed for a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Duty {
@@ -34,6 +31,7 @@ impl Host {
     /// Starts what is owed for the shards that are served here.
     pub(super) fn patrol(self: &Arc<Self>) {
         for hosted in self.serving() {
+            self.split_soon(&hosted);
             let Some(duty) = self.duty(&hosted) else { continue };
             if hosted.busy.swap(true, Ordering::SeqCst) {
                 continue;
@@ -67,7 +65,7 @@ impl Host {
     }
 
     /// The group of a replica that serves.
-    fn status_of(&self, hosted: &Hosted) -> Option<GroupStatus> {
+    pub(super) fn status_of(&self, hosted: &Hosted) -> Option<GroupStatus> {
         let status = self.parts.consensus.status(hosted.group())?;
         (!hosted.over() && status.quarantined.is_none() && !self.stopping()).then_some(status)
     }
@@ -97,13 +95,8 @@ impl Host {
                     within(&self.parts.pool, STEP_PATIENCE, changing).await.is_some_and(|r| r.is_ok())
                 }
                 Some(Step::Transfer(to)) => {
-                    let asked = self.parts.consensus.transfer_leader(group, to).await.is_ok();
-                    let handed = async {
-                        while self.status_of(hosted).is_some_and(|s| s.role == Role::Leader) {
-                            self.parts.pool.sleep(LOOK).await;
-                        }
-                    };
-                    asked && within(&self.parts.pool, STEP_PATIENCE, handed).await.is_some()
+                    let handing = self.parts.consensus.transfer_leader(group, to);
+                    within(&self.parts.pool, STEP_PATIENCE, handing).await.is_some_and(|r| r.is_ok())
                 }
             };
             if !done {
@@ -140,7 +133,10 @@ impl Host {
     async fn exchange(self: &Arc<Self>, meta: ShardMeta) -> Result<(), String> {
         let (shard, generation) = (meta.shard.shard, meta.generation);
         meta.save(&**self.disk()).map_err(|e| e.to_string())?;
-        let copy = self.open_shard(meta).await.map_err(|failure| failure.why)?;
+        let origin = meta.origin.clone();
+        let copy = self.load_shard(ShardMeta { origin: None, ..meta }).await.map_err(|failure| failure.why)?;
+        self.install(&copy, origin.as_ref()).await.map_err(|failure| failure.why)?;
+        self.note_joined(&copy);
         self.serve_from_now(copy);
         // What the copy replaced may stay until the next start.
         let _ = meta::sweep(&**self.disk(), shard, Some(generation));
@@ -154,6 +150,7 @@ impl Host {
         let command = store::Command {
             log_time_ms: self.parts.clock.wall_ms(),
             idempotency: None,
+            range: None,
             operation: store::Operation::Mark,
         };
         let marking = self.parts.consensus.propose(hosted.group(), command.encode());

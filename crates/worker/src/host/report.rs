@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vectron_base::ids::{ReplicaId, ShardId};
+use vectron_base::pool::within;
 use vectron_consensus::{GroupStatus, Role};
 use vectron_store as store;
 use vectron_wire::placement::{LeadReport, Mark, Members, ShardPhase, ShardReport, WorkerReport};
+
+/// How long a report may take: who does not take it must not keep this worker from its duties.
+const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Host {
     pub(super) async fn report_loop(self: Arc<Self>) {
@@ -44,7 +48,7 @@ impl Host {
             shards,
         };
         // A lost report is followed by the next one.
-        let _ = self.parts.placement.report(report).await;
+        within(&self.parts.pool, REPORT_PATIENCE, self.parts.placement.report(report)).await;
     }
 
     /// What to report of a replica.
@@ -93,7 +97,7 @@ impl Host {
             memory_bytes: stats.memory_bytes,
             index_lag: stats.pending,
             applied_index: hosted.shard.applied_index(),
-            mark: hosted.shard.mark().map(|(index, digest)| Mark { index, digest }),
+            mark: hosted.shard.marks().last().map(|mark| Mark { index: mark.index, digest: mark.digest }),
             split_ready: hosted.split_ready(),
             lead: status.filter(|status| status.role == Role::Leader).map(lead_report),
         }

@@ -119,8 +119,34 @@ impl Host {
                 true
             }
             Err(failure) if failure.removed => self.erase(shard, replica).await,
+            Err(failure) if failure.unfinished => self.unfinished(shard, failure),
             Err(failure) => self.fail(shard, replica, failure),
         }
+    }
+
+    /// A copy on the disk is not whole. If it is of a split, the shard that is split makes it anew; else it is
+    /// fetched.
+    fn unfinished(&self, shard: ShardId, failure: OpenFailure) -> bool {
+        let mut table = self.table.write();
+        let entry = table.entry(shard).or_default();
+        (entry.slot, entry.unread) = (None, false);
+        drop(table);
+        let _ = failure;
+        true
+    }
+
+    /// Whether a shard here makes this one, by a split whose end is still in its log.
+    fn made_here(&self, shard: ShardId) -> bool {
+        let Some(parent) = ShardMeta::load(&**self.disk(), shard).ok().and_then(|meta| meta.parent) else {
+            return false;
+        };
+        let table = self.table.read();
+        table.get(&parent).is_some_and(|entry| match &entry.slot {
+            // Until it has replayed its log nobody knows.
+            Some(Slot::Serving(hosted)) => hosted.proof().is_none() || hosted.shard.fork_status().is_some(),
+            Some(_) => false,
+            None => entry.unread,
+        })
     }
 
     /// Makes a replica that is not here.
@@ -133,6 +159,9 @@ impl Host {
                 Ok(()) => self.open(meta).await,
                 Err(error) => self.fail(shard, replica, OpenFailure::passing(error)),
             };
+        }
+        if self.made_here(shard) {
+            return false;
         }
         self.put(shard, Some(Slot::Opening(replica)));
         let fetched = snapshot::fetch(self, wanted, 0).await;
@@ -157,7 +186,7 @@ impl Host {
     /// What the catalog says newly of a replica that is served: payload indexes at once; the rest is for the next
     /// start, and for who leads the group.
     async fn follow_news(&self, hosted: &Arc<Hosted>, meta: Arc<ShardMeta>) -> bool {
-        let (origin, generation) = (hosted.meta.origin.clone(), hosted.meta.generation);
+        let generation = hosted.meta.generation;
         if hosted.meta.incarnation == meta.incarnation && hosted.want_indexes(&meta.field_indexes) {
             let (shard, wanted) = (hosted.shard.clone(), meta.field_indexes.clone());
             compute(&self.parts.pool, Lane::Background, move || indexes::set(&shard, &wanted)).await;
@@ -166,7 +195,8 @@ impl Host {
         hosted.assign(meta.clone());
         // Only what the shard is opened with at the next start, until the catalog is seen: if it cannot be
         // written now, the catalog's word comes a little later then.
-        let _ = ShardMeta { origin, generation, ..(*meta).clone() }.save(&**self.disk());
+        let held = Some(hosted.held());
+        let _ = ShardMeta { generation, held, ..(*meta).clone() }.save(&**self.disk());
         true
     }
 
@@ -211,7 +241,14 @@ impl Host {
         self.offers.withdraw(shard);
         let disk = self.disk();
         let cleared = meta::sweep(&**disk, shard, None).is_ok();
-        let removing = self.parts.consensus.remove_group(shard.group());
+        let consensus = &self.parts.consensus;
+        let removing = async {
+            match replica {
+                // A meta file that cannot be read names no replica; the log may.
+                ReplicaId(0) => consensus.remove_group(shard.group()).await,
+                _ => consensus.remove_replica(shard.group(), replica).await,
+            }
+        };
         let removed = within(&self.parts.pool, REMOVE_PATIENCE, removing).await.is_some_and(|r| r.is_ok());
         let erased = cleared
             && removed
@@ -239,6 +276,7 @@ impl Host {
         let command = store::Command {
             log_time_ms: self.parts.clock.wall_ms(),
             idempotency: None,
+            range: None,
             operation: store::Operation::Seal,
         };
         let sealed = self.parts.consensus.propose_reserved(hosted.group(), command.encode());

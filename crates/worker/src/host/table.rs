@@ -21,6 +21,8 @@ pub(crate) enum Slot {
 pub(crate) enum Wanted {
     /// A replica shall be here.
     Held(Arc<ShardMeta>),
+    /// A shard shall split off from one that is here, which makes it; see `host::split`.
+    Child(Arc<ShardMeta>),
     /// The collection is being deleted.
     Deleted(Incarnation),
     /// The shard has no replica here, says the catalog at this epoch.
@@ -63,7 +65,7 @@ impl Entry {
             (Some(Wanted::Elsewhere(_)), None) if !self.unread => None,
             (Some(Wanted::Elsewhere(epoch)), _) => Some(Job::Leave(*epoch)),
             (_, None) if self.unread => Some(Job::Load),
-            (None, _) => None,
+            (None | Some(Wanted::Child(_)), _) => None,
             (Some(Wanted::Held(meta)), None) => Some(Job::TakeUp(meta.clone())),
             (Some(Wanted::Held(meta)), Some(slot)) => held(meta, slot),
         }

@@ -55,16 +55,22 @@ impl Offers {
         shown
     }
 
-    /// The offer that a replica has already, if the log still continues it.
-    fn again(&self, shard: ShardId, replica: ReplicaId, now: Tick, host: &Host) -> Option<SnapshotOffer> {
+    /// The offer that a replica has already.
+    fn of(&self, shard: ShardId, replica: ReplicaId) -> Option<(u64, Start)> {
+        let kept = self.kept.lock();
+        let (token, offer) = kept.iter().find(|(_, o)| o.shard == shard && o.replica == replica)?;
+        Some((*token, offer.start.clone()))
+    }
+
+    /// An offer once more, or not at all any more.
+    fn again(&self, token: u64, now: Tick, valid: bool) -> Option<SnapshotOffer> {
         let mut kept = self.kept.lock();
-        let (token, offer) =
-            kept.iter_mut().find(|(_, offer)| offer.shard == shard && offer.replica == replica)?;
-        let known = host.consensus().point(shard.group(), offer.start.index)?;
-        (known == offer.start).then(|| {
-            offer.used = now;
-            shown(*token, offer)
-        })
+        if !valid {
+            kept.remove(&token);
+        }
+        let offer = kept.get_mut(&token)?;
+        offer.used = now;
+        Some(shown(token, offer))
     }
 
     fn open(&self, token: u64, shard: ShardId, now: Tick) -> Option<(Arc<store::Export>, u64)> {
@@ -114,9 +120,13 @@ pub(crate) async fn offer(
     }
     let (now, idle) = (host.clock().now(), Duration::from_millis(host.knobs().snapshot_idle_ms));
     let kept = host.offers.tidy(now, idle);
-    if let Some(offer) = host.offers.again(shard, request.replica, now, host) {
-        host.consensus().hold(group, offer.index, idle);
-        return Ok(offer);
+    if let Some((token, start)) = host.offers.of(shard, request.replica) {
+        // Of use as long as the log here continues it.
+        let valid = host.consensus().point(group, start.index).await == Some(start);
+        if let Some(offer) = host.offers.again(token, now, valid) {
+            host.consensus().hold(group, offer.index, idle);
+            return Ok(offer);
+        }
     }
     if kept as u64 >= host.knobs().snapshot_offers_max {
         return Err(Fault::new(Code::Overloaded, "other copies are being fetched here").retry_after(1000));
@@ -135,20 +145,22 @@ async fn checkpoint_for(
 ) -> Result<(Start, Arc<store::Export>), Fault> {
     const TRIES: usize = 3;
     let (group, shard) = (hosted.group(), hosted.id());
-    let names = |index: u64| {
-        let point = host.consensus().point(group, index)?;
+    // A copy from before the last cut would not know which range it has.
+    let cut = hosted.cut_at();
+    let named = async |index: u64| {
+        let point = host.consensus().point(group, index).await?;
         // While two sets of voters decide together there is no one answer to who is a member; that passes.
-        (point.members.contains(replica) && point.members.voters_outgoing.is_empty()).then_some(point)
+        (index >= cut && point.members.contains(replica) && !point.members.joint()).then_some(point)
     };
     for _ in 0..TRIES {
-        if names(hosted.shard.durable_index()).is_none() {
+        if named(hosted.shard.durable_index()).await.is_none() {
             tend::checkpoint(host, hosted).await;
         }
         let source = hosted.shard.clone();
         let exported = compute(host.pool(), Lane::Background, move || source.export()).await;
         match exported.ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))? {
             Ok(export) => {
-                if let Some(start) = names(export.applied_index()) {
+                if let Some(start) = named(export.applied_index()).await {
                     return Ok((start, Arc::new(export)));
                 }
             }
