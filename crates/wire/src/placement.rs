@@ -81,7 +81,7 @@ pub struct CollectionSpec {
     #[serde(default)]
     pub storage: Storage,
     /// The shape of the graph.
-    #[serde(default)]
+    #[serde(default = "IndexSettings::unwritten")]
     pub index: IndexSettings,
 }
 

@@ -81,6 +81,13 @@ pub struct IndexSettings {
 
 impl Default for IndexSettings {
     fn default() -> Self {
+        Self { degree: 32, ef_construction: 200 }
+    }
+}
+
+impl IndexSettings {
+    /// What collections have that were written down before the settings were.
+    pub(crate) fn unwritten() -> Self {
         Self { degree: 32, ef_construction: 128 }
     }
 }

@@ -150,7 +150,7 @@ mod tests {
         assert_eq!((spec.shards, spec.replication_factor), (1, 1));
         assert_eq!(spec.read_policy, ReadPolicy::Linearizable);
         assert_eq!((spec.quantization, spec.storage), (Quantization::Auto, Storage::Ram));
-        assert_eq!((spec.index.degree, spec.index.ef_construction), (32, 128));
+        assert_eq!((spec.index.degree, spec.index.ef_construction), (32, 200));
     }
 
     #[test]

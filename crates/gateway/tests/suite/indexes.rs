@@ -21,14 +21,14 @@ async fn settings_are_shown_as_they_were_asked_for_and_as_they_default() {
     let client = Client::new().with_docs("dot", 1).await;
     let shown = client.fetch("/v1/collections/docs").await.ok();
     assert_eq!((&shown["quantization"], &shown["storage"]), (&json!("auto"), &json!("ram")));
-    assert_eq!(shown["index"], json!({"degree": 32, "ef_construction": 128}));
+    assert_eq!(shown["index"], json!({"degree": 32, "ef_construction": 200}));
     let tuned = json!({"name": "tuned", "dimension": 2, "distance": "dot", "quantization": "4bit",
                        "storage": "mmap", "index": {"degree": 48}});
     let made = client.post(CREATE, tuned.to_string()).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let shown = &made.json()["collection"];
     assert_eq!((&shown["quantization"], &shown["storage"]), (&json!("4bit"), &json!("mmap")));
-    assert_eq!(shown["index"], json!({"degree": 48, "ef_construction": 128}));
+    assert_eq!(shown["index"], json!({"degree": 48, "ef_construction": 200}));
     assert_eq!(client.post(CREATE, tuned.to_string()).await.status, 200);
     for (field, value) in
         [("quantization", json!("8bit")), ("storage", json!("ram")), ("index", json!({"degree": 47}))]
