@@ -171,7 +171,7 @@ mod tests {
             let made = shaped(Some(degree.into()), Some(ef_construction.into()));
             assert_eq!(made, Ok(IndexSettings { degree, ef_construction }));
         }
-        assert_eq!(shaped(Some(128), None).unwrap().ef_construction, 128);
+        assert_eq!(shaped(Some(128), None).unwrap().ef_construction, 200);
         for degree in [0, 7, 129, u64::MAX] {
             assert_eq!(shaped(Some(degree), None), Err("index.degree".into()));
         }
