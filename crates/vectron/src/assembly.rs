@@ -103,6 +103,35 @@ pub struct Plan {
     pub admin_key: Option<String>,
 }
 
+impl Plan {
+    /// One process that is everything and knows no other.
+    pub fn alone(seams: Seams, disk: Arc<dyn Disk>, consensus: Handle, settings: Settings, capacity: Capacity) -> Self {
+        Self {
+            seams,
+            dialer: Arc::new(Nobody),
+            logs: Some(Logs { disk, consensus, book: Arc::default() }),
+            topology: Topology::alone(),
+            settings,
+            registry: Registry::default(),
+            capacity,
+            admin_key: None,
+        }
+    }
+}
+
+/// Reaches no other process.
+struct Nobody;
+
+impl Dialer for Nobody {
+    fn worker(&self, _: &str) -> Option<Arc<dyn Worker>> {
+        None
+    }
+
+    fn placement(&self, _: &str) -> Option<Arc<dyn Placement>> {
+        None
+    }
+}
+
 /// File that names this data directory: one line `vectron-node 1 <worker id> <checksum>`.
 const IDENTITY: &str = "identity";
 

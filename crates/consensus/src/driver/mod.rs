@@ -94,6 +94,8 @@ pub struct Driver {
     /// Space that proposals may still take in this turn, with and without the reserve; asked for once.
     room: Option<(u64, u64)>,
     seed: u64,
+    /// Groups that were opened so far.
+    openings: u64,
     stopped: bool,
 }
 
@@ -150,6 +152,7 @@ impl Driver {
             stalled: false,
             room: None,
             seed,
+            openings: 0,
             stopped: false,
         };
         driver.publish_journal();

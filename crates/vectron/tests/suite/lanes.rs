@@ -76,24 +76,23 @@ async fn one_query_uses_several_shards_in_parallel_and_many_never_oversubscribe(
     let meeting = Arc::new(Meeting::default());
     let pool = Watched { pool: RuntimePool::start(READ_THREADS, 1).unwrap(), meeting: meeting.clone() };
     let seams = Seams {
-        disk: Arc::new(SimDisk::new(1)),
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SeededRandom::new(1)),
         pool: Arc::new(pool),
     };
-    let (disk, clock, random) = (seams.disk.clone(), seams.clock.clone(), seams.random.clone());
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    let (clock, random) = (seams.clock.clone(), seams.random.clone());
     let settings = Settings::default();
     let (driver, handle) =
-        Driver::open(disk, clock, random, settings.consensus.clone(), ConsensusMetrics::default()).unwrap();
+        Driver::open(disk.clone(), clock, random, settings.consensus.clone(), ConsensusMetrics::default()).unwrap();
     let log = std::thread::spawn(move || driver.run());
     let capacity = Capacity { cores: READ_THREADS as u32, memory_bytes: 1 << 30 };
-    let assembling = assemble(&seams, handle.clone(), &settings, Registry::default(), capacity, None);
-    let rooms = assembling.await.unwrap();
-    rooms.worker.wait_ready(Duration::from_secs(60)).await;
+    let rooms = assemble(Plan::alone(seams, disk, handle.clone(), settings, capacity)).await.unwrap();
+    rooms.worker.as_ref().unwrap().wait_ready(Duration::from_secs(60)).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving =
-        tokio::spawn(vectron_gateway::serve(listener, rooms.gateway.clone(), std::future::pending()));
+        tokio::spawn(vectron_gateway::serve(listener, rooms.gateway.clone().unwrap(), std::future::pending()));
 
     let client = Client::connect(&url, None).await.unwrap();
     client.create_collection(CreateCollection::new("c", 2, "dot").shards(8)).await.unwrap();
