@@ -84,7 +84,9 @@ impl Event for PlacementEvent {
             PlacementEvent::MoveRolledBack(id, why) => format!("move {id} is rolled back: {why}"),
             PlacementEvent::SplitBegun(shard) => format!("shard {shard} is being split"),
             PlacementEvent::SplitDone(shard) => format!("shard {shard} is split"),
-            PlacementEvent::SplitAborted(shard) => format!("the split of shard {shard} made no progress and is given up"),
+            PlacementEvent::SplitAborted(shard) => {
+                format!("the split of shard {shard} made no progress and is given up")
+            }
             PlacementEvent::ReplicaDiffers(shard, what) => {
                 format!("shard {shard}: {what}; it is replaced")
             }

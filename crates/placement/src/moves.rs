@@ -121,7 +121,8 @@ impl Planner {
 fn copied(scene: Scene<'_>, one: &Move, shard: &Shard) -> u64 {
     let Some(to) = one.to else { return 0 };
     let report = scene.reports.replica(shard.shard, &to);
-    let matched = scene.reports.lead(shard).and_then(|led| led.behind(to.replica)).map_or(0, |b| u64::MAX - b);
+    let matched =
+        scene.reports.lead(shard).and_then(|led| led.behind(to.replica)).map_or(0, |b| u64::MAX - b);
     let own = |r: &ShardReport| {
         r.applied_index.wrapping_add(r.disk_bytes).wrapping_add(r.memory_bytes).wrapping_add(1)
     };
@@ -183,11 +184,12 @@ fn advance(scene: Scene<'_>, one: &Move, shard: &Shard, timer: Seen) -> Option<C
         }
         Step::Removing => {
             let gone = one.leaving()?;
-            let held = scene.reports.of(gone.worker).filter(|(_, at)| *at > timer.since).map(|(report, _)| {
-                report.shards.iter().any(|s| {
-                    s.shard == one.shard && s.replica == gone.replica && s.phase != ShardPhase::Removed
-                })
-            });
+            let held =
+                scene.reports.of(gone.worker).filter(|(_, at)| *at > timer.since).map(|(report, _)| {
+                    report.shards.iter().any(|s| {
+                        s.shard == one.shard && s.replica == gone.replica && s.phase != ShardPhase::Removed
+                    })
+                });
             let over = held == Some(false) || life(scene, gone.worker) == Life::Dead;
             over.then_some(Command::FinishMove { id })
         }
@@ -245,7 +247,8 @@ fn begin(scene: Scene<'_>, layout: &Layout) -> Vec<Command> {
         // A dead worker gives nothing: copies come from the shard's leader.
         let gives = step.from.filter(|from| layout.workers.get(from).is_some_and(|node| node.alive));
         let ends = [gives.map(|worker| (worker, false)), step.to.map(|worker| (worker, true))];
-        let fits = ends.iter().flatten().all(|end| touched.get(end).copied().unwrap_or(0) < limits.per_worker);
+        let fits =
+            ends.iter().flatten().all(|end| touched.get(end).copied().unwrap_or(0) < limits.per_worker);
         let command = fits.then(|| command(scene, layout, &step, limits)).flatten();
         match command {
             Some(command) => {

@@ -103,8 +103,7 @@ impl Catalog {
         self.next_move += 1;
         let step = if to.is_some() { Step::Copying } else { Step::Switching };
         let number = self.next_move;
-        let begun =
-            Move { id: number, shard: id, from, to, step, undone: false, bytes, reason, started_ms };
+        let begun = Move { id: number, shard: id, from, to, step, undone: false, bytes, reason, started_ms };
         self.moves.insert(number, begun);
         self.change_shard(id, |shard| {
             shard.replicas.extend(to);
@@ -137,9 +136,10 @@ impl Catalog {
         let Some(to) = found.to.filter(|_| found.step == Step::Copying && !self.paused) else {
             return Reply::Stale;
         };
-        let others = shard.replicas.iter().any(|r| {
-            r.role == ReplicaRole::Voter && Some(r.replica) != found.from.map(|from| from.replica)
-        });
+        let others = shard
+            .replicas
+            .iter()
+            .any(|r| r.role == ReplicaRole::Voter && Some(r.replica) != found.from.map(|from| from.replica));
         self.change_shard(found.shard, |shard| {
             set_role(shard, to.replica, ReplicaRole::Joining, ReplicaRole::Voter);
             match found.from {
@@ -160,9 +160,8 @@ impl Catalog {
     pub(super) fn retire_source(&mut self, id: u64, config: u64) -> Reply {
         let Some((found, shard)) = self.step_of(id, config) else { return Reply::Stale };
         let (Some(from), Some(to)) = (found.from, found.to) else { return Reply::Stale };
-        let votes = |id: ReplicaId| {
-            shard.replicas.iter().any(|r| r.replica == id && r.role == ReplicaRole::Voter)
-        };
+        let votes =
+            |id: ReplicaId| shard.replicas.iter().any(|r| r.replica == id && r.role == ReplicaRole::Voter);
         if found.step != Step::Switching || found.undone || !votes(from.replica) || !votes(to.replica) {
             return Reply::Stale;
         }

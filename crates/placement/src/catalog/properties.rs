@@ -116,7 +116,8 @@ fn check(catalog: &Catalog) {
             }
             if let Some(split) = &shard.split {
                 assert!(shard.first < split.first && split.first <= shard.last);
-                let of = |replicas: &[Replica]| -> Vec<WorkerId> { replicas.iter().map(|r| r.worker).collect() };
+                let of =
+                    |replicas: &[Replica]| -> Vec<WorkerId> { replicas.iter().map(|r| r.worker).collect() };
                 assert_eq!(of(&split.replicas), of(&shard.replicas));
             }
         }
@@ -172,7 +173,10 @@ fn l23_any_commands_leave_a_sound_catalog() {
             }
         }
     }
-    assert!(begun > 150 && finished > 60 && split > 40, "the draw reaches little: {begun} {finished} {split}");
+    assert!(
+        begun > 150 && finished > 60 && split > 40,
+        "the draw reaches little: {begun} {finished} {split}"
+    );
 }
 
 /// Lesson 22: equal logs give equal states, on every member and after a restart amid the log.

@@ -4,7 +4,7 @@ use crate::world::World;
 use vectron_base::ids::WorkerId;
 use vectron_base::random::Random;
 use vectron_placement::catalog::Command;
-use vectron_placement::plan::{split, place};
+use vectron_placement::plan::{place, split};
 use vectron_wire::placement::{
     CollectionSpec, CollectionState, Distance, IndexSettings, Quantization, ReadPolicy, Storage, WorkerState,
 };
@@ -61,7 +61,10 @@ fn run(seed: u64) -> (u64, u64, u64) {
     for worker in 1..=WORKERS {
         let worker = WorkerId(worker);
         let drained = world.catalog.draining(worker) || !world.machines[&worker].alive;
-        assert!(!drained || world.catalog.replicas_on(worker) == 0, "seed {seed}: {worker} still has replicas");
+        assert!(
+            !drained || world.catalog.replicas_on(worker) == 0,
+            "seed {seed}: {worker} still has replicas"
+        );
     }
     (world.begun, world.split, world.rolled_back)
 }
@@ -119,11 +122,14 @@ fn trouble(world: &mut World, lost: &mut u64) {
         }
         16 => {
             // A replica is found to differ from the others.
-            let live = world.catalog.collections().filter(|c| {
-                c.state == CollectionState::Live && c.spec.replication_factor > 1
-            });
-            let replicas: Vec<_> =
-                live.flat_map(|c| &c.shards).flat_map(|s| s.replicas.iter().map(|r| (s.shard, r.replica))).collect();
+            let live = world
+                .catalog
+                .collections()
+                .filter(|c| c.state == CollectionState::Live && c.spec.replication_factor > 1);
+            let replicas: Vec<_> = live
+                .flat_map(|c| &c.shards)
+                .flat_map(|s| s.replicas.iter().map(|r| (s.shard, r.replica)))
+                .collect();
             if let Some((shard, replica)) = replicas.get(world.random.below(9) as usize).copied() {
                 world.apply(Command::Condemn { shard, replica, why: "drawn".into() });
             }
