@@ -39,8 +39,8 @@ pub struct PlacementMetrics {
     pub transfers: Counter,
     /// Splits finished.
     pub splits: Counter,
-    /// Replicas found to differ from the others.
-    pub replicas_differing: Counter,
+    /// Replicas found to differ from the others, or quarantined and to be made anew in place.
+    pub replicas_condemned: Counter,
     /// Steps that were planned on something that had changed.
     pub steps_stale: Counter,
     /// Noteworthy happenings.
@@ -78,9 +78,9 @@ impl PlacementMetrics {
         counter("transfers", "Leader transfers asked for", &metrics.transfers);
         counter("splits", "Splits finished", &metrics.splits);
         counter(
-            "replicas_differing",
-            "Replicas whose state differs from the others",
-            &metrics.replicas_differing,
+            "replicas_condemned",
+            "Replicas that differ from the others, or are of no use",
+            &metrics.replicas_condemned,
         );
         counter("steps_stale", "Planned steps that had been overtaken", &metrics.steps_stale);
         metrics

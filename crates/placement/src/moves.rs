@@ -54,8 +54,6 @@ pub struct Decision {
     pub commands: Vec<Command>,
     /// Who holds what once all that is under way has ended.
     pub layout: Layout,
-    /// Replicas that differ from the others, found now.
-    pub differences: Vec<plan::scrub::Difference>,
 }
 
 /// Drives moves, splits and repairs. One per leadership.
@@ -103,7 +101,7 @@ impl Planner {
         };
         let forgotten = catalog.collections().filter(gone);
         commands.extend(forgotten.map(|c| Command::ForgetCollection { incarnation: c.incarnation }));
-        Decision { commands, layout, differences }
+        Decision { commands, layout }
     }
 
     /// The timer of a step, which starts when the step is first seen.
@@ -276,7 +274,18 @@ pub fn command(scene: Scene<'_>, layout: &Layout, step: &Planned, limits: MoveLi
         Some(worker) => Some(placed.on(worker)?.replica?),
         None => None,
     };
-    (!placed.busy && !placed.splitting).then(|| Command::BeginMove {
+    if placed.busy || placed.splitting {
+        return None;
+    }
+    if let (Some(replica), None) = (from, step.to)
+        && let Some(holder) = step.from.and_then(|worker| placed.on(worker)).filter(|holder| holder.spoiled)
+        && scene.catalog.condemned(replica).is_none()
+    {
+        // First it is known to be past hope, whoever leads; then it may go.
+        let why = holder.bad.clone().unwrap_or_default();
+        return Some(Command::Condemn { shard: step.shard, replica, why });
+    }
+    Some(Command::BeginMove {
         shard: step.shard,
         config: shard.config,
         from,

@@ -81,7 +81,12 @@ impl Catalog {
         let fits = match (from, to) {
             (None, None) => false,
             (None, Some(_)) => !votes || voters < rf,
-            (Some(_), None) => !votes || voters > rf,
+            // One that is past hope may go before there is another, while a majority of those wanted stays: where no
+            // other worker takes a replica, the new one comes to the same worker.
+            (Some(from), None) => {
+                let hopeless = self.condemned.contains_key(&from.replica);
+                !votes || voters > rf || (hopeless && voters == rf && (voters - 1) * 2 > rf)
+            }
             (Some(_), Some(_)) => true,
         };
         let room = self.moves.len() < limits.overall as usize && !self.paused;

@@ -10,6 +10,8 @@ impl Catalog {
         let Some((collection, shard)) = self.shard(id) else { return Reply::Stale };
         let settled =
             shard.replicas.iter().all(|r| matches!(r.role, ReplicaRole::Voter | ReplicaRole::Learner));
+        let voters = shard.replicas.iter().filter(|r| r.role == ReplicaRole::Voter).count();
+        let settled = settled && voters == collection.spec.replication_factor as usize;
         let free = collection.state == CollectionState::Live
             && shard.config == config
             && shard.split.is_none()

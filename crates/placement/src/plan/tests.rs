@@ -35,6 +35,7 @@ fn add(layout: &mut Layout, id: u64, voters_wanted: usize, workers: &[u64]) {
         replica: Some(ReplicaId(id * 100 + worker)),
         learner: false,
         bad: None,
+        spoiled: false,
     };
     let placed = Placed {
         incarnation: Incarnation(1),
@@ -146,8 +147,8 @@ fn repairs() {
     add(&mut layout, 3, 3, &[1, 2, 3, 4]);
     assert_eq!(
         all(&layout, REPAIR),
-        [(3, Some(4), None)],
-        "one too many, and it shares a zone with worker 1"
+        [(3, Some(1), None)],
+        "one too many: of those that share a zone the one on the fuller worker goes"
     );
     spoil(&mut layout, 3, 2);
     assert_eq!(all(&layout, REPAIR), [(3, Some(2), None)], "the bad one goes");
@@ -155,6 +156,29 @@ fn repairs() {
     spoil(&mut layout, 1, 1);
     layout.shards.get_mut(&ShardId(1)).unwrap().led = false;
     assert_eq!(all(&layout, REPAIR), [], "nothing can change without a leader");
+}
+
+/// With three workers and three voters there is nowhere else: what is of no use is made anew where it is, and a worker
+/// that is only silent is waited for.
+#[test]
+fn a_spoiled_replica_is_made_anew_in_place_when_nobody_else_takes_it() {
+    let mut layout = zones(&["", "", ""]);
+    add(&mut layout, 1, 3, &[1, 2, 3]);
+    add(&mut layout, 2, 1, &[3]);
+    spoil(&mut layout, 1, 3);
+    assert_eq!(all(&layout, REPAIR), [], "it may come back");
+    layout.shards.get_mut(&ShardId(1)).unwrap().holders[2].spoiled = true;
+    assert_eq!(all(&layout, REPAIR), [(1, Some(3), None)]);
+    spoil(&mut layout, 1, 2);
+    assert_eq!(all(&layout, REPAIR), [], "no majority would be left");
+    let mut layout = zones(&["", "", ""]);
+    add(&mut layout, 1, 3, &[1, 2]);
+    assert_eq!(all(&layout, REPAIR), [(1, None, Some(3))]);
+    let mut layout = zones(&[""]);
+    add(&mut layout, 1, 1, &[1]);
+    spoil(&mut layout, 1, 1);
+    layout.shards.get_mut(&ShardId(1)).unwrap().holders[0].spoiled = true;
+    assert_eq!(all(&layout, REPAIR), [], "never the last copy");
 }
 
 #[test]
@@ -258,8 +282,9 @@ fn drawn(seed: u64) -> Layout {
         placed.bytes = random.below(1 << 32);
         placed.led = random.below(10) > 0;
         for holder in &mut placed.holders {
+            holder.spoiled = random.below(15) == 0;
             let dead = !layout.workers[&holder.worker].alive;
-            holder.bad = (dead || random.below(15) == 0).then(|| "bad".into());
+            holder.bad = (dead || holder.spoiled).then(|| "bad".into());
         }
     }
     layout
@@ -294,8 +319,11 @@ fn plans_that_are_followed_end_and_leave_nothing_to_plan() {
         for (id, shard) in &layout.shards {
             let workers: BTreeSet<WorkerId> = shard.holders.iter().map(|h| h.worker).collect();
             assert_eq!(workers.len(), shard.holders.len(), "seed {seed}: shard {id}");
-            let able = layout.workers.values().filter(|node| node.takes(shard.bytes)).count();
-            if shard.led && able >= shard.voters_wanted {
+            // Those that take replicas and have none of it, or a good one.
+            let able = layout.workers.iter().filter(|(worker, node)| {
+                node.takes(shard.bytes) && shard.on(**worker).is_none_or(|holder| holder.bad.is_none())
+            });
+            if shard.led && able.count() >= shard.voters_wanted {
                 let settled = shard.voters().count() == shard.voters_wanted
                     && shard.holders.iter().all(|h| h.bad.is_none() && !layout.workers[&h.worker].draining);
                 assert!(settled, "seed {seed}: shard {id}: {shard:?}");

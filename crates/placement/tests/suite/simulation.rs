@@ -178,3 +178,21 @@ fn every_shard_ends_with_the_voters_it_shall_have_and_no_last_copy_is_lost() {
     }
     assert!(begun > 300 && split > 10 && rolled_back > 10, "little happened: {begun} {split} {rolled_back}");
 }
+
+/// Three workers, three voters, and one replica that differs: it goes, and a new one comes to the same worker.
+#[test]
+fn a_replica_that_differs_is_made_anew_on_the_same_worker_when_there_is_no_other() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, 3);
+        (0..5).for_each(|_| world.second());
+        create(&mut world, "three", 2, 3);
+        (0..30).for_each(|_| world.second());
+        let shards: Vec<_> = world.catalog.collections().flat_map(|c| c.shards.clone()).collect();
+        let bad = shards[0].replicas[world.random.below(3) as usize];
+        world.apply(Command::Condemn { shard: shards[0].shard, replica: bad.replica, why: "drawn".into() });
+        (0..120).for_each(|_| world.second());
+        assert_eq!(world.unsettled(), Vec::<String>::new(), "seed {seed}");
+        let now = world.catalog.shard(shards[0].shard).unwrap().1.on(bad.worker).copied().unwrap();
+        assert!(now.replica > bad.replica, "seed {seed}: {now:?}");
+    }
+}
