@@ -28,8 +28,8 @@ pub enum PlacementEvent {
     SplitDone(ShardId),
     /// A split is given up.
     SplitAborted(ShardId),
-    /// A replica's state differs from the others' at the same index.
-    ReplicaDiffers(ShardId, String),
+    /// A replica is past hope: it differs from the others at the same index, or is quarantined.
+    ReplicaCondemned(ShardId, String),
     /// This member took the catalog from another one.
     CatalogFetched(u64),
     /// The catalog could not be had from another member; it will be tried again.
@@ -52,7 +52,7 @@ impl Event for PlacementEvent {
             PlacementEvent::SplitBegun(_) => "placement.split_begun",
             PlacementEvent::SplitDone(_) => "placement.split_done",
             PlacementEvent::SplitAborted(_) => "placement.split_aborted",
-            PlacementEvent::ReplicaDiffers(..) => "placement.replica_differs",
+            PlacementEvent::ReplicaCondemned(..) => "placement.replica_condemned",
             PlacementEvent::CatalogFetched(_) => "placement.catalog_fetched",
             PlacementEvent::CatalogFetchFailed(_) => "placement.catalog_fetch_failed",
             PlacementEvent::MembersNotChanged(_) => "placement.members_not_changed",
@@ -61,7 +61,7 @@ impl Event for PlacementEvent {
 
     fn severity(&self) -> Severity {
         match self {
-            PlacementEvent::ReplicaDiffers(..) => Severity::Error,
+            PlacementEvent::ReplicaCondemned(..) => Severity::Error,
             PlacementEvent::CheckpointFailed(_)
             | PlacementEvent::WorkerDead(_)
             | PlacementEvent::MoveRolledBack(..)
@@ -84,8 +84,10 @@ impl Event for PlacementEvent {
             PlacementEvent::MoveRolledBack(id, why) => format!("move {id} is rolled back: {why}"),
             PlacementEvent::SplitBegun(shard) => format!("shard {shard} is being split"),
             PlacementEvent::SplitDone(shard) => format!("shard {shard} is split"),
-            PlacementEvent::SplitAborted(shard) => format!("the split of shard {shard} made no progress and is given up"),
-            PlacementEvent::ReplicaDiffers(shard, what) => {
+            PlacementEvent::SplitAborted(shard) => {
+                format!("the split of shard {shard} made no progress and is given up")
+            }
+            PlacementEvent::ReplicaCondemned(shard, what) => {
                 format!("shard {shard}: {what}; it is replaced")
             }
             PlacementEvent::CatalogFetched(index) => {

@@ -39,8 +39,8 @@ pub struct PlacementMetrics {
     pub transfers: Counter,
     /// Splits finished.
     pub splits: Counter,
-    /// Replicas found to differ from the others.
-    pub replicas_differing: Counter,
+    /// Replicas found to differ from the others, or quarantined and to be made anew in place.
+    pub replicas_condemned: Counter,
     /// Steps that were planned on something that had changed.
     pub steps_stale: Counter,
     /// Noteworthy happenings.
@@ -62,7 +62,11 @@ impl PlacementMetrics {
         gauge("workers_dead", "Workers that count as dead", &metrics.workers_dead);
         gauge("shards_degraded", "Shards with fewer good voters than wanted", &metrics.shards_degraded);
         gauge("shards_leaderless", "Shards that no live worker leads", &metrics.shards_leaderless);
-        gauge("replicas_unlisted", "Reported replicas that the catalog lists no more", &metrics.replicas_unlisted);
+        gauge(
+            "replicas_unlisted",
+            "Reported replicas that the catalog lists no more",
+            &metrics.replicas_unlisted,
+        );
         gauge("moves", "Moves under way", &metrics.moves);
         gauge("moves_bytes", "Bytes that moves under way copy", &metrics.moves_bytes);
         let mut counter = |name: &str, help: &str, counter: &Counter| {
@@ -73,7 +77,11 @@ impl PlacementMetrics {
         counter("moves_rolled_back", "Moves that were rolled back", &metrics.moves_rolled_back);
         counter("transfers", "Leader transfers asked for", &metrics.transfers);
         counter("splits", "Splits finished", &metrics.splits);
-        counter("replicas_differing", "Replicas whose state differs from the others", &metrics.replicas_differing);
+        counter(
+            "replicas_condemned",
+            "Replicas that differ from the others, or are of no use",
+            &metrics.replicas_condemned,
+        );
         counter("steps_stale", "Planned steps that had been overtaken", &metrics.steps_stale);
         metrics
     }

@@ -54,8 +54,6 @@ pub struct Decision {
     pub commands: Vec<Command>,
     /// Who holds what once all that is under way has ended.
     pub layout: Layout,
-    /// Replicas that differ from the others, found now.
-    pub differences: Vec<plan::scrub::Difference>,
 }
 
 /// Drives moves, splits and repairs. One per leadership.
@@ -103,7 +101,7 @@ impl Planner {
         };
         let forgotten = catalog.collections().filter(gone);
         commands.extend(forgotten.map(|c| Command::ForgetCollection { incarnation: c.incarnation }));
-        Decision { commands, layout, differences }
+        Decision { commands, layout }
     }
 
     /// The timer of a step, which starts when the step is first seen.
@@ -121,7 +119,8 @@ impl Planner {
 fn copied(scene: Scene<'_>, one: &Move, shard: &Shard) -> u64 {
     let Some(to) = one.to else { return 0 };
     let report = scene.reports.replica(shard.shard, &to);
-    let matched = scene.reports.lead(shard).and_then(|led| led.behind(to.replica)).map_or(0, |b| u64::MAX - b);
+    let matched =
+        scene.reports.lead(shard).and_then(|led| led.behind(to.replica)).map_or(0, |b| u64::MAX - b);
     let own = |r: &ShardReport| {
         r.applied_index.wrapping_add(r.disk_bytes).wrapping_add(r.memory_bytes).wrapping_add(1)
     };
@@ -183,11 +182,12 @@ fn advance(scene: Scene<'_>, one: &Move, shard: &Shard, timer: Seen) -> Option<C
         }
         Step::Removing => {
             let gone = one.leaving()?;
-            let held = scene.reports.of(gone.worker).filter(|(_, at)| *at > timer.since).map(|(report, _)| {
-                report.shards.iter().any(|s| {
-                    s.shard == one.shard && s.replica == gone.replica && s.phase != ShardPhase::Removed
-                })
-            });
+            let held =
+                scene.reports.of(gone.worker).filter(|(_, at)| *at > timer.since).map(|(report, _)| {
+                    report.shards.iter().any(|s| {
+                        s.shard == one.shard && s.replica == gone.replica && s.phase != ShardPhase::Removed
+                    })
+                });
             let over = held == Some(false) || life(scene, gone.worker) == Life::Dead;
             over.then_some(Command::FinishMove { id })
         }
@@ -245,7 +245,8 @@ fn begin(scene: Scene<'_>, layout: &Layout) -> Vec<Command> {
         // A dead worker gives nothing: copies come from the shard's leader.
         let gives = step.from.filter(|from| layout.workers.get(from).is_some_and(|node| node.alive));
         let ends = [gives.map(|worker| (worker, false)), step.to.map(|worker| (worker, true))];
-        let fits = ends.iter().flatten().all(|end| touched.get(end).copied().unwrap_or(0) < limits.per_worker);
+        let fits =
+            ends.iter().flatten().all(|end| touched.get(end).copied().unwrap_or(0) < limits.per_worker);
         let command = fits.then(|| command(scene, layout, &step, limits)).flatten();
         match command {
             Some(command) => {
@@ -273,7 +274,18 @@ pub fn command(scene: Scene<'_>, layout: &Layout, step: &Planned, limits: MoveLi
         Some(worker) => Some(placed.on(worker)?.replica?),
         None => None,
     };
-    (!placed.busy && !placed.splitting).then(|| Command::BeginMove {
+    if placed.busy || placed.splitting {
+        return None;
+    }
+    if let (Some(replica), None) = (from, step.to)
+        && let Some(holder) = step.from.and_then(|worker| placed.on(worker)).filter(|holder| holder.spoiled)
+        && scene.catalog.condemned(replica).is_none()
+    {
+        // First it is known to be past hope, whoever leads; then it may go.
+        let why = holder.bad.clone().unwrap_or_default();
+        return Some(Command::Condemn { shard: step.shard, replica, why });
+    }
+    Some(Command::BeginMove {
         shard: step.shard,
         config: shard.config,
         from,

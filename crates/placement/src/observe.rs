@@ -297,7 +297,10 @@ mod tests {
         reports.note(report(2, ShardPhase::Ready, Some(6)), at(2));
         let group = shard(&[1, 2, 3]);
         let led = reports.lead(&group).unwrap();
-        assert_eq!((led.worker, led.behind(ReplicaId(12)), led.behind(ReplicaId(13))), (WorkerId(1), Some(5), None));
+        assert_eq!(
+            (led.worker, led.behind(ReplicaId(12)), led.behind(ReplicaId(13))),
+            (WorkerId(1), Some(5), None)
+        );
         assert_eq!(reports.lead(&shard(&[2, 3])).unwrap().worker, WorkerId(2), "only listed replicas count");
     }
 

@@ -123,8 +123,7 @@ mod tests {
     fn a_state_from_another_member_names_its_place_in_the_log() {
         let sent = Saved { applied_index: 7, ..Saved::default() };
         let members = Members::default();
-        let mut snapshot =
-            CatalogSnapshot { index: 7, term: 3, members, bytes: sent.encode().unwrap() };
+        let mut snapshot = CatalogSnapshot { index: 7, term: 3, members, bytes: sent.encode().unwrap() };
         let saved = Saved::received(&snapshot).unwrap();
         assert_eq!(saved.origin, Some(Origin { term: 3, members: Members::default() }));
         snapshot.index = 8;

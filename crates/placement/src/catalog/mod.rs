@@ -71,27 +71,19 @@ impl Catalog {
             }
             Command::DeleteIndex { collection, field } => self.delete_index(&collection, &field),
             Command::ForgetCollection { incarnation } => self.forget(incarnation),
-            Command::BeginMove {
-                shard,
-                config,
-                from,
-                to,
-                learner,
-                bytes,
-                reason,
-                started_ms,
-                limits,
-            } => self.begin_move(moves::Begin {
-                shard,
-                config,
-                from,
-                to,
-                learner,
-                bytes,
-                reason,
-                started_ms,
-                limits,
-            }),
+            Command::BeginMove { shard, config, from, to, learner, bytes, reason, started_ms, limits } => {
+                self.begin_move(moves::Begin {
+                    shard,
+                    config,
+                    from,
+                    to,
+                    learner,
+                    bytes,
+                    reason,
+                    started_ms,
+                    limits,
+                })
+            }
             Command::SwitchMove { id, config } => self.switch_move(id, config),
             Command::RetireSource { id, config } => self.retire_source(id, config),
             Command::DropReplica { id, config } => self.drop_replica(id, config),
@@ -243,9 +235,8 @@ impl Catalog {
     /// for numbers are given once.
     pub fn retired(&self, replica: ReplicaId) -> bool {
         let shards = self.collections.values().flat_map(|c| &c.shards);
-        let mut listed = shards.flat_map(|s| {
-            s.replicas.iter().chain(s.split.iter().flat_map(|split| &split.replicas))
-        });
+        let mut listed =
+            shards.flat_map(|s| s.replicas.iter().chain(s.split.iter().flat_map(|split| &split.replicas)));
         replica.0 <= self.next_replica && !listed.any(|r| r.replica == replica)
     }
 

@@ -81,7 +81,12 @@ impl Catalog {
         let fits = match (from, to) {
             (None, None) => false,
             (None, Some(_)) => !votes || voters < rf,
-            (Some(_), None) => !votes || voters > rf,
+            // One that is past hope may go before there is another, while a majority of those wanted stays: where no
+            // other worker takes a replica, the new one comes to the same worker.
+            (Some(from), None) => {
+                let hopeless = self.condemned.contains_key(&from.replica);
+                !votes || voters > rf || (hopeless && voters == rf && (voters - 1) * 2 > rf)
+            }
             (Some(_), Some(_)) => true,
         };
         let room = self.moves.len() < limits.overall as usize && !self.paused;
@@ -103,8 +108,7 @@ impl Catalog {
         self.next_move += 1;
         let step = if to.is_some() { Step::Copying } else { Step::Switching };
         let number = self.next_move;
-        let begun =
-            Move { id: number, shard: id, from, to, step, undone: false, bytes, reason, started_ms };
+        let begun = Move { id: number, shard: id, from, to, step, undone: false, bytes, reason, started_ms };
         self.moves.insert(number, begun);
         self.change_shard(id, |shard| {
             shard.replicas.extend(to);
@@ -137,9 +141,10 @@ impl Catalog {
         let Some(to) = found.to.filter(|_| found.step == Step::Copying && !self.paused) else {
             return Reply::Stale;
         };
-        let others = shard.replicas.iter().any(|r| {
-            r.role == ReplicaRole::Voter && Some(r.replica) != found.from.map(|from| from.replica)
-        });
+        let others = shard
+            .replicas
+            .iter()
+            .any(|r| r.role == ReplicaRole::Voter && Some(r.replica) != found.from.map(|from| from.replica));
         self.change_shard(found.shard, |shard| {
             set_role(shard, to.replica, ReplicaRole::Joining, ReplicaRole::Voter);
             match found.from {
@@ -160,9 +165,8 @@ impl Catalog {
     pub(super) fn retire_source(&mut self, id: u64, config: u64) -> Reply {
         let Some((found, shard)) = self.step_of(id, config) else { return Reply::Stale };
         let (Some(from), Some(to)) = (found.from, found.to) else { return Reply::Stale };
-        let votes = |id: ReplicaId| {
-            shard.replicas.iter().any(|r| r.replica == id && r.role == ReplicaRole::Voter)
-        };
+        let votes =
+            |id: ReplicaId| shard.replicas.iter().any(|r| r.replica == id && r.role == ReplicaRole::Voter);
         if found.step != Step::Switching || found.undone || !votes(from.replica) || !votes(to.replica) {
             return Reply::Stale;
         }

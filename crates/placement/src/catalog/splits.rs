@@ -8,7 +8,10 @@ use vectron_wire::placement::{CollectionState, Replica, ReplicaRole, Shard, Spli
 impl Catalog {
     pub(super) fn plan_split(&mut self, id: ShardId, config: u64, first: u64, shards_max: u64) -> Reply {
         let Some((collection, shard)) = self.shard(id) else { return Reply::Stale };
-        let settled = shard.replicas.iter().all(|r| matches!(r.role, ReplicaRole::Voter | ReplicaRole::Learner));
+        let settled =
+            shard.replicas.iter().all(|r| matches!(r.role, ReplicaRole::Voter | ReplicaRole::Learner));
+        let voters = shard.replicas.iter().filter(|r| r.role == ReplicaRole::Voter).count();
+        let settled = settled && voters == collection.spec.replication_factor as usize;
         let free = collection.state == CollectionState::Live
             && shard.config == config
             && shard.split.is_none()

@@ -36,12 +36,7 @@ pub(crate) fn spec(name: &str, shards: u32) -> CollectionSpec {
 
 pub(crate) fn create(name: &str, shards: u32) -> Command {
     let placements = vec![vec![WorkerId(1)]; shards as usize];
-    Command::CreateCollection {
-        spec: spec(name, shards),
-        created_at_ms: 5,
-        placements,
-        collections_max: 3,
-    }
+    Command::CreateCollection { spec: spec(name, shards), created_at_ms: 5, placements, collections_max: 3 }
 }
 
 #[test]

@@ -43,9 +43,8 @@ impl Catalog {
     /// Replicas that the catalog places on a worker, those of shards to be included.
     pub fn replicas_on(&self, worker: WorkerId) -> u64 {
         let shards = self.collections.values().flat_map(|c| &c.shards);
-        let replicas = shards.flat_map(|s| {
-            s.replicas.iter().chain(s.split.iter().flat_map(|split| &split.replicas))
-        });
+        let replicas =
+            shards.flat_map(|s| s.replicas.iter().chain(s.split.iter().flat_map(|split| &split.replicas)));
         replicas.filter(|replica| replica.worker == worker).count() as u64
     }
 

@@ -53,7 +53,8 @@ fn even(layout: &Layout, percent: u64) -> Option<Planned> {
         })
         .collect();
     fills.sort();
-    let shares: u128 = fills.iter().filter_map(|(_, w)| layout.workers.get(w)).map(|n| u128::from(n.share)).sum();
+    let shares: u128 =
+        fills.iter().filter_map(|(_, w)| layout.workers.get(w)).map(|n| u128::from(n.share)).sum();
     let total: u128 = fills.iter().map(|(_, w)| u128::from(loads.get(w).copied().unwrap_or(0))).sum();
     let mean = (total * 1_000_000).checked_div(shares)?;
     let limit = mean.saturating_mul(100 + u128::from(percent)) / 100;
@@ -66,7 +67,12 @@ fn even(layout: &Layout, percent: u64) -> Option<Planned> {
 
 /// The replica whose move from one worker to another evens the two out, the largest first, of collections that the
 /// second has little of.
-fn between(layout: &Layout, loads: &BTreeMap<WorkerId, u64>, from: WorkerId, to: WorkerId) -> Option<Planned> {
+fn between(
+    layout: &Layout,
+    loads: &BTreeMap<WorkerId, u64>,
+    from: WorkerId,
+    to: WorkerId,
+) -> Option<Planned> {
     let (source, target) = (layout.workers.get(&from)?, layout.workers.get(&to)?);
     let load = |worker| u128::from(loads.get(&worker).copied().unwrap_or(0));
     let (held, free) = (load(from), load(to));

@@ -55,6 +55,8 @@ pub struct Holder {
     pub learner: bool,
     /// Why it must be replaced, in words.
     pub bad: Option<String>,
+    /// Whether its data is of no use: it is quarantined, or differs from the others.
+    pub spoiled: bool,
 }
 
 /// A shard, as plans see it.
@@ -164,7 +166,7 @@ impl Layout {
         let gone = step.from.and_then(|from| shard.holders.iter().position(|h| h.worker == from));
         let learner = gone.map_or(step.learner, |at| shard.holders.remove(at).learner);
         if let Some(worker) = step.to {
-            shard.holders.push(Holder { worker, replica: None, learner, bad: None });
+            shard.holders.push(Holder { worker, replica: None, learner, bad: None, spoiled: false });
         }
         shard.busy = true;
     }
@@ -198,8 +200,9 @@ fn holder(
     } else {
         None
     };
+    let spoiled = catalog.condemned(replica.replica).is_some() || phase == Some(ShardPhase::Failed);
     let learner = replica.role == ReplicaRole::Learner;
-    Holder { worker: replica.worker, replica: Some(replica.replica), learner, bad }
+    Holder { worker: replica.worker, replica: Some(replica.replica), learner, bad, spoiled }
 }
 
 /// Each worker's share of what all workers have, in millionths: the mean of its shares of cores, memory and disk.

@@ -28,7 +28,9 @@ pub fn plan(catalog: &Catalog, reports: &Reports, layout: &Layout, knobs: &Place
         match wished {
             // The move of a lone voter takes back its wish itself.
             Some(wish) if busy => *leads.entry(wish.worker).or_default() += 1,
-            Some(wish) if wish.worker != led.worker && can_lead(reports, layout, &led, shard, wish, knobs) => {
+            Some(wish)
+                if wish.worker != led.worker && can_lead(reports, layout, &led, shard, wish, knobs) =>
+            {
                 *leads.entry(wish.worker).or_default() += 1;
                 wishes += 1;
             }

@@ -32,9 +32,10 @@ pub(super) fn choose(
     bytes: u64,
     may: impl Fn(WorkerId, &Node) -> bool,
 ) -> Option<WorkerId> {
-    let scored = layout.workers.iter().filter(|(worker, node)| {
-        node.takes(bytes) && !beside.contains(worker) && may(**worker, node)
-    });
+    let scored = layout
+        .workers
+        .iter()
+        .filter(|(worker, node)| node.takes(bytes) && !beside.contains(worker) && may(**worker, node));
     let score = |worker: &WorkerId, node: &Node| {
         let mut all = beside.to_vec();
         all.push(*worker);

@@ -1,6 +1,6 @@
 //! Replicas that are missing, in excess, or past hope.
 
-use super::layout::Placed;
+use super::layout::{Holder, Placed};
 use super::{Layout, Planned, place};
 use vectron_base::ids::ShardId;
 
@@ -44,9 +44,20 @@ fn repair(layout: &Layout, id: ShardId, shard: &Placed) -> Option<Planned> {
     {
         return Some(step(None, Some(to), shard.bytes, "a voter is missing".into()));
     }
-    shard.holders.iter().find_map(|holder| {
-        let reason = holder.bad.clone()?;
+    let bad = || shard.holders.iter().filter_map(|holder| Some((holder, holder.bad.clone()?)));
+    let elsewhere = bad().find_map(|(holder, reason)| {
         let to = place::target(layout, id, Some(holder.worker))?;
         Some(step(Some(holder.worker), Some(to), shard.bytes, reason))
+    });
+    elsewhere.or_else(|| {
+        // Nobody else takes it. Data that is of no use is made anew where it is: it goes first, and then a voter is
+        // missing. A worker that is only silent may come back with all it has.
+        let good = shard.voters().filter(|holder| holder.bad.is_none()).count();
+        let here = |holder: &Holder| {
+            let takes = layout.workers.get(&holder.worker).is_some_and(|node| node.takes(0));
+            holder.spoiled && takes && (holder.learner || good * 2 > shard.voters_wanted)
+        };
+        let (holder, reason) = bad().find(|(holder, _)| here(holder))?;
+        Some(step(Some(holder.worker), None, 0, reason))
     })
 }

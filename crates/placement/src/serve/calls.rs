@@ -1,7 +1,7 @@
 //! The contract, call by call.
 
-use super::faults::{overtaken, unexpected};
 use super::Service;
+use super::faults::{overtaken, unexpected};
 use crate::catalog::{Command, Reply};
 use crate::plan::{Layout, place};
 use async_trait::async_trait;

@@ -51,12 +51,15 @@ impl Service {
                 }
                 Ok(shown)
             }
-            ClusterChange::Move { shard, from, to, dry_run } => self.move_by_hand(shard, from, to, dry_run).await,
+            ClusterChange::Move { shard, from, to, dry_run } => {
+                self.move_by_hand(shard, from, to, dry_run).await
+            }
             ClusterChange::Transfer { shard, to } => self.transfer(shard, to).await,
             ClusterChange::AddLearner { shard, to } => {
                 let (_, layout) = (self.shard(shard)?, self.layout());
                 let bytes = self.takes(&layout, shard, None, to)?;
-                self.begin(&layout, by_hand(shard, None, Some(to), bytes, "a search-only replica is added")).await
+                self.begin(&layout, by_hand(shard, None, Some(to), bytes, "a search-only replica is added"))
+                    .await
             }
             ClusterChange::RemoveLearner { shard, from } => {
                 let replica = self.on(shard, from)?;
@@ -124,10 +127,15 @@ impl Service {
         let node = layout.workers.get(&to).ok_or_else(|| no_worker(to))?;
         let placed = layout.shards.get(&shard).ok_or_else(overtaken)?;
         if placed.on(to).is_some() {
-            return Err(Fault::new(Code::AlreadyExists, format!("worker {to} has a replica of shard {shard}")));
+            return Err(Fault::new(
+                Code::AlreadyExists,
+                format!("worker {to} has a replica of shard {shard}"),
+            ));
         }
         if !node.takes(placed.bytes) {
-            return Err(unsafe_now(format!("worker {to} is silent, drains, or has no room for shard {shard}")));
+            return Err(unsafe_now(format!(
+                "worker {to} is silent, drains, or has no room for shard {shard}"
+            )));
         }
         if placed.busy || placed.splitting || from.is_some_and(|from| placed.on(from).is_none()) {
             return Err(later(format!("shard {shard} is being moved or split; wait for that to end")));

@@ -114,8 +114,8 @@ impl Service {
                 metrics.transfers.inc();
             }
             (Command::Condemn { shard, why, .. }, Reply::Done) => {
-                metrics.replicas_differing.inc();
-                self.note(&PlacementEvent::ReplicaDiffers(*shard, why.clone()));
+                metrics.replicas_condemned.inc();
+                self.note(&PlacementEvent::ReplicaCondemned(*shard, why.clone()));
             }
             (Command::PlanSplit { shard, .. }, Reply::Done) => {
                 self.note(&PlacementEvent::SplitBegun(*shard));

@@ -14,17 +14,19 @@ pub(super) fn unexpected() -> Fault {
 
 /// The plan behind a command was overtaken.
 pub(super) fn overtaken() -> Fault {
-    Fault::new(Code::Unavailable, "the cluster changed meanwhile, or as many moves as may be are under way; retry")
-        .retry_after(RETRY_MS)
+    Fault::new(
+        Code::Unavailable,
+        "the cluster changed meanwhile, or as many moves as may be are under way; retry",
+    )
+    .retry_after(RETRY_MS)
 }
 
 impl Service {
     /// Another member leads, or none does.
     pub(super) fn not_leader(&self, leader: Option<ReplicaId>) -> Fault {
         let other = leader.filter(|leader| *leader != self.parts.membership.member);
-        let address = other.and_then(|leader| {
-            self.parts.catalog.read(|catalog| catalog.members().get(&leader).cloned())
-        });
+        let address = other
+            .and_then(|leader| self.parts.catalog.read(|catalog| catalog.members().get(&leader).cloned()));
         let fault = Fault::new(Code::Unavailable, "this member does not lead the placement driver; retry")
             .retry_after(RETRY_MS);
         match address {

@@ -64,11 +64,7 @@ impl Service {
     /// As [`Service::lead`], with everything applied that anybody was answered for before this was called.
     pub(super) async fn lead_fresh(&self) -> Result<u64, Fault> {
         let term = self.lead().await?;
-        self.parts
-            .consensus
-            .barrier(GroupId::CATALOG)
-            .await
-            .map_err(|error| self.propose_fault(&error))?;
+        self.parts.consensus.barrier(GroupId::CATALOG).await.map_err(|error| self.propose_fault(&error))?;
         Ok(term)
     }
 

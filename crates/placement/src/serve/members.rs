@@ -100,9 +100,8 @@ fn named(snapshot: &CatalogSnapshot, member: ReplicaId) -> bool {
 impl Service {
     /// The catalog for another member, with its place in the log.
     pub(super) async fn give_snapshot(&self) -> Result<CatalogSnapshot, Fault> {
-        let again = || {
-            Fault::new(Code::Unavailable, "the catalog's members are changing; retry").retry_after(200)
-        };
+        let again =
+            || Fault::new(Code::Unavailable, "the catalog's members are changing; retry").retry_after(200);
         let catalog = self.parts.catalog.clone();
         let taken = compute(&self.parts.pool, Lane::Background, move || catalog.snapshot()).await;
         let (index, bytes) = taken.ok_or_else(again)?.map_err(|_| unexpected())?;
@@ -180,8 +179,11 @@ impl Service {
             // It must hand over before it can go.
             let heir = voters.iter().find(|replica| **replica != own && caught_up(replica));
             if let Some(heir) = heir {
-                let handed =
-                    within(&self.parts.pool, CHANGE, self.parts.consensus.transfer_leader(GroupId::CATALOG, *heir));
+                let handed = within(
+                    &self.parts.pool,
+                    CHANGE,
+                    self.parts.consensus.transfer_leader(GroupId::CATALOG, *heir),
+                );
                 if let Some(Err(error)) = handed.await {
                     self.note(&PlacementEvent::MembersNotChanged(error.to_string()));
                 }
@@ -226,9 +228,10 @@ impl Service {
         }
         match self.propose(&Command::RemoveMember { replica }).await? {
             Reply::Done => Ok(Vec::new()),
-            Reply::NotFound => {
-                Err(Fault::new(Code::NotFound, format!("there is no member {replica} of the placement driver")))
-            }
+            Reply::NotFound => Err(Fault::new(
+                Code::NotFound,
+                format!("there is no member {replica} of the placement driver"),
+            )),
             Reply::Refused { why } => Err(Fault::new(Code::UnsafeOperation, why)),
             _ => Err(unexpected()),
         }

@@ -4,7 +4,7 @@ use crate::world::World;
 use vectron_base::ids::WorkerId;
 use vectron_base::random::Random;
 use vectron_placement::catalog::Command;
-use vectron_placement::plan::{split, place};
+use vectron_placement::plan::{place, split};
 use vectron_wire::placement::{
     CollectionSpec, CollectionState, Distance, IndexSettings, Quantization, ReadPolicy, Storage, WorkerState,
 };
@@ -61,7 +61,10 @@ fn run(seed: u64) -> (u64, u64, u64) {
     for worker in 1..=WORKERS {
         let worker = WorkerId(worker);
         let drained = world.catalog.draining(worker) || !world.machines[&worker].alive;
-        assert!(!drained || world.catalog.replicas_on(worker) == 0, "seed {seed}: {worker} still has replicas");
+        assert!(
+            !drained || world.catalog.replicas_on(worker) == 0,
+            "seed {seed}: {worker} still has replicas"
+        );
     }
     (world.begun, world.split, world.rolled_back)
 }
@@ -119,11 +122,14 @@ fn trouble(world: &mut World, lost: &mut u64) {
         }
         16 => {
             // A replica is found to differ from the others.
-            let live = world.catalog.collections().filter(|c| {
-                c.state == CollectionState::Live && c.spec.replication_factor > 1
-            });
-            let replicas: Vec<_> =
-                live.flat_map(|c| &c.shards).flat_map(|s| s.replicas.iter().map(|r| (s.shard, r.replica))).collect();
+            let live = world
+                .catalog
+                .collections()
+                .filter(|c| c.state == CollectionState::Live && c.spec.replication_factor > 1);
+            let replicas: Vec<_> = live
+                .flat_map(|c| &c.shards)
+                .flat_map(|s| s.replicas.iter().map(|r| (s.shard, r.replica)))
+                .collect();
             if let Some((shard, replica)) = replicas.get(world.random.below(9) as usize).copied() {
                 world.apply(Command::Condemn { shard, replica, why: "drawn".into() });
             }
@@ -171,4 +177,22 @@ fn every_shard_ends_with_the_voters_it_shall_have_and_no_last_copy_is_lost() {
         rolled_back += counts.2;
     }
     assert!(begun > 300 && split > 10 && rolled_back > 10, "little happened: {begun} {split} {rolled_back}");
+}
+
+/// Three workers, three voters, and one replica that differs: it goes, and a new one comes to the same worker.
+#[test]
+fn a_replica_that_differs_is_made_anew_on_the_same_worker_when_there_is_no_other() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, 3);
+        (0..5).for_each(|_| world.second());
+        create(&mut world, "three", 2, 3);
+        (0..30).for_each(|_| world.second());
+        let shards: Vec<_> = world.catalog.collections().flat_map(|c| c.shards.clone()).collect();
+        let bad = shards[0].replicas[world.random.below(3) as usize];
+        world.apply(Command::Condemn { shard: shards[0].shard, replica: bad.replica, why: "drawn".into() });
+        (0..120).for_each(|_| world.second());
+        assert_eq!(world.unsettled(), Vec::<String>::new(), "seed {seed}");
+        let now = world.catalog.shard(shards[0].shard).unwrap().1.on(bad.worker).copied().unwrap();
+        assert!(now.replica > bad.replica, "seed {seed}: {now:?}");
+    }
 }

@@ -308,11 +308,9 @@ impl World {
                     held.epoch = group.epoch;
                 }
             }
-            let view = self.homes.get(&leader).and_then(|worker| self.machines.get(worker));
-            let seen = view.and_then(|machine| {
-                let shards = machine.seen.collections.iter().flat_map(|c| &c.shards);
-                shards.into_iter().find(|shard| shard.shard == id).cloned()
-            });
+            // Before it changes members a leader asks for the catalog as it is now, and does nothing without an answer:
+            // following an old one it could bring back who has left.
+            let seen = self.catalog.shard(id).map(|(_, shard)| shard.clone()).filter(|_| !self.chance(3));
             if let Some(shard) = seen {
                 self.leader_follows(&mut group, leader, &shard);
             }
