@@ -101,7 +101,7 @@ pub async fn index_once(
     stop: impl Fn() -> bool + Send + 'static,
 ) -> Option<IndexProgress> {
     let planned = shard.clone();
-    let step = compute(host.pool(), Lane::Background, move || planned.plan_step(&stop)).await??;
+    let step = compute(host.pool(), Lane::Background, move || planned.plan_step(&stop)).await?;
     let committed = shard.clone();
     let progress = compute(host.pool(), Lane::Commit, move || committed.commit_step(step)).await?;
     host.metrics().indexed.inc_by(progress.inserted as u64);

@@ -31,10 +31,11 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
         WriteOperation::DeleteIds(_) | WriteOperation::DeleteFilter(_) => true,
     };
     let begun = host.clock().now();
+    let range = range(hosted, &request)?;
     let command = store::Command {
         log_time_ms: host.clock().wall_ms(),
         idempotency: request.idempotency.map(|i| store::Idempotency { key: i.key, body_hash: i.body_hash }),
-        range: range(hosted, &request)?,
+        range,
         operation: operation(request.operation),
     };
     let consensus = host.consensus();

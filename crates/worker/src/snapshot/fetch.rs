@@ -161,7 +161,7 @@ impl Transfer<'_> {
         if wanted { Ok(()) } else { Err(OpenFailure::waits("the replica is not wanted any more")) }
     }
 
-    async fn part(&self, file: &str, offset: u64, limit: u64) -> Result<Vec<u8>, OpenFailure> {
+    async fn part(&mut self, file: &str, offset: u64, limit: u64) -> Result<Vec<u8>, OpenFailure> {
         let mut last = Fault::new(Code::Unavailable, "nothing came");
         for _ in 0..PART_TRIES {
             let request = SnapshotPart {

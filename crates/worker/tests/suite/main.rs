@@ -1,0 +1,11 @@
+//! Several workers in one process, on simulated disks and one clock.
+
+mod catalog;
+mod executor;
+mod faults;
+mod lessons;
+mod moves;
+mod network;
+mod reads;
+mod splits;
+mod world;
