@@ -105,7 +105,13 @@ pub struct Plan {
 
 impl Plan {
     /// One process that is everything and knows no other.
-    pub fn alone(seams: Seams, disk: Arc<dyn Disk>, consensus: Handle, settings: Settings, capacity: Capacity) -> Self {
+    pub fn alone(
+        seams: Seams,
+        disk: Arc<dyn Disk>,
+        consensus: Handle,
+        settings: Settings,
+        capacity: Capacity,
+    ) -> Self {
         Self {
             seams,
             dialer: Arc::new(Nobody),
@@ -298,7 +304,8 @@ async fn open_placement(
         let others: Vec<String> = addresses.map(|(_, address)| address.clone()).collect();
         let leader = (!others.is_empty()).then(|| {
             let (clock, pool, waits) = (seams.clock.clone(), seams.pool.clone(), placement_waits(settings));
-            Arc::new(PlacementConnections::new(dialer.clone(), others, clock, pool, waits)) as Arc<dyn Placement>
+            Arc::new(PlacementConnections::new(dialer.clone(), others, clock, pool, waits))
+                as Arc<dyn Placement>
         });
         membership = placement::Membership { member, first, leader };
     }

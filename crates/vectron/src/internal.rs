@@ -11,7 +11,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
-use tower::Layer;
 use vectron_base::metric::prometheus_text;
 use vectron_wire::grpc::MessageLimits;
 use vectron_wire::grpc::key::{ClusterKey, RequireKey};
@@ -50,17 +49,17 @@ impl Services {
 
     fn router(self) -> Router {
         let Self { rooms, inbox, key, limits } = self;
-        let guard = RequireKey::new(key);
-        let mut routes = Routes::new(guard.layer(PeerServer::new(inbox, limits)));
+        let mut routes = Routes::new(PeerServer::new(inbox, limits));
         if let Some(placement) = &rooms.placement {
-            routes = routes.add_service(guard.layer(PlacementServer::new(placement.clone(), limits)));
+            routes = routes.add_service(PlacementServer::new(placement.clone(), limits));
         }
         if let Some(worker) = &rooms.worker {
-            routes = routes.add_service(guard.layer(WorkerServer::new(worker.clone(), limits)));
+            routes = routes.add_service(WorkerServer::new(worker.clone(), limits));
         }
         let ready = rooms.clone();
         routes
             .into_axum_router()
+            .layer(RequireKey::new(key))
             .route("/healthz", get(async || "alive\n"))
             .route("/readyz", get(async move || readiness(&ready)))
             .route("/metrics", get(async move || metrics(&rooms)))

@@ -250,7 +250,10 @@ async fn a_streamed_search_improves_until_every_shard_answered() {
     client.cluster.trouble(shards[1], Some(Trouble::Slow(Duration::from_secs(60))));
     let told = events(&client.post(path, r#"{"vector":[1,0],"top_k":40,"timeout_ms":100}"#).await.text);
     let (name, last) = told.last().expect("events");
-    assert_eq!((name.as_str(), &last["complete"], &last["meta"]["partial"]), ("last", &json!(false), &json!(true)));
+    assert_eq!(
+        (name.as_str(), &last["complete"], &last["meta"]["partial"]),
+        ("last", &json!(false), &json!(true))
+    );
     assert_eq!(last["meta"]["shards"]["failed"][0]["shard"], shards[1]);
 
     client.cluster.trouble(shards[1], None);

@@ -5,12 +5,12 @@ use futures::future::{BoxFuture, join_all};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
-use vectron::assembly::{Capacity, Seams, assemble};
+use vectron::assembly::{Capacity, Plan, Seams, assemble};
 use vectron::runtime::RuntimePool;
 use vectron::settings::Settings;
 use vectron_base::clock::SystemClock;
+use vectron_base::disk::Disk;
 use vectron_base::disk::sim::SimDisk;
-use vectron_base::metric::Registry;
 use vectron_base::pool::{Lane, Pool};
 use vectron_base::random::SeededRandom;
 use vectron_client::{Client, CreateCollection, PointInput, SearchRequest};
@@ -84,15 +84,19 @@ async fn one_query_uses_several_shards_in_parallel_and_many_never_oversubscribe(
     let (clock, random) = (seams.clock.clone(), seams.random.clone());
     let settings = Settings::default();
     let (driver, handle) =
-        Driver::open(disk.clone(), clock, random, settings.consensus.clone(), ConsensusMetrics::default()).unwrap();
+        Driver::open(disk.clone(), clock, random, settings.consensus.clone(), ConsensusMetrics::default())
+            .unwrap();
     let log = std::thread::spawn(move || driver.run());
     let capacity = Capacity { cores: READ_THREADS as u32, memory_bytes: 1 << 30 };
     let rooms = assemble(Plan::alone(seams, disk, handle.clone(), settings, capacity)).await.unwrap();
     rooms.worker.as_ref().unwrap().wait_ready(Duration::from_secs(60)).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let serving =
-        tokio::spawn(vectron_gateway::serve(listener, rooms.gateway.clone().unwrap(), std::future::pending()));
+    let serving = tokio::spawn(vectron_gateway::serve(
+        listener,
+        rooms.gateway.clone().unwrap(),
+        std::future::pending(),
+    ));
 
     let client = Client::connect(&url, None).await.unwrap();
     client.create_collection(CreateCollection::new("c", 2, "dot").shards(8)).await.unwrap();

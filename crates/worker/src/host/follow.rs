@@ -108,7 +108,8 @@ impl Host {
             let deleted = || Wanted::Deleted(collection.incarnation);
             let live = collection.state == CollectionState::Live;
             for shard in &collection.shards {
-                let mine = shard.on(self.worker()).map(|r| ShardMeta::new(view, collection, shard, r.replica));
+                let mine =
+                    shard.on(self.worker()).map(|r| ShardMeta::new(view, collection, shard, r.replica));
                 let child = mine.as_ref().and_then(|meta| meta.of_child(self.worker()));
                 if let Some(child) = child {
                     let wanted = if live { Wanted::Child(Arc::new(child.clone())) } else { deleted() };
@@ -133,7 +134,8 @@ impl Host {
         table.retain(|shard, entry| !over(shard, entry));
         for (shard, entry) in table.iter() {
             // At once: whatever is under way for the shard, nothing is read or written any more.
-            if let (Some(Slot::Serving(hosted)), Some(Some(Wanted::Deleted(life)))) = (&entry.slot, listed.get(shard))
+            if let (Some(Slot::Serving(hosted)), Some(Some(Wanted::Deleted(life)))) =
+                (&entry.slot, listed.get(shard))
                 && hosted.meta.incarnation == *life
             {
                 hosted.seal();

@@ -55,11 +55,8 @@ pub(super) fn of_group(error: GroupError) -> OpenFailure {
 
 impl Origin {
     fn start(&self) -> Start {
-        let members = Members {
-            voters: self.voters.clone(),
-            learners: self.learners.clone(),
-            ..Members::default()
-        };
+        let members =
+            Members { voters: self.voters.clone(), learners: self.learners.clone(), ..Members::default() };
         Start { index: self.index, term: self.term, members }
     }
 }
@@ -99,7 +96,11 @@ impl Host {
     }
 
     /// Resumes the group's log or begins it; where the data is newer than all of the log, replaces it.
-    pub(super) async fn join_group(&self, hosted: &Arc<Hosted>, origin: Option<&Origin>) -> Result<(), OpenFailure> {
+    pub(super) async fn join_group(
+        &self,
+        hosted: &Arc<Hosted>,
+        origin: Option<&Origin>,
+    ) -> Result<(), OpenFailure> {
         let (config, machine) = self.membership(hosted, origin);
         match self.parts.consensus.open_group(config, machine).await {
             Err(GroupError::NeedsInstall) => self.install(hosted, origin).await,
@@ -108,7 +109,11 @@ impl Host {
     }
 
     /// Replaces the log by a point that the data covers.
-    pub(super) async fn install(&self, hosted: &Arc<Hosted>, origin: Option<&Origin>) -> Result<(), OpenFailure> {
+    pub(super) async fn install(
+        &self,
+        hosted: &Arc<Hosted>,
+        origin: Option<&Origin>,
+    ) -> Result<(), OpenFailure> {
         let (config, machine) = self.membership(hosted, origin);
         self.parts.consensus.install(config, machine).await.map_err(of_group)
     }

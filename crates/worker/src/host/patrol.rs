@@ -134,7 +134,8 @@ impl Host {
         let (shard, generation) = (meta.shard.shard, meta.generation);
         meta.save(&**self.disk()).map_err(|e| e.to_string())?;
         let origin = meta.origin.clone();
-        let copy = self.load_shard(ShardMeta { origin: None, ..meta }).await.map_err(|failure| failure.why)?;
+        let copy =
+            self.load_shard(ShardMeta { origin: None, ..meta }).await.map_err(|failure| failure.why)?;
         self.install(&copy, origin.as_ref()).await.map_err(|failure| failure.why)?;
         self.note_joined(&copy);
         self.serve_from_now(copy);

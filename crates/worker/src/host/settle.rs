@@ -143,7 +143,7 @@ impl Host {
         let table = self.table.read();
         table.get(&parent).is_some_and(|entry| match &entry.slot {
             // Until it has replayed its log nobody knows.
-            Some(Slot::Serving(hosted)) => hosted.proof().is_none() || hosted.shard.fork_status().is_some(),
+            Some(Slot::Serving(hosted)) => hosted.proof().is_none() || hosted.fork().is_some(),
             Some(_) => false,
             None => entry.unread,
         })

@@ -2,6 +2,7 @@
 //! leader puts the cut into the log when the catalog says that too; and from the cut on each replica makes the child
 //! durable and serves it, whether or not the catalog names it yet.
 
+use super::table::Wanted;
 use super::{Host, Slot};
 use crate::WorkerEvent;
 use crate::hosted::Hosted;
@@ -11,7 +12,6 @@ use futures::future::select;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use super::table::Wanted;
 use vectron_base::ids::ShardId;
 use vectron_base::pool::{Lane, compute, within};
 use vectron_consensus::Role;
@@ -36,7 +36,7 @@ enum Next {
     /// More of the copy, or of the child's graph; then the cut, if it may be.
     Grow(Split),
     /// The split is not wanted any more.
-    Forget,
+    Forget(u64),
     /// The child is cut off and must be made durable.
     Finish(store::ForkStatus),
     /// The cut was applied before this copy of the shard was made: the child comes from a peer.
@@ -62,10 +62,10 @@ impl Host {
 
     fn next_of_split(&self, hosted: &Arc<Hosted>) -> Next {
         let split = self.wanted(hosted.id()).and_then(|meta| meta.shard.split.clone());
-        match (hosted.shard.fork_status(), split) {
+        match (hosted.fork(), split) {
             (Some(fork), _) if fork.cut.is_some() => Next::Finish(fork),
             (Some(fork), Some(split)) if fork.first == split.first => Next::Grow(split),
-            (Some(_), _) => Next::Forget,
+            (Some(fork), _) => Next::Forget(fork.first),
             (None, None) => Next::Nothing,
             (None, Some(split)) if hosted.shard.range().last >= split.first => Next::Fork(split.first),
             (None, Some(split)) if self.slot(split.child).is_none() => Next::Fetch(split.child),
@@ -91,8 +91,8 @@ impl Host {
                         None => false,
                     }
                 }
-                Next::Forget => {
-                    hosted.shard.forget_fork();
+                Next::Forget(first) => {
+                    hosted.shard.forget_fork(first);
                     return;
                 }
                 Next::Finish(fork) => self.finish(hosted, &fork).await,
@@ -152,7 +152,7 @@ impl Host {
             // It is tried again, and the child's last checkpoint at the latest says why not.
             compute(&self.parts.pool, Lane::Background, move || saved.checkpoint()).await;
         }
-        let ready = hosted.shard.fork_status().is_some_and(|fork| fork.ready);
+        let ready = hosted.fork().is_some_and(|fork| fork.ready);
         let leads = self.status_of(hosted).is_some_and(|status| status.role == Role::Leader);
         if ready && split.cut && leads {
             return self.cut(hosted, split).await;
@@ -180,7 +180,7 @@ impl Host {
         match self.slot(child) {
             // Made in an earlier life, or fetched.
             Some(Slot::Serving(_) | Slot::Removed(_)) => {
-                hosted.shard.forget_fork();
+                hosted.shard.forget_fork(fork.first);
                 return true;
             }
             Some(_) => return false,
@@ -190,7 +190,7 @@ impl Host {
             // Not wanted here any more, if the catalog was seen; else it will be.
             let gone = self.ready_for_catalog(child);
             if gone {
-                hosted.shard.forget_fork();
+                hosted.shard.forget_fork(fork.first);
             }
             return gone;
         };
@@ -200,12 +200,8 @@ impl Host {
             voters: meta.shard.replicas.iter().map(|r| r.replica).collect(),
             learners: Vec::new(),
         };
-        let meta = ShardMeta {
-            origin: Some(origin),
-            parent: Some(hosted.id()),
-            generation: 0,
-            ..(*meta).clone()
-        };
+        let meta =
+            ShardMeta { origin: Some(origin), parent: Some(hosted.id()), generation: 0, ..(*meta).clone() };
         // Before the child is whole: from then on the parent's log may end after the cut.
         if meta.save(&**self.disk()).is_err() {
             return false;
@@ -219,16 +215,26 @@ impl Host {
     /// Whether the catalog was seen and has no word for the shard.
     fn ready_for_catalog(&self, shard: ShardId) -> bool {
         let followed = self.followed.load(Ordering::SeqCst);
-        followed && self.table.read().get(&shard).is_none_or(|entry| matches!(entry.wanted, Some(Wanted::Elsewhere(_))))
+        followed
+            && self
+                .table
+                .read()
+                .get(&shard)
+                .is_none_or(|entry| matches!(entry.wanted, Some(Wanted::Elsewhere(_))))
     }
 
     /// The child with all of its points, durable; none if something is in the way, and it is to be tried again.
-    async fn whole_child(&self, hosted: &Arc<Hosted>, meta: &ShardMeta, first: u64) -> Option<Arc<store::Shard>> {
+    async fn whole_child(
+        &self,
+        hosted: &Arc<Hosted>,
+        meta: &ShardMeta,
+        first: u64,
+    ) -> Option<Arc<store::Shard>> {
         let (shard, disk, directory) = (hosted.shard.clone(), self.disk().clone(), meta.data_directory());
         let making = move || -> Result<Option<Arc<store::Shard>>, String> {
             shard.fork(disk, &directory, first).map_err(|error| error.to_string())?;
             while shard.fork_step().map_err(|refusal| refusal.to_string())? {}
-            shard.take_child().map_err(|error| error.to_string())
+            shard.take_child(first).map_err(|error| error.to_string())
         };
         match compute(&self.parts.pool, Lane::Background, making).await? {
             Ok(child) => child,
@@ -240,7 +246,12 @@ impl Host {
     }
 
     /// Opens the child's group where the cut is.
-    async fn serve_child(self: &Arc<Self>, hosted: &Arc<Hosted>, meta: ShardMeta, child: Arc<store::Shard>) -> bool {
+    async fn serve_child(
+        self: &Arc<Self>,
+        hosted: &Arc<Hosted>,
+        meta: ShardMeta,
+        child: Arc<store::Shard>,
+    ) -> bool {
         let (id, origin) = (meta.shard.shard, meta.origin.clone());
         indexes::set(&child, &meta.field_indexes);
         self.parts.peers.note_group(id.group(), &meta.shard.replicas);
@@ -263,7 +274,8 @@ impl Host {
     fn child_from_peer(self: &Arc<Self>, child: ShardId) {
         {
             let mut table = self.table.write();
-            let Some(entry) = table.get_mut(&child).filter(|entry| entry.slot.is_none() && !entry.unread) else {
+            let Some(entry) = table.get_mut(&child).filter(|entry| entry.slot.is_none() && !entry.unread)
+            else {
                 return;
             };
             if let Some(Wanted::Child(meta)) = &entry.wanted {

@@ -136,20 +136,4 @@ mod tests {
             r#"{"idempotency_key":"k","points":[{"id":"a\"b","vector_b64":"AACAPw==","payload":{"n":9007199254740993}},{"id":"c","vector_b64":"AAAAQA==","if_version":0}]}"#
         );
     }
-
-    #[test]
-    fn problems_and_bare_statuses_become_faults() {
-        let fault = Fault::invalid("points[7].vector", "has 767 numbers").retry_after(5);
-        let document = vectron_wire::fault_table::to_problem(&fault, Some("r1")).to_string();
-        let error = problem(StatusCode::BAD_REQUEST, document.as_bytes());
-        assert_eq!((error.fault, error.request_id.as_deref()), (fault, Some("r1")));
-        let error = problem(StatusCode::BAD_GATEWAY, b"<html>");
-        assert_eq!((error.code(), error.outcome()), (Code::Unavailable, Outcome::Unknown));
-    }
-
-    #[test]
-    fn names_are_escaped() {
-        assert_eq!(escaped("a.b-c_1"), "a.b-c_1");
-        assert_eq!(escaped("a/../ä"), "a%2F..%2F%C3%A4");
-    }
 }
