@@ -117,6 +117,9 @@ pub struct Node {
 /// How long a start waits for its shards before it says so anyway; readiness tells what is missing.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long calls of other processes may take to end when this one stops.
+const INTERNAL_GRACE: Duration = Duration::from_millis(500);
+
 /// Shortest admin key, in characters.
 const KEY_MIN_CHARS: usize = 16;
 
@@ -279,7 +282,14 @@ impl Node {
         // A worker hands the groups over that it leads: other processes must still reach it meanwhile.
         self.rooms.stop().await;
         let _ = self.close_internal.send(true);
-        served.extend(futures::future::join_all(self.internal).await);
+        if let Some(mut internal) = self.internal {
+            // Streams of messages between processes have no end of their own.
+            #[allow(clippy::disallowed_methods, reason = "the process's own serving task")]
+            match tokio::time::timeout(INTERNAL_GRACE, &mut internal).await {
+                Ok(ended) => served.push(ended),
+                Err(_) => internal.abort(),
+            }
+        }
         if let Some(consensus) = &self.rooms.consensus {
             consensus.stop();
         }

@@ -121,7 +121,7 @@ impl NodeProcess {
         let program = std::env::current_exe()
             .map_err(|error| Failure::error(format!("cannot find this program's file: {error}")))?;
         let mut command = Command::new(program);
-        command.arg("up").arg("--data-dir").arg(&self.data_dir);
+        command.args(["up", "--stop-with-parent", "--data-dir"]).arg(&self.data_dir);
         command.args(["--listen", &self.public.to_string()]);
         command.args(["--member", &self.id.to_string(), "--members", members]);
         if args.open {

@@ -52,6 +52,9 @@ pub struct UpArgs {
     /// Every node of the cluster and its internal address: N=HOST:PORT, separated by commas; 1, 3 or 5 of them.
     #[arg(long, env = "VECTRON_MEMBERS", value_name = "LIST", requires = "member")]
     pub members: Option<String>,
+    /// Stop when the process that started this one ends, however it does.
+    #[arg(long, hide = true)]
+    pub stop_with_parent: bool,
     /// Where this node stands.
     #[command(flatten)]
     pub place: Place,
@@ -64,6 +67,11 @@ pub struct UpArgs {
 pub async fn run(args: UpArgs, out: Output) -> Outcome<Exit> {
     if let Some(nodes) = args.nodes.filter(|nodes| *nodes != 1) {
         return nodes::run(args, nodes, out).await;
+    }
+    if args.stop_with_parent {
+        let signal = Some(rustix::process::Signal::TERM);
+        rustix::process::set_parent_process_death_signal(signal)
+            .map_err(|error| Failure::error(format!("the operating system refused: {error}")))?;
     }
     let settings = Settings::from_env().map_err(|errors| config::wrong(&errors))?;
     let listen = address(&args.listen).await?;
@@ -295,6 +303,7 @@ mod tests {
             admin_key: key.map(str::to_string),
             nodes: None,
             restart_after_ms: 0,
+            stop_with_parent: false,
             member: None,
             members: None,
             place: Place::default(),

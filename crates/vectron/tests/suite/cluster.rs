@@ -149,7 +149,7 @@ fn rest(node: &Value) -> String {
 #[test]
 fn three_nodes_lose_nothing_when_each_is_killed_in_turn() {
     let dir = tempfile::tempdir().unwrap();
-    let _cluster = Member::start(|command| {
+    let mut cluster = Member::start(|command| {
         command.args(["up", "--nodes", "3", "--listen", "127.0.0.1:0", "--restart-after-ms", "1000"]);
         command.arg("--data-dir").arg(dir.path());
     });
@@ -179,6 +179,10 @@ fn three_nodes_lose_nothing_when_each_is_killed_in_turn() {
         assert_eq!(answer["results"][0]["id"], "p7");
         assert_eq!(answer["meta"]["consistency"]["level"], "linearizable");
     }
+    let pids: Vec<u64> = nodes(dir.path()).iter().map(|node| node["pid"].as_u64().expect("a pid")).collect();
+    assert_eq!(cluster.terminate(), Some(0));
+    let alive = |pid: &u64| Path::new(&format!("/proc/{pid}")).exists();
+    assert!(!pids.iter().any(alive), "every node has ended with the cluster");
 }
 
 /// One process per role: three placement drivers, four workers, a gateway. A worker is drained, removed and its
