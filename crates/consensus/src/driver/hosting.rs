@@ -69,7 +69,9 @@ impl Driver {
             Ok((core, Log { state, record, .. })) => {
                 let fresh = record.is_some();
                 record.into_iter().for_each(|record| self.batch.push(record));
-                let group = Group::new(id, core, machine, state, self.seed, done, fresh);
+                self.openings += 1;
+                let salt = [self.seed, self.openings];
+                let group = Group::new(id, core, machine, state, salt, done, fresh);
                 self.hosted.insert(id, Hosted::Live(Box::new(group)));
                 self.awake.insert(id);
                 self.guarded(id, Group::wake);

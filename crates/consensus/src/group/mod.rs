@@ -60,7 +60,7 @@ impl Group {
         core: Core,
         machine: Box<dyn Machine>,
         state: State,
-        salt: u64,
+        salt: [u64; 2],
         opening: GroupReply,
         fresh: bool,
     ) -> Self {
@@ -75,7 +75,7 @@ impl Group {
             held: Vec::new(),
             committed: VecDeque::new(),
             pending: VecDeque::new(),
-            barriers: Barriers::new([state.replica.0, salt]),
+            barriers: Barriers::new([state.replica.0, salt[0], salt[1]]),
             state,
             until: BTreeMap::new(),
             opening: Some(opening),
