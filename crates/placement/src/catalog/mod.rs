@@ -271,4 +271,4 @@ fn differences(have: &CollectionSpec, want: &CollectionSpec) -> Vec<String> {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -77,4 +77,6 @@ pub fn plan(layout: &Layout, wants: Wants) -> impl Iterator<Item = Planned> + us
 }
 
 #[cfg(test)]
+mod reported;
+#[cfg(test)]
 mod tests;

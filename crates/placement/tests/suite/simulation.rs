@@ -154,10 +154,9 @@ fn calm(world: &mut World) {
             })
     };
     for worker in away.iter().copied() {
-        if away.len() > 1 || needed(world, worker) {
-            if let Some(machine) = world.machines.get_mut(&worker) {
-                machine.alive = true;
-            }
+        let wake = away.len() > 1 || needed(world, worker);
+        if let Some(machine) = world.machines.get_mut(&worker).filter(|_| wake) {
+            machine.alive = true;
         }
     }
     // Enough workers must stay for five voters.

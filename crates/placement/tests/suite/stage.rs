@@ -144,6 +144,7 @@ impl Stage {
             journal_segment_bytes: 4096,
             journal_limit_bytes: 16 << 10,
             disk_reserve_bytes: 0,
+            log_kept_bytes: 256,
             ..ConsensusKnobs::default()
         };
         let (driver, handle) = Driver::open(
@@ -311,7 +312,7 @@ impl Stage {
                         applied_index: 1,
                         mark: None,
                         split_ready: false,
-                        lead: leads.then(|| LeadReport { term: 1, members, committed: 1, matched }),
+                        lead: leads.then_some(LeadReport { term: 1, members, committed: 1, matched }),
                     });
                 }
             }
