@@ -99,7 +99,10 @@ pub async fn assemble(
         disk: seams.disk.clone(),
         consensus: consensus.clone(),
         placement: placement.clone(),
+        workers: Arc::new(NoOthers),
+        peers: Arc::default(),
         clock: seams.clock.clone(),
+        random: seams.random.clone(),
         pool: seams.pool.clone(),
         knobs: settings.worker.clone(),
         store_knobs: settings.store.clone(),
@@ -197,6 +200,15 @@ impl Rooms {
     pub async fn stop(&self) {
         self.worker.stop().await;
         self.placement.checkpoint().await;
+    }
+}
+
+/// The other workers of one node: there are none.
+struct NoOthers;
+
+impl WorkerDirectory for NoOthers {
+    fn worker(&self, _: WorkerId) -> Option<Arc<dyn Worker>> {
+        None
     }
 }
 

@@ -58,7 +58,9 @@ impl Event for WorkerEvent {
             WorkerEvent::ShardRemoved(shard) => format!("shard {shard} is removed"),
             WorkerEvent::CopyFailed(shard, why) => format!("shard {shard}: a copy was not taken in: {why}"),
             WorkerEvent::DamageFound(shard, what) => format!("shard {shard} is quarantined here: {what}"),
-            WorkerEvent::ShardSplit(shard, child) => format!("shard {shard} was cut, {child} has its upper part"),
+            WorkerEvent::ShardSplit(shard, child) => {
+                format!("shard {shard} was cut, {child} has its upper part")
+            }
             WorkerEvent::CheckpointFailed(shard, why) => format!("shard {shard}: checkpoint failed: {why}"),
         }
     }

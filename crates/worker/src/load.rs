@@ -83,7 +83,11 @@ fn bucket_of(us: u64) -> usize {
 
 fn bound_of(bucket: usize) -> u64 {
     let (power, fine) = (bucket as u32 / FINE, bucket as u32 % FINE);
-    if power < FINE.ilog2() { (2 << power) - 1 } else { (u64::from(FINE + fine + 1) << (power - FINE.ilog2())) - 1 }
+    if power < FINE.ilog2() {
+        (2 << power) - 1
+    } else {
+        (u64::from(FINE + fine + 1) << (power - FINE.ilog2())) - 1
+    }
 }
 
 #[cfg(test)]

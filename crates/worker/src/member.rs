@@ -30,7 +30,8 @@ pub fn next_step(me: ReplicaId, wanted: &Shard, status: &GroupStatus) -> Option<
     let stays = |r: &ReplicaId| role(r).is_some_and(|role| role != ReplicaRole::Leaving);
     let (votes, follows) =
         (|r: &ReplicaId| members.voters.contains(r), |r: &ReplicaId| members.learners.contains(r));
-    let held = |r: &ReplicaId| if *r == me { status.committed } else { status.matched.get(r).copied().unwrap_or(0) };
+    let held =
+        |r: &ReplicaId| if *r == me { status.committed } else { status.matched.get(r).copied().unwrap_or(0) };
     let caught_up = |r: &ReplicaId| held(r).saturating_add(LAG_MAX) >= status.committed;
 
     let newcomer = wanted.replicas.iter().map(|r| r.replica).find(|r| stays(r) && !votes(r) && !follows(r));
@@ -72,9 +73,8 @@ pub fn next_step(me: ReplicaId, wanted: &Shard, status: &GroupStatus) -> Option<
 /// Who should lead after `me`: the voter that holds most and has caught up; if one was wished for, that one.
 pub fn successor(me: ReplicaId, wanted: &Shard, status: &GroupStatus) -> Option<ReplicaId> {
     let held = |r: &ReplicaId| status.matched.get(r).copied().unwrap_or(0);
-    let leaving = |r: &ReplicaId| {
-        wanted.replicas.iter().any(|x| x.replica == *r && x.role == ReplicaRole::Leaving)
-    };
+    let leaving =
+        |r: &ReplicaId| wanted.replicas.iter().any(|x| x.replica == *r && x.role == ReplicaRole::Leaving);
     let mut able = status.members.voters.iter().copied().filter(|r| *r != me && !leaving(r));
     let wished = wanted.leader.filter(|wished| able.clone().any(|r| r == *wished));
     wished.or_else(|| able.by_ref().max_by_key(held))

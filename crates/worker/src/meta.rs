@@ -158,7 +158,8 @@ impl ShardMeta {
 
     /// Whether the catalog says the same, whatever its epoch.
     pub fn agrees(&self, other: &ShardMeta) -> bool {
-        (&self.shard, &self.field_indexes, &self.workers) == (&other.shard, &other.field_indexes, &other.workers)
+        (&self.shard, &self.field_indexes, &self.workers)
+            == (&other.shard, &other.field_indexes, &other.workers)
     }
 
     /// Whether the replica is one of those that begin the group together, empty. Ranges of later epochs come from a
@@ -189,6 +190,11 @@ impl ShardMeta {
 
 fn path(shard: ShardId) -> String {
     format!("{}/meta", directory(shard))
+}
+
+/// Whether a shard has a meta file.
+pub fn exists(disk: &dyn Disk, shard: ShardId) -> Result<bool, DiskError> {
+    disk.exists(&path(shard))
 }
 
 /// Shards that have a meta file, in order of id. A directory without one is a creation that a crash cut

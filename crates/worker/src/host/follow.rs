@@ -74,9 +74,17 @@ impl Host {
             self.note_peers(view);
             self.note_wanted(view);
         }
-        self.followed.store(true, Ordering::SeqCst);
-        let work: Vec<ShardId> =
-            self.table.read().iter().filter(|(_, entry)| entry.job().is_some()).map(|(shard, _)| *shard).collect();
+        let first = !self.followed.swap(true, Ordering::SeqCst);
+        if first {
+            self.spawn_loop("worker strays", |host| async move { host.remove_strays().await });
+        }
+        let work: Vec<ShardId> = self
+            .table
+            .read()
+            .iter()
+            .filter(|(_, entry)| entry.job().is_some())
+            .map(|(shard, _)| *shard)
+            .collect();
         for shard in work {
             self.settle_soon(shard);
         }
@@ -103,7 +111,8 @@ impl Host {
             let deleted = || Wanted::Deleted(collection.incarnation);
             let live = collection.state == CollectionState::Live;
             for shard in &collection.shards {
-                let mine = shard.on(self.worker()).map(|r| ShardMeta::new(view, collection, shard, r.replica));
+                let mine =
+                    shard.on(self.worker()).map(|r| ShardMeta::new(view, collection, shard, r.replica));
                 let child = mine.as_ref().and_then(|meta| meta.of_child(self.worker()));
                 if let Some(child) = child {
                     let wanted = if live { Wanted::Child(Arc::new(child.clone())) } else { deleted() };
@@ -128,7 +137,8 @@ impl Host {
         table.retain(|shard, entry| !over(shard, entry));
         for (shard, entry) in table.iter() {
             // At once: whatever is under way for the shard, nothing is read or written any more.
-            if let (Some(Slot::Serving(hosted)), Some(Some(Wanted::Deleted(life)))) = (&entry.slot, listed.get(shard))
+            if let (Some(Slot::Serving(hosted)), Some(Some(Wanted::Deleted(life)))) =
+                (&entry.slot, listed.get(shard))
                 && hosted.meta.incarnation == *life
             {
                 hosted.seal();

@@ -55,11 +55,8 @@ pub(super) fn of_group(error: GroupError) -> OpenFailure {
 
 impl Origin {
     fn start(&self) -> Start {
-        let members = Members {
-            voters: self.voters.clone(),
-            learners: self.learners.clone(),
-            ..Members::default()
-        };
+        let members =
+            Members { voters: self.voters.clone(), learners: self.learners.clone(), ..Members::default() };
         Start { index: self.index, term: self.term, members }
     }
 }
@@ -85,6 +82,7 @@ impl Host {
     /// Opens the store, if there is room for it.
     pub(super) async fn load_shard(&self, meta: ShardMeta) -> Result<Arc<Hosted>, OpenFailure> {
         let disk = self.disk().clone();
+        let _place = self.settling.acquire().await.map_err(OpenFailure::passing)?;
         let _room = self.take_room(&*disk, &meta)?;
         let config = shape::shard_config(&meta.spec, &self.parts.store_knobs);
         let (directory, field_indexes) = (meta.data_directory(), meta.field_indexes.clone());
@@ -99,7 +97,11 @@ impl Host {
     }
 
     /// Resumes the group's log or begins it; where the data is newer than all of the log, replaces it.
-    pub(super) async fn join_group(&self, hosted: &Arc<Hosted>, origin: Option<&Origin>) -> Result<(), OpenFailure> {
+    pub(super) async fn join_group(
+        &self,
+        hosted: &Arc<Hosted>,
+        origin: Option<&Origin>,
+    ) -> Result<(), OpenFailure> {
         let (config, machine) = self.membership(hosted, origin);
         match self.parts.consensus.open_group(config, machine).await {
             Err(GroupError::NeedsInstall) => self.install(hosted, origin).await,
@@ -108,7 +110,11 @@ impl Host {
     }
 
     /// Replaces the log by a point that the data covers.
-    pub(super) async fn install(&self, hosted: &Arc<Hosted>, origin: Option<&Origin>) -> Result<(), OpenFailure> {
+    pub(super) async fn install(
+        &self,
+        hosted: &Arc<Hosted>,
+        origin: Option<&Origin>,
+    ) -> Result<(), OpenFailure> {
         let (config, machine) = self.membership(hosted, origin);
         self.parts.consensus.install(config, machine).await.map_err(of_group)
     }

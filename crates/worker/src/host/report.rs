@@ -34,8 +34,10 @@ impl Host {
             };
             table.iter().filter_map(known).collect()
         };
-        let shards =
-            slots.iter().map(|(shard, replica, slot)| self.shard_report(*shard, *replica, slot.as_ref())).collect();
+        let shards = slots
+            .iter()
+            .map(|(shard, replica, slot)| self.shard_report(*shard, *replica, slot.as_ref()))
+            .collect();
         let disk_free_bytes = self.parts.disk.space().map_or(0, |space| space.free);
         self.measure(disk_free_bytes);
         let report = WorkerReport {

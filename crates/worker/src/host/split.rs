@@ -2,6 +2,7 @@
 //! leader puts the cut into the log when the catalog says that too; and from the cut on each replica makes the child
 //! durable and serves it, whether or not the catalog names it yet.
 
+use super::table::Wanted;
 use super::{Host, Slot};
 use crate::WorkerEvent;
 use crate::hosted::Hosted;
@@ -11,7 +12,6 @@ use futures::future::select;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use super::table::Wanted;
 use vectron_base::ids::ShardId;
 use vectron_base::pool::{Lane, compute, within};
 use vectron_consensus::Role;
@@ -93,6 +93,7 @@ impl Host {
                 }
                 Next::Forget => {
                     hosted.shard.forget_fork();
+                    self.remove_strays().await;
                     return;
                 }
                 Next::Finish(fork) => self.finish(hosted, &fork).await,
@@ -184,6 +185,8 @@ impl Host {
                 return true;
             }
             Some(_) => return false,
+            // What an earlier life left of it is being looked at.
+            None if self.table.read().get(&child).is_some_and(|entry| entry.unread) => return false,
             None => {}
         }
         let Some(meta) = self.child_of(hosted, Some(child)) else {
@@ -200,12 +203,8 @@ impl Host {
             voters: meta.shard.replicas.iter().map(|r| r.replica).collect(),
             learners: Vec::new(),
         };
-        let meta = ShardMeta {
-            origin: Some(origin),
-            parent: Some(hosted.id()),
-            generation: 0,
-            ..(*meta).clone()
-        };
+        let meta =
+            ShardMeta { origin: Some(origin), parent: Some(hosted.id()), generation: 0, ..(*meta).clone() };
         // Before the child is whole: from then on the parent's log may end after the cut.
         if meta.save(&**self.disk()).is_err() {
             return false;
@@ -219,11 +218,21 @@ impl Host {
     /// Whether the catalog was seen and has no word for the shard.
     fn ready_for_catalog(&self, shard: ShardId) -> bool {
         let followed = self.followed.load(Ordering::SeqCst);
-        followed && self.table.read().get(&shard).is_none_or(|entry| matches!(entry.wanted, Some(Wanted::Elsewhere(_))))
+        followed
+            && self
+                .table
+                .read()
+                .get(&shard)
+                .is_none_or(|entry| matches!(entry.wanted, Some(Wanted::Elsewhere(_))))
     }
 
     /// The child with all of its points, durable; none if something is in the way, and it is to be tried again.
-    async fn whole_child(&self, hosted: &Arc<Hosted>, meta: &ShardMeta, first: u64) -> Option<Arc<store::Shard>> {
+    async fn whole_child(
+        &self,
+        hosted: &Arc<Hosted>,
+        meta: &ShardMeta,
+        first: u64,
+    ) -> Option<Arc<store::Shard>> {
         let (shard, disk, directory) = (hosted.shard.clone(), self.disk().clone(), meta.data_directory());
         let making = move || -> Result<Option<Arc<store::Shard>>, String> {
             shard.fork(disk, &directory, first).map_err(|error| error.to_string())?;
@@ -240,7 +249,12 @@ impl Host {
     }
 
     /// Opens the child's group where the cut is.
-    async fn serve_child(self: &Arc<Self>, hosted: &Arc<Hosted>, meta: ShardMeta, child: Arc<store::Shard>) -> bool {
+    async fn serve_child(
+        self: &Arc<Self>,
+        hosted: &Arc<Hosted>,
+        meta: ShardMeta,
+        child: Arc<store::Shard>,
+    ) -> bool {
         let (id, origin) = (meta.shard.shard, meta.origin.clone());
         indexes::set(&child, &meta.field_indexes);
         self.parts.peers.note_group(id.group(), &meta.shard.replicas);
@@ -263,7 +277,8 @@ impl Host {
     fn child_from_peer(self: &Arc<Self>, child: ShardId) {
         {
             let mut table = self.table.write();
-            let Some(entry) = table.get_mut(&child).filter(|entry| entry.slot.is_none() && !entry.unread) else {
+            let Some(entry) = table.get_mut(&child).filter(|entry| entry.slot.is_none() && !entry.unread)
+            else {
                 return;
             };
             if let Some(Wanted::Child(meta)) = &entry.wanted {

@@ -75,7 +75,9 @@ impl Entry {
     pub fn replica(&self) -> Option<ReplicaId> {
         match (&self.slot, &self.wanted) {
             (Some(Slot::Serving(hosted)), _) => Some(hosted.meta.replica),
-            (Some(Slot::Opening(replica) | Slot::Failed(replica, _) | Slot::Removed(replica)), _) => Some(*replica),
+            (Some(Slot::Opening(replica) | Slot::Failed(replica, _) | Slot::Removed(replica)), _) => {
+                Some(*replica)
+            }
             (None, Some(Wanted::Held(meta))) => Some(meta.replica),
             (None, _) => None,
         }

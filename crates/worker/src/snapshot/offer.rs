@@ -99,14 +99,19 @@ fn shown(token: u64, offer: &Kept) -> SnapshotOffer {
 
 /// Offers a copy to a member of the group. Only the leader does, after a fresh barrier: a copy of an older state would
 /// be no use, and one made before the asking replica became a member would not name it.
-pub(crate) async fn offer(host: &Host, hosted: &Arc<Hosted>, request: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
+pub(crate) async fn offer(
+    host: &Host,
+    hosted: &Arc<Hosted>,
+    request: SnapshotRequest,
+) -> Result<SnapshotOffer, Fault> {
     let (group, shard, limit) = (hosted.group(), hosted.id(), Duration::from_millis(request.timeout_ms));
     within(host.pool(), limit, host.consensus().barrier(group))
         .await
         .ok_or_else(|| late(shard, Outcome::NotApplied))?
         .map_err(|error| of_propose(host, hosted, &error).with_outcome(Outcome::NotApplied))?;
     let refuse = |detail: String| Fault::new(Code::Unavailable, detail).retry_after(200);
-    let status = host.consensus().status(group).ok_or_else(|| refuse(format!("shard {shard} is not open")))?;
+    let status =
+        host.consensus().status(group).ok_or_else(|| refuse(format!("shard {shard} is not open")))?;
     if status.role != Role::Leader {
         return Err(not_leader(host, hosted, status.leader));
     }
@@ -165,7 +170,10 @@ async fn checkpoint_for(
                 return Err(Fault::new(Code::Overloaded, detail).retry_after(1000));
             }
             Err(error) => {
-                return Err(Fault::new(Code::Unavailable, format!("shard {shard} cannot be copied: {error}")));
+                return Err(Fault::new(
+                    Code::Unavailable,
+                    format!("shard {shard} cannot be copied: {error}"),
+                ));
             }
         }
     }
@@ -183,10 +191,12 @@ pub(crate) async fn part(host: &Host, request: SnapshotPart) -> Result<Vec<u8>, 
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
     let read = move || export.read(&request.file, request.offset, limit);
     let read = compute(host.pool(), Lane::Background, read).await;
-    read.ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?.map_err(|error| match error {
-        store::ExportError::UnknownFile(_) => Fault::invalid("file", "is none of the copy"),
-        other => Fault::new(Code::Unavailable, other.to_string()),
-    })
+    read.ok_or_else(|| Fault::new(Code::Unavailable, "the worker is stopping"))?.map_err(
+        |error| match error {
+            store::ExportError::UnknownFile(_) => Fault::invalid("file", "is none of the copy"),
+            other => Fault::new(Code::Unavailable, other.to_string()),
+        },
+    )
 }
 
 /// Keeps the log that continues the copy while it is being fetched.

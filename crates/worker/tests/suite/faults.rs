@@ -154,7 +154,9 @@ fn reports_have_the_load_of_the_last_interval() {
     for n in 0..40 {
         world.write(n..n + 1);
     }
-    world.until("writes are reported", |w| w.catalog.load_of(WorkerId(leader)).is_some_and(|l| l.writes_per_s > 0));
+    world.until("writes are reported", |w| {
+        w.catalog.load_of(WorkerId(leader)).is_some_and(|l| l.writes_per_s > 0)
+    });
     let report = world.catalog.report_of(WorkerId(leader), SHARD).unwrap();
     assert!(report.memory_bytes > 0 && report.applied_index > 0 && report.epoch == 1);
     let lead = report.lead.unwrap();

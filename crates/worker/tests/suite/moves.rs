@@ -8,7 +8,8 @@ use vectron_wire::placement::ReplicaRole::{Joining, Learner, Leaving, Voter};
 use vectron_wire::placement::ShardPhase;
 use vectron_wire::worker::{ReadLevel, WriteOperation};
 
-const THREE: [(u64, u64, vectron_wire::placement::ReplicaRole); 3] = [(1, 1, Voter), (2, 2, Voter), (3, 3, Voter)];
+const THREE: [(u64, u64, vectron_wire::placement::ReplicaRole); 3] =
+    [(1, 1, Voter), (2, 2, Voter), (3, 3, Voter)];
 
 fn voters(world: &World) -> Vec<u64> {
     let lead = world.catalog.lead(SHARD);

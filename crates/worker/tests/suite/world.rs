@@ -64,7 +64,12 @@ pub fn vector(n: u64) -> Vec<f32> {
 }
 
 pub fn point(n: u64) -> UpsertPoint {
-    UpsertPoint { id: format!("p{n}"), vector: vector(n), payload: format!("{{\"n\":{n}}}"), if_version: None }
+    UpsertPoint {
+        id: format!("p{n}"),
+        vector: vector(n),
+        payload: format!("{{\"n\":{n}}}"),
+        if_version: None,
+    }
 }
 
 impl World {
@@ -100,8 +105,8 @@ impl World {
         let seam: Arc<SimDisk> = Arc::new(disk.clone());
         let metrics = ConsensusMetrics::default();
         let knobs = self.consensus_knobs.clone();
-        let (driver, handle) =
-            Driver::open(seam.clone(), self.clock.clone(), random.clone(), knobs, metrics).expect("a journal");
+        let (driver, handle) = Driver::open(seam.clone(), self.clock.clone(), random.clone(), knobs, metrics)
+            .expect("a journal");
         let messages = Messages { network: self.network.clone(), from: worker, peers: peers.clone() };
         let driver = driver.with_outbox(Box::new(messages));
         let registration = Registration {
@@ -258,7 +263,9 @@ impl World {
     }
 
     pub fn until_ready(&mut self, worker: u64, shard: ShardId) {
-        self.until(&format!("worker {worker} serves shard {shard}"), |w| w.phase(worker, shard) == Some(ShardPhase::Ready));
+        self.until(&format!("worker {worker} serves shard {shard}"), |w| {
+            w.phase(worker, shard) == Some(ShardPhase::Ready)
+        });
     }
 
     pub fn phase(&self, worker: u64, shard: ShardId) -> Option<ShardPhase> {
@@ -345,7 +352,9 @@ impl World {
     /// Waits until the workers' replicas of the shard have applied the same, and holds them to the same digest.
     pub fn assert_equal(&mut self, shard: ShardId, workers: &[u64]) -> u128 {
         let states = |w: &World| -> Option<Vec<(u64, u128)>> {
-            let state = |worker: &u64| w.store(*worker, shard).map(|s| (s.applied_index(), s.digest()));
+            let state = |worker: &u64| {
+                w.store(*worker, shard).map(|s| s.digest()).map(|read| (read.applied_index, read.value))
+            };
             workers.iter().map(state).collect()
         };
         let level = |states: &[(u64, u128)]| states.windows(2).all(|pair| pair[0].0 == pair[1].0);
