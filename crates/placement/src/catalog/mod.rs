@@ -260,7 +260,7 @@ fn differences(have: &CollectionSpec, want: &CollectionSpec) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vectron_wire::placement::{Distance, IndexSettings, Quantization, ReadPolicy, Storage};
+    use vectron_wire::placement::{Distance, IndexSettings, Locality, Quantization, ReadPolicy, Storage};
 
     pub(super) fn spec(name: &str, shards: u32) -> CollectionSpec {
         CollectionSpec {
@@ -320,8 +320,18 @@ mod tests {
     fn what_was_written_before_a_setting_existed_has_its_default() {
         let mut catalog = Catalog::default();
         catalog.apply(create("a", 1));
+        let registration = Registration {
+            worker: WorkerId(1),
+            address: "local".into(),
+            locality: Locality::default(),
+            cores: 1,
+            memory_bytes: 1,
+            disk_bytes: 1,
+        };
+        catalog.apply(Command::RegisterWorker { registration });
         let old = |mut json: serde_json::Value| {
             strip(&mut json, &["quantization", "storage", "index", "field_indexes"]);
+            strip(&mut json, &["role", "leader", "split", "locality"]);
             json.to_string()
         };
         let text = old(serde_json::to_value(&catalog).unwrap());
@@ -329,6 +339,14 @@ mod tests {
         assert_eq!(serde_json::from_str::<Catalog>(&text).unwrap(), catalog);
         let text = old(serde_json::to_value(create("a", 1)).unwrap());
         assert_eq!(serde_json::from_str::<Command>(&text).unwrap(), create("a", 1));
+
+        let mut json = serde_json::to_value(&catalog.live("a").unwrap().shards[0]).unwrap();
+        strip(&mut json, &["config"]);
+        assert_eq!(
+            serde_json::from_value::<Shard>(json).unwrap().config,
+            0,
+            "older than any change of replicas"
+        );
     }
 
     /// Takes members away wherever they are.

@@ -202,7 +202,8 @@ fn pauses_double_while_the_connection_is_broken_and_begin_anew_after_it() {
         links.send("a", vec![0]);
         pool.pass(MS);
     }
-    let tries: Vec<u64> = network.seen.lock().unwrap().tries.iter().rev().take(2).map(|t| t - begin).collect();
+    let tries: Vec<u64> =
+        network.seen.lock().unwrap().tries.iter().rev().take(2).map(|t| t - begin).collect();
     assert_eq!(tries, [10, 0], "the pause is the shortest again");
 }
 

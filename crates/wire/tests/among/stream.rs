@@ -192,7 +192,10 @@ fn what_an_older_stream_sends_is_dropped_once_a_newer_one_has_begun() {
         drop(fresh);
         fresh_ended.await.unwrap().unwrap();
 
-        let forged = vec![Batch { sender: 7, stream: 1, messages: vec![] }, Batch { sender: 8, stream: 1, messages: vec![message(6, 8).into()] }];
+        let forged = vec![
+            Batch { sender: 7, stream: 1, messages: vec![] },
+            Batch { sender: 8, stream: 1, messages: vec![message(6, 8).into()] },
+        ];
         let fault = from_status(&client.exchange(futures::stream::iter(forged)).await.unwrap_err());
         assert_eq!(fault.code, Code::InvalidArgument, "{fault}");
         client.exchange(futures::stream::empty()).await.unwrap();
