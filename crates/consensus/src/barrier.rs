@@ -19,13 +19,13 @@ pub(crate) struct Barriers {
     waiting: Vec<IndexReply>,
     round: Option<Round>,
     rounds: u64,
-    /// Makes contexts of different replicas and lives differ.
-    salt: [u64; 2],
+    /// Makes contexts of different replicas, lives and openings differ: an answer to an old one is none.
+    salt: [u64; 3],
     leaderless: usize,
 }
 
 impl Barriers {
-    pub(crate) fn new(salt: [u64; 2]) -> Self {
+    pub(crate) fn new(salt: [u64; 3]) -> Self {
         Self { waiting: Vec::new(), round: None, rounds: 0, salt, leaderless: 0 }
     }
 
@@ -40,8 +40,8 @@ impl Barriers {
             return;
         }
         self.rounds += 1;
-        let numbers = [self.salt[0], self.salt[1], self.rounds];
-        let context: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let numbers = self.salt.iter().chain([&self.rounds]);
+        let context: Vec<u8> = numbers.flat_map(|number| number.to_le_bytes()).collect();
         core.read_index(context.clone());
         self.round = Some(Round { context, waiters: std::mem::take(&mut self.waiting), age: 0 });
     }

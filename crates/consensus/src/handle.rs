@@ -46,7 +46,8 @@ pub struct GroupStatus {
     /// Whether it decides alone and has applied everything from before it began to lead. Since its proposals are
     /// answered when they are applied, its machine then holds all that anybody was ever told.
     pub sole: bool,
-    /// Who takes part, by what is applied here.
+    /// Who takes part, by what is applied here. A change shows when it is durable here, and at the leader when a
+    /// majority knows of it too: from then on the members of before are not needed any more.
     pub members: Members,
     /// What each member has of the log; known to the leader only.
     pub matched: BTreeMap<ReplicaId, u64>,
@@ -229,7 +230,8 @@ impl Handle {
     }
 
     /// Changes the members; answers when the change is applied here. Only on the leader, one change at a time:
-    /// another one is [refused](ProposeError::Refused), as is one that would leave no voter or change nothing.
+    /// another one is [refused](ProposeError::Refused), as is one that would leave no voter, change nothing, or
+    /// give a vote to a replica that is no learner yet or that lacks log which is gone here.
     /// Several at once are made by joint consensus, whose second phase follows by itself and may still last when
     /// this answers. A leader that is removed leads no more; hand over leadership first, for a shorter pause.
     pub async fn change_members(

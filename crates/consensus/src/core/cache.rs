@@ -61,6 +61,11 @@ impl Cache {
         self.vote = vote;
     }
 
+    /// The index before the first entry that can be read.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
     /// Bytes of an entry that can be read, with what it weighs beyond them.
     fn weight(slot: &Slot) -> u64 {
         ENTRY_OVERHEAD

@@ -40,6 +40,14 @@ impl Core {
         if let Some(objection) = self.members().objection(changes) {
             return Err(ProposeError::Refused(objection));
         }
+        for change in changes {
+            if let MemberChange::AddVoter(voter) = change
+                && !self.members().votes(*voter)
+                && !self.caught_up(*voter)
+            {
+                return Err(ProposeError::Refused("a new voter must be a learner that has the log first"));
+            }
+        }
         // Not by the library's own way in, which would parse the content.
         let entry = Entry::new(0, 0, EntryKind::Members, MemberChange::encode(changes)).0;
         let raft = &mut self.node.raft;
@@ -49,6 +57,12 @@ impl Core {
         raft.pending_conf_index = raft.raft_log.last_index();
         raft.bcast_append();
         Ok((raft.pending_conf_index, raft.term))
+    }
+
+    /// Whether the log that a learner lacks is here.
+    fn caught_up(&self, learner: ReplicaId) -> bool {
+        let base = self.node.store().base();
+        self.node.raft.prs().get(learner.0).is_some_and(|progress| progress.matched >= base.max(1))
     }
 
     /// Makes a committed change of members, in order with all that is applied. One that cannot be made is none,
@@ -73,6 +87,16 @@ impl Core {
         }
         let term = raft.term;
         raft.become_follower(term, 0);
+    }
+
+    /// Whether enough members know that the last change is committed for it to stand without the members of
+    /// before. A leader goes by what they said last; others know it of themselves.
+    pub(crate) fn members_known(&self) -> bool {
+        let changed = self.history.back().map_or(0, |(index, _)| *index);
+        let prs = self.node.raft.prs();
+        let known = prs.iter().filter(|(_, progress)| progress.committed_index >= changed);
+        let known = known.map(|(id, _)| *id).chain([self.node.raft.id]).collect();
+        self.role() != Role::Leader || prs.has_quorum(&known)
     }
 
     /// What each member has of the log, as far as this leader knows; empty elsewhere.

@@ -75,10 +75,10 @@ impl Message {
         Some(Self { group, process: 0, everywhere: 0, body })
     }
 
-    /// Answers a beat.
-    pub(crate) fn echo(&self) -> Self {
-        let body = Body::Echo { from: self.to().0, to: self.from().0 };
-        Self { group: self.group, process: 0, everywhere: 0, body }
+    /// Answers a beat, in the name of one of the replicas that it was for.
+    pub(crate) fn echo(pulse: &Pulse) -> Self {
+        let body = Body::Echo { from: pulse.to.0, to: pulse.from.0 };
+        Self { group: pulse.group, process: 0, everywhere: 0, body }
     }
 
     /// The groups of a beat.
@@ -295,9 +295,10 @@ mod tests {
         assert_eq!(Message::decode(&message.encode()), Some(message));
         let pulse = Pulse { group: GroupId(7), from: ReplicaId(4), to: ReplicaId(5), term: 2, index: 9 };
         let beat = Message::beat(vec![pulse, Pulse { group: GroupId(8), ..pulse }]).unwrap();
-        assert_eq!((beat.group(), beat.to(), beat.echo().to()), (GroupId(7), ReplicaId(5), ReplicaId(4)));
+        let echo = Message::echo(&pulse);
+        assert_eq!((beat.group(), beat.to(), echo.to()), (GroupId(7), ReplicaId(5), ReplicaId(4)));
         assert_eq!(Message::decode(&beat.encode()), Some(beat.clone()));
-        assert_eq!(Message::decode(&beat.echo().encode()), Some(beat.echo()));
+        assert_eq!(Message::decode(&echo.encode()), Some(echo));
     }
 
     #[test]

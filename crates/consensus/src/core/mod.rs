@@ -217,12 +217,14 @@ impl Core {
             return None;
         }
         let mut ready = self.node.ready();
-        let group = self.group;
+        let (group, replica) = (self.group, self.node.raft.id);
         let mut told = Vec::new();
         let mut outgoing = |messages: Vec<eraftpb::Message>| {
             let snapshots = messages.iter().filter(|m| m.get_msg_type() == MessageType::MsgSnapshot);
             told.extend(snapshots.map(|m| m.to));
-            messages.into_iter().map(|message| Message::new(group, message)).collect()
+            // A request for a read point that came to the wrong replica is not passed on in another's name.
+            let own = messages.into_iter().filter(|message| message.from == replica);
+            own.map(|message| Message::new(group, message)).collect()
         };
         let effects = Effects {
             number: ready.number(),

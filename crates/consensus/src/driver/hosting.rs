@@ -69,7 +69,9 @@ impl Driver {
             Ok((core, Log { state, record, .. })) => {
                 let fresh = record.is_some();
                 record.into_iter().for_each(|record| self.batch.push(record));
-                let group = Group::new(id, core, machine, state, self.seed, done, fresh);
+                self.openings += 1;
+                let salt = [self.seed, self.openings];
+                let group = Group::new(id, core, machine, state, salt, done, fresh);
                 self.hosted.insert(id, Hosted::Live(Box::new(group)));
                 self.awake.insert(id);
                 self.guarded(id, Group::wake);
@@ -114,13 +116,16 @@ impl Driver {
         if self.hosted.contains_key(&config.group) {
             return Err(GroupError::AlreadyOpen);
         }
-        let Some(log) = self.load(config)? else {
-            let state = match &config.start {
-                Some(start) => started(config, start, machine, Vote::default())?,
-                None => first_state(config)?,
-            };
-            let record = Some(Record::State(config.group, state.clone()));
-            return Ok(Log { state, entries: VecDeque::new(), record });
+        let log = match (self.load(config)?, &config.start) {
+            (Some(log), _) => log,
+            (None, start) => {
+                let state = match start {
+                    Some(start) => started(config, start, machine, Vote::default())?,
+                    None => first_state(config)?,
+                };
+                let record = Some(Record::State(config.group, state.clone()));
+                Log { state, entries: VecDeque::new(), record }
+            }
         };
         let durable = machine.durable_index();
         if config.start.as_ref().is_some_and(|start| start.index == durable && !log.contains(start)) {

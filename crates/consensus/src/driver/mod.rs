@@ -94,6 +94,8 @@ pub struct Driver {
     /// Space that proposals may still take in this turn, with and without the reserve; asked for once.
     room: Option<(u64, u64)>,
     seed: u64,
+    /// Groups that were opened so far.
+    openings: u64,
     stopped: bool,
 }
 
@@ -150,6 +152,7 @@ impl Driver {
             stalled: false,
             room: None,
             seed,
+            openings: 0,
             stopped: false,
         };
         driver.publish_journal();
@@ -272,13 +275,18 @@ impl Driver {
     /// removed here says nothing any more, least of all that it votes.
     fn deliver(&mut self, message: Message) {
         if let Some(pulses) = message.pulses() {
-            pulses.iter().for_each(|pulse| self.rest_following(pulse));
-            self.outgoing.push(message.echo());
+            let mut here = None;
+            for pulse in pulses {
+                if self.rest_following(pulse) {
+                    here = Some(pulse);
+                }
+            }
+            self.outgoing.extend(here.map(Message::echo));
         } else if message.is_echo() {
             self.told.insert(message.process, self.ticks);
         } else if self.live(message.group()).is_some_and(|group| group.replica() == message.to()) {
             let ticks = self.ticks;
-            self.guarded(message.group(), |group| group.step(message, ticks));
+            self.stir(message.group(), |group| group.step(message, ticks));
         } else {
             self.metrics.messages_dropped.inc();
         }
@@ -295,6 +303,13 @@ impl Driver {
 
     /// Lets a group do something, which wakes it; a panic quarantines that group and nothing else.
     fn guarded(&mut self, id: GroupId, act: impl FnOnce(&mut Group)) {
+        let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { return };
+        group.asked(self.ticks);
+        self.stir(id, act);
+    }
+
+    /// As [`Driver::guarded`], for what keeps nobody awake.
+    fn stir(&mut self, id: GroupId, act: impl FnOnce(&mut Group)) {
         let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { return };
         self.dirty.insert(id);
         if group.rouse(self.ticks) {

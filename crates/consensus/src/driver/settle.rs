@@ -34,12 +34,12 @@ impl Driver {
         let mut full = false;
         for id in ahead.into_iter().chain(behind) {
             let Some(Hosted::Live(group)) = self.hosted.get_mut(&id) else { continue };
-            let metrics = &self.metrics;
+            let (batch, metrics) = (&mut self.batch, &self.metrics);
             let applied = if full || !group.must_apply() {
                 Ok(Ok(()))
             } else {
                 self.applied_last = id;
-                let applied = catch_unwind(AssertUnwindSafe(|| group.apply(metrics, enough)));
+                let applied = catch_unwind(AssertUnwindSafe(|| group.apply(batch, metrics, enough)));
                 full = enough();
                 applied
             };

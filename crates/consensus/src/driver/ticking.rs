@@ -62,26 +62,26 @@ impl Driver {
                 forgotten.push(*id);
             }
         }
-        forgotten.into_iter().for_each(|id| self.guarded(id, |_| {}));
+        forgotten.into_iter().for_each(|id| self.stir(id, |_| {}));
         self.told.retain(|process, _| pulses.contains_key(process));
         for (process, pulses) in pulses {
             let answered = *self.told.entry(process).or_insert(self.ticks);
             if self.ticks.saturating_sub(answered) >= patience {
                 self.told.remove(&process);
-                pulses.iter().for_each(|pulse| self.guarded(pulse.group, |_| {}));
+                pulses.iter().for_each(|pulse| self.stir(pulse.group, |_| {}));
             } else {
                 self.outgoing.extend(Message::beat(pulses));
             }
         }
     }
 
-    /// A leader elsewhere says that a group rests.
-    pub(super) fn rest_following(&mut self, pulse: &Pulse) {
+    /// A leader elsewhere says that a group rests. Whether its replica is here.
+    pub(super) fn rest_following(&mut self, pulse: &Pulse) -> bool {
         let ticks = self.ticks;
         let here = self.live(pulse.group).filter(|group| group.replica() == pulse.to);
         let Some(group) = here else {
             self.metrics.messages_dropped.inc();
-            return;
+            return false;
         };
         let rested = group.at_rest();
         match catch_unwind(AssertUnwindSafe(|| group.rest_following(pulse, ticks))) {
@@ -90,9 +90,10 @@ impl Driver {
                 self.awake.remove(&pulse.group);
                 self.publish(pulse.group);
             }
-            Ok(false) => self.guarded(pulse.group, |_| {}),
+            Ok(false) => self.stir(pulse.group, |_| {}),
             Err(_) => self.quarantine(pulse.group, "its log could not go on".into()),
         }
+        true
     }
 
     /// Drops what the logs need not keep any more.

@@ -1,6 +1,7 @@
 //! Applying what is committed, and answering those who wait for it.
 
 use super::Group;
+use crate::batch::{Batch, Record};
 use crate::core::{Entry, EntryKind};
 use crate::error::ProposeError;
 use crate::handle::Applied;
@@ -16,6 +17,7 @@ impl Group {
     /// Applies what is committed, one entry at least, until `enough`. The reason if the machine panicked.
     pub(crate) fn apply(
         &mut self,
+        batch: &mut Batch,
         metrics: &ConsensusMetrics,
         enough: impl Fn() -> bool,
     ) -> Result<(), String> {
@@ -24,6 +26,12 @@ impl Group {
         }
         while let Some(entry) = self.committed.pop_front() {
             self.apply_entry(&entry, metrics)?;
+            if entry.kind() == EntryKind::Members {
+                // That the change is committed must not be forgotten, or after a restart this replica would go by
+                // the members of before, some of whom may be gone for good.
+                self.state.vote.commit = self.state.vote.commit.max(self.applied);
+                batch.push(Record::State(self.id, self.state.clone()));
+            }
             if enough() {
                 break;
             }

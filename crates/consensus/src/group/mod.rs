@@ -8,7 +8,6 @@ mod retention;
 pub(crate) use membership::TransferReply;
 pub(crate) use retention::Keep;
 
-use crate::Machine;
 use crate::barrier::{Barriers, IndexReply};
 use crate::batch::{Batch, Record};
 use crate::core::{Core, Effects, Entry, Message, Role};
@@ -16,6 +15,7 @@ use crate::error::{GroupError, ProposeError};
 use crate::handle::{GroupReply, GroupStatus, ProposalReply};
 use crate::journal::State;
 use crate::metrics::ConsensusMetrics;
+use crate::{Machine, Members};
 use membership::Transfer;
 use rest::Rest;
 use retention::Retention;
@@ -47,6 +47,8 @@ pub(crate) struct Group {
     until: BTreeMap<u64, Vec<IndexReply>>,
     opening: Option<GroupReply>,
     retention: Retention,
+    /// The members that others are told of.
+    shown: Members,
     transfer: Option<Transfer>,
     rest: Rest,
 }
@@ -58,11 +60,12 @@ impl Group {
         core: Core,
         machine: Box<dyn Machine>,
         state: State,
-        salt: u64,
+        salt: [u64; 2],
         opening: GroupReply,
         fresh: bool,
     ) -> Self {
         let durable = machine.durable_index();
+        let shown = core.members().clone();
         Self {
             id,
             applied: durable,
@@ -72,11 +75,12 @@ impl Group {
             held: Vec::new(),
             committed: VecDeque::new(),
             pending: VecDeque::new(),
-            barriers: Barriers::new([state.replica.0, salt]),
+            barriers: Barriers::new([state.replica.0, salt[0], salt[1]]),
             state,
             until: BTreeMap::new(),
             opening: Some(opening),
             retention: Retention::new(durable),
+            shown,
             transfer: None,
             rest: Rest::default(),
         }
@@ -204,6 +208,9 @@ impl Group {
             self.core.persisted(number);
             out.append(&mut self.held);
         }
+        if self.shown != *self.core.members() && self.core.members_known() {
+            self.shown = self.core.members().clone();
+        }
         if let Some(done) = self.opening.take() {
             // A caller that gave up needs no answer.
             let _ = done.send(Ok(()));
@@ -257,7 +264,7 @@ impl Group {
             checkpointed: self.retention.covered,
             leader: self.core.leader(),
             sole: self.sole(),
-            members: self.core.members().clone(),
+            members: self.shown.clone(),
             matched: self.core.matched(),
             lagging: self.core.lagging(),
             at_rest: self.at_rest(),

@@ -40,9 +40,16 @@ impl Group {
         }
     }
 
-    /// Takes note that something is asked of it. Whether it rested until now.
-    pub(crate) fn rouse(&mut self, tick: u64) -> bool {
+    /// Takes note that something is asked of it.
+    pub(crate) fn asked(&mut self, tick: u64) {
         self.rest.busy = tick;
+    }
+
+    /// Ends its rest. Whether it rested until now.
+    pub(crate) fn rouse(&mut self, tick: u64) -> bool {
+        if self.at_rest() {
+            self.rest.busy = tick;
+        }
         if let State::Following(told) = self.rest.state {
             // The time at rest counts towards an election if the leader is gone.
             self.core.missed(usize::try_from(tick.saturating_sub(told)).unwrap_or(usize::MAX / 4));

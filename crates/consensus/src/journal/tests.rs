@@ -134,6 +134,44 @@ fn a_tombstone_outlives_its_segment() {
     assert!(matches!(journal.load(GroupId(1)).unwrap(), Known::Nothing));
 }
 
+/// A log that was replaced, and one of a later replica, stay so through rolls and rewritten tails.
+#[test]
+fn a_replaced_log_never_comes_back() {
+    for seed in 0..40 {
+        for (proven, later) in [(false, false), (false, true), (true, false), (true, true)] {
+            let disk = SimDisk::new(seed);
+            let mut journal = filled(&disk);
+            let fresh = if later { State { replica: ReplicaId(2), ..state(6) } } else { state(6) };
+            if later {
+                journal.write(&batch([Record::Tombstone(GroupId(1), ReplicaId(1))])).unwrap();
+                journal.write(&batch([Record::State(GroupId(1), fresh.clone())])).unwrap();
+            } else {
+                journal.write(&batch([Record::Reset(GroupId(1), fresh.clone())])).unwrap();
+            }
+            assert_eq!(indexes(&mut journal, 1), Vec::<u64>::new());
+            journal.write(&batch([entry(1, 7)])).unwrap();
+            if proven {
+                journal.mark().unwrap();
+            }
+            for life in 0..4 {
+                drop(journal);
+                journal = open(&disk);
+                let expected: Vec<u64> = if life > 1 { vec![7, 8] } else { vec![7] };
+                assert_eq!(indexes(&mut journal, 1), expected, "seed {seed} {proven} {later}");
+                assert_eq!(journal.replica(GroupId(1)), Some(fresh.replica));
+                assert_eq!(journal.tombstone(GroupId(1)), later.then_some(ReplicaId(1)));
+                if life == 1 {
+                    journal.write(&batch([entry(1, 8)])).unwrap();
+                }
+                // Segments that only the old log held go, and what is left is still whole.
+                journal.write(&batch([Record::State(GroupId(2), state(8)), entry(3, life + 1)])).unwrap();
+                journal.drop_covered();
+            }
+            assert!(journal.segments() < 8, "{}", journal.segments());
+        }
+    }
+}
+
 #[test]
 fn a_tail_that_may_be_unsynced_is_written_anew() {
     let disk = SimDisk::new(5);
