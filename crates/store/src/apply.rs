@@ -55,7 +55,7 @@ impl Shard {
             }
             Err(reason) => Err(reason.clone()),
         };
-        let forked = self.forked.lock().is_some();
+        let forked = !self.forked.lock().is_empty();
         let touched = work.as_ref().ok().filter(|_| forked).map(Touched::of);
         let outcome = self.change(index, work);
         if let Some(touched) = touched {
@@ -304,7 +304,7 @@ fn mixed(items: &[ItemOutcome]) -> bool {
 fn split(state: &mut State, index: u64, first: u64, doomed: &[Box<str>]) -> Outcome {
     state.range.last = first.saturating_sub(1);
     state.child_waits = true;
-    let deleted = doomed.iter().filter(|id| state.remove(id)).count() as u64;
+    let deleted = state.remove_all(doomed);
     Outcome::Written { version: index, items: Vec::new(), deleted, replayed: false }
 }
 
@@ -318,7 +318,7 @@ fn operate(state: &mut State, index: u64, change: Change) -> Outcome {
             items
         }
         Change::DeleteAll(doomed) => {
-            deleted = doomed.iter().filter(|id| state.remove(id)).count() as u64;
+            deleted = state.remove_all(&doomed);
             Vec::new()
         }
         Change::Seal => {

@@ -98,6 +98,13 @@ pub(crate) struct Fork {
     aside: BTreeMap<Box<str>, Slot>,
 }
 
+/// Points to be copied.
+struct Batch {
+    points: Vec<(Box<str>, Slot)>,
+    /// The id that they go up to; `None`: these are the last.
+    upto: Option<Box<str>>,
+}
+
 /// The place of the copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Copied {
@@ -117,6 +124,26 @@ struct Cut {
 }
 
 impl Fork {
+    fn new(first: u64) -> Fork {
+        Fork { first, child: None, copied: Copied::Upto(None), cut: None, aside: BTreeMap::new() }
+    }
+
+    fn status(&self) -> ForkStatus {
+        let copied = self.copied == Copied::All;
+        let (points, pending) = match &self.child {
+            Some(child) => (child.state.read().ids.len() as u64, child.pending()),
+            None => (0, 0),
+        };
+        ForkStatus {
+            first: self.first,
+            points,
+            pending,
+            copied,
+            ready: copied && self.child.is_some() && pending <= READY_PENDING,
+            cut: self.cut.as_ref().map(|cut| (cut.index, cut.number)),
+        }
+    }
+
     /// Whether the child has this id's point, or would have it.
     fn mirrors(&self, id: &str) -> bool {
         let behind = match &self.copied {
@@ -147,20 +174,12 @@ impl Shard {
     /// child that is returned only the steps in the background are to be called, [`Shard::index_step`],
     /// [`Shard::checkpoint`] when it is due, and [`Shard::set_field_indexes`]; it serves after
     /// [`Shard::take_child`]. The copy is made by [`Shard::fork_step`]. A fork that is under way with the same
-    /// `first` is returned again. After the split was applied without a fork, this begins one of what was kept aside.
+    /// `first` is returned again; of those before their split there is one at a time. After the split was applied without a fork, this begins one of what was kept aside.
     pub fn fork(&self, disk: Arc<dyn Disk>, dir: &str, first: u64) -> Result<Arc<Shard>, ForkError> {
-        let _applying = self.applying.lock();
-        let mut slot = self.forked.lock();
-        match &*slot {
-            Some(fork) if fork.first != first => return Err(ForkError::Busy),
-            Some(Fork { child: Some(child), .. }) => return Ok(child.clone()),
-            Some(_) => {}
-            None => {
-                let state = self.readable()?;
-                if !state.range.splits_at(first) {
-                    return Err(ForkError::OutOfRange { first, range: state.range });
-                }
-            }
+        // The disk is waited for with no command held up.
+        let _alone = self.forking.lock();
+        if let Some(child) = self.may_fork(first)? {
+            return Ok(child);
         }
         match disk.read(&format!("{dir}/{MANIFEST}")) {
             Ok(bytes) if Manifest::decode(&bytes).is_ok_and(|manifest| !manifest.provisional) => {
@@ -177,15 +196,29 @@ impl Shard {
             CheckpointError::Disk(error) => ForkError::Disk(error),
             CheckpointError::Damaged(damage) => ForkError::Refused(damage.into()),
         })?;
-        let fork = slot.get_or_insert_with(|| Fork {
-            first,
-            child: None,
-            copied: Copied::Upto(None),
-            cut: None,
-            aside: BTreeMap::new(),
-        });
+        let _applying = self.applying.lock();
+        _ = self.may_fork(first)?;
+        let mut forks = self.forked.lock();
+        let at = forks.iter().position(|fork| fork.first == first);
+        let mut fork = at.map_or_else(|| Fork::new(first), |at| forks.remove(at));
         fork.child = Some(child.clone());
+        forks.push(fork);
         Ok(child)
+    }
+
+    /// Refuses a fork that cannot be; the child if there is one.
+    fn may_fork(&self, first: u64) -> Result<Option<Arc<Shard>>, ForkError> {
+        {
+            let forks = self.forked.lock();
+            if let Some(fork) = forks.iter().find(|fork| fork.first == first) {
+                return Ok(fork.child.clone());
+            }
+            if forks.iter().any(|fork| fork.cut.is_none()) {
+                return Err(ForkError::Busy);
+            }
+        }
+        let range = self.readable()?.range;
+        if range.splits_at(first) { Ok(None) } else { Err(ForkError::OutOfRange { first, range }) }
     }
 
     /// Copies some more points to the child; whether more wait. For one thread at a time; of several the others do
@@ -203,32 +236,21 @@ impl Shard {
         Ok(true)
     }
 
-    /// How far the fork is; `None` without one.
-    pub fn fork_status(&self) -> Option<ForkStatus> {
-        let slot = self.forked.lock();
-        let fork = slot.as_ref()?;
-        let copied = fork.copied == Copied::All;
-        let (points, pending) = match &fork.child {
-            Some(child) => (child.state.read().ids.len() as u64, child.pending()),
-            None => (0, 0),
-        };
-        let ready = copied && fork.child.is_some() && pending <= READY_PENDING;
-        Some(ForkStatus {
-            first: fork.first,
-            points,
-            pending,
-            copied,
-            ready,
-            cut: fork.cut.as_ref().map(|cut| (cut.index, cut.number)),
-        })
+    /// The forks under way, and what splits left without one. At most one is not cut.
+    pub fn forks(&self) -> Vec<ForkStatus> {
+        self.forked.lock().iter().map(Fork::status).collect()
     }
 
     /// Ends a fork, before the split, or after it when the child is durable elsewhere: from then on the parent makes
     /// checkpoints again. The child's directory is the caller's to remove.
-    pub fn forget_fork(&self) {
+    pub fn forget_fork(&self, first: u64) {
         let _applying = self.applying.lock();
-        let gone = self.forked.lock().take();
-        self.state.write().child_waits = false;
+        let (gone, child_waits) = {
+            let mut forks = self.forked.lock();
+            let gone = forks.iter().position(|fork| fork.first == first).map(|at| forks.remove(at));
+            (gone, forks.iter().any(|fork| fork.cut.is_some()))
+        };
+        self.state.write().child_waits = child_waits;
         drop(gone);
     }
 
@@ -237,10 +259,11 @@ impl Shard {
     ///
     /// # Errors
     /// The child's checkpoint failed; nothing is lost, and a later attempt may succeed.
-    pub fn take_child(&self) -> Result<Option<Arc<Shard>>, CheckpointError> {
+    pub fn take_child(&self, first: u64) -> Result<Option<Arc<Shard>>, CheckpointError> {
         let (child, cut) = {
-            let mut slot = self.forked.lock();
-            let Some(fork) = slot.as_mut().filter(|fork| fork.copied == Copied::All) else { return Ok(None) };
+            let forks = self.forked.lock();
+            let mut forks = forks.iter().filter(|fork| fork.first == first && fork.copied == Copied::All);
+            let Some(fork) = forks.next() else { return Ok(None) };
             let (Some(child), Some(cut)) = (fork.child.clone(), fork.cut.as_ref()) else { return Ok(None) };
             child.become_whole(cut);
             (child, cut.index)
@@ -248,14 +271,15 @@ impl Shard {
         if child.durable_index() < cut {
             child.checkpoint()?;
         }
-        self.forget_fork();
+        self.forget_fork(first);
         Ok(Some(child))
     }
 
     /// Brings to the child what a command has done to the child's ids. No other command is under way.
     pub(crate) fn mirror(&self, touched: &Touched) {
-        let slot = self.forked.lock();
-        let Some((fork, child)) = slot.as_ref().and_then(|fork| Some((fork, fork.child.as_ref()?))) else {
+        let forks = self.forked.lock();
+        let mut uncut = forks.iter().filter(|fork| fork.cut.is_none());
+        let Some((fork, child)) = uncut.next().and_then(|fork| Some((fork, fork.child.as_ref()?))) else {
             return;
         };
         let ids = touched.ids().filter(|id| fork.mirrors(id));
@@ -298,30 +322,20 @@ impl Shard {
 
     /// Hands the next points over; whether more wait.
     fn copy_batch(&self) -> Result<bool, Damage> {
-        let (child, first, from, cut) = {
-            let slot = self.forked.lock();
-            let Some(fork) = slot.as_ref() else { return Ok(false) };
-            let Some(child) = fork.child.clone() else { return Ok(false) };
-            let Copied::Upto(from) = &fork.copied else { return Ok(false) };
-            (child, fork.first, from.clone(), fork.cut.is_some())
-        };
+        let next = self.forked.lock().iter().find_map(|fork| {
+            let Copied::Upto(from) = &fork.copied else { return None };
+            Some((fork.child.clone()?, fork.first, from.clone()))
+        });
+        let Some((child, first, from)) = next else { return Ok(false) };
         // Read before commands are held up; what changes meanwhile is read again then.
-        let (ahead, _) = match cut {
-            true => self.aside(&from),
-            false => batch(&self.state.read(), &from, first),
-        };
         let mut read = BTreeMap::new();
-        for (id, slot) in ahead {
+        for (id, slot) in self.next_batch(first, &from).points {
             let version = slot.version;
             read.insert(id, (version, prepared(&slot, &child)?));
         }
         let _applying = self.applying.lock();
-        let cut = self.forked.lock().as_ref().is_some_and(|fork| fork.cut.is_some());
-        let (now, upto) = match cut {
-            true => self.aside(&from),
-            false => batch(&self.state.read(), &from, first),
-        };
-        for (id, slot) in now {
+        let Batch { points, upto } = self.next_batch(first, &from);
+        for (id, slot) in points {
             // One version of an id is one content.
             let point = match read.remove(&id) {
                 Some((version, point)) if version == slot.version => point,
@@ -329,60 +343,56 @@ impl Shard {
             };
             child.receive(&id, Some(point));
         }
-        let mut slot = self.forked.lock();
-        let Some(fork) = slot.as_mut() else { return Ok(false) };
-        let same = fork.child.as_ref().is_some_and(|now| Arc::ptr_eq(now, &child));
-        if same {
+        // It may have been forgotten, or begun anew, before this batch had its turn.
+        let mut forks = self.forked.lock();
+        let same = |fork: &&mut Fork| fork.child.as_ref().is_some_and(|now| Arc::ptr_eq(now, &child));
+        if let Some(fork) = forks.iter_mut().find(same) {
             fork.copied = upto.map_or(Copied::All, |upto| Copied::Upto(Some(upto)));
         }
-        Ok(fork.copied != Copied::All)
+        Ok(forks.iter().any(|fork| fork.child.is_some() && fork.copied != Copied::All))
     }
 
-    /// The next points that the split kept aside, and where they end.
-    fn aside(&self, from: &Option<Box<str>>) -> (Vec<(Box<str>, Slot)>, Option<Box<str>>) {
-        let slot = self.forked.lock();
-        let Some(fork) = slot.as_ref() else { return (Vec::new(), None) };
-        let after = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let points = fork.aside.range::<str, _>((after, Bound::Unbounded)).take(BATCH);
-        let points: Vec<_> = points.map(|(id, slot)| (id.clone(), slot.clone())).collect();
-        let upto = (points.len() == BATCH).then(|| points.last().map(|(id, _)| id.clone())).flatten();
-        (points, upto)
+    /// The points that come next: of the parent, or after the cut of those that it kept aside.
+    fn next_batch(&self, first: u64, from: &Option<Box<str>>) -> Batch {
+        let after = (from.as_deref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        {
+            let forks = self.forked.lock();
+            if let Some(fork) = forks.iter().find(|fork| fork.first == first && fork.cut.is_some()) {
+                let points = fork.aside.range::<str, _>(after).take(BATCH);
+                let points: Vec<_> = points.map(|(id, slot)| (id.clone(), slot.clone())).collect();
+                let last = points.last().map(|(id, _)| id.clone());
+                return Batch { upto: last.filter(|_| points.len() == BATCH), points };
+            }
+        }
+        let state = self.state.read();
+        let ids: Vec<_> = state.ids.range::<str, _>(after).take(BATCH).collect();
+        let upto = ids.last().filter(|_| ids.len() == BATCH).map(|(id, _)| (*id).clone());
+        let points = ids.into_iter().filter(|(id, _)| hash_of_id(id) >= first);
+        let points = points.filter_map(|(id, row)| Some((id.clone(), state.rows.get(*row)?.clone())));
+        Batch { points: points.collect(), upto }
     }
 
-    /// The split, on the parent's side, in the middle of its apply: the points that it gives up.
-    pub(crate) fn keep_aside(
-        &self,
-        state: &State,
-        (index, child_number): (u64, u64),
-        first: u64,
-        doomed: &[Box<str>],
-    ) {
-        let mut slot = self.forked.lock();
-        let fork = match slot.take() {
-            // A fork for another cut is of no use any more.
-            Some(fork) if fork.first == first => fork,
-            _ => Fork { first, child: None, copied: Copied::Upto(None), cut: None, aside: BTreeMap::new() },
-        };
+    /// The split, on the parent's side, in the middle of its apply: the points that it gives up. `split` is its index
+    /// and the number that it has for the child.
+    pub(crate) fn keep_aside(&self, state: &State, split: (u64, u64), first: u64, doomed: &[Box<str>]) {
+        let mut forks = self.forked.lock();
+        // A fork for another cut is of no use any more.
+        let uncut = forks.iter().position(|fork| fork.cut.is_none()).map(|at| forks.remove(at));
+        let mut fork = uncut.filter(|fork| fork.first == first).unwrap_or_else(|| Fork::new(first));
         let waits = |id: &str| match &fork.copied {
             Copied::All => false,
             Copied::Upto(last) => last.as_deref().is_none_or(|last| id > last),
         };
         let aside = doomed.iter().filter(|id| waits(id));
         let aside = aside.filter_map(|id| Some((id.clone(), state.rows.get(*state.ids.get(id)?)?.clone())));
-        let aside = aside.collect();
-        let range = HashRange { first, last: state.range.last };
-        let window = state.window.inherited();
-        let cut = Some(Cut { index, number: child_number, log_time_ms: state.log_time_ms, range, window });
-        *slot = Some(Fork { cut, aside, ..fork });
+        fork.aside = aside.collect();
+        fork.cut = Some(Cut {
+            index: split.0,
+            number: split.1,
+            log_time_ms: state.log_time_ms,
+            range: HashRange { first, last: state.range.last },
+            window: state.window.inherited(),
+        });
+        forks.push(fork);
     }
-}
-
-/// The points with a hash of `first` or more among the next ids, and the last of those ids if more follow.
-fn batch(state: &State, from: &Option<Box<str>>, first: u64) -> (Vec<(Box<str>, Slot)>, Option<Box<str>>) {
-    let after = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let ids: Vec<_> = state.ids.range::<str, _>((after, Bound::Unbounded)).take(BATCH).collect();
-    let upto = (ids.len() == BATCH).then(|| ids.last().map(|(id, _)| (*id).clone())).flatten();
-    let points = ids.into_iter().filter(|(id, _)| hash_of_id(id) >= first);
-    let points = points.filter_map(|(id, row)| Some((id.clone(), state.rows.get(*row)?.clone())));
-    (points.collect(), upto)
 }

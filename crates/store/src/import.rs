@@ -382,13 +382,11 @@ impl Import {
         if named != data.map(|file| (file.name.clone(), file.bytes)).collect() {
             return Err(ImportError::List("the manifest names other files".into()));
         }
+        // All names before the manifest's; or that, if an earlier attempt ended before it was durable.
+        self.disk.sync_dir(&self.dir)?;
         if !self.whole {
-            self.disk.sync_dir(&self.dir)?;
             replace_file(&*self.disk, &self.path(MANIFEST), &bytes)?;
             self.whole = true;
-        } else {
-            // It may be there without being durable: an earlier attempt ended in between.
-            self.disk.sync_dir(&self.dir)?;
         }
         for name in [MANIFEST_PART, LIST] {
             match self.disk.remove(&self.path(name)) {

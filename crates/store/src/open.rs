@@ -107,7 +107,7 @@ impl Shard {
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),
             exports: Arc::default(),
-            forked: Mutex::new(None),
+            forked: Mutex::new(Vec::new()),
             forking: Mutex::new(()),
             scrubbing: Mutex::new(None),
         };

@@ -48,8 +48,8 @@ pub struct Shard {
     pub(crate) index_bytes: CountedBytes,
     pub(crate) scratches: Mutex<Vec<Scratch>>,
     pub(crate) damage: Mutex<Vec<Damage>>,
-    /// The fork under way, if one is. Held briefly.
-    pub(crate) forked: Mutex<Option<Fork>>,
+    /// Forks under way, and what splits left. Held briefly.
+    pub(crate) forked: Mutex<Vec<Fork>>,
     /// Held by the one thread that copies points to the child.
     pub(crate) forking: Mutex<()>,
     /// The scrub under way; held by the one thread that scrubs.

@@ -201,6 +201,19 @@ impl State {
         true
     }
 
+    /// Deletes many points; how many were there. Rows are taken back once.
+    pub fn remove_all(&mut self, ids: &[Box<str>]) -> u64 {
+        let mut removed = 0;
+        for id in ids {
+            let Some(row) = self.ids.remove(id) else { continue };
+            self.empty(row);
+            self.index.remove(row);
+            removed += 1;
+        }
+        self.reclaim_rows();
+        removed
+    }
+
     /// Whether a row's vector has the bits of this one. The record is read only if the tags agree, since that
     /// may wait for the disk. Where it cannot be read the answer is no, which costs a new row and changes nothing
     /// that counts.

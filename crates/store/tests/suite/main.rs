@@ -20,6 +20,7 @@ mod random_histories;
 mod real_disk;
 mod schedules;
 mod scrub;
+mod split_histories;
 mod splits;
 mod support;
 mod watched;

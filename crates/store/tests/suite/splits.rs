@@ -1,9 +1,7 @@
-//! Splits of a shard that serves: nothing is lost or doubled, replicas agree however they came by the child, and a
-//! crash anywhere is recovered from.
+//! Splits of a shard that serves: a crash anywhere is recovered from, retries get their answers, and what belongs to
+//! both halves is refused.
 
-use crate::model::Model;
 use crate::support::*;
-use proptest::prelude::*;
 use std::sync::Arc;
 use vectron_base::disk::Disk;
 use vectron_base::disk::sim::{Faults, SimDisk};
@@ -11,21 +9,21 @@ use vectron_base::ids::hash_of_id;
 use vectron_base::random::mix64;
 use vectron_store::{
     Command, ExportError, ForkError, HashRange, Import, ItemOutcome, Metric, OpenError, Operation, Outcome,
-    Refusal, SearchQuery, Shard, ShardConfig,
+    Refusal, Shard, ShardConfig,
 };
 
-const CHILD: &str = "shards/8";
-const MIDDLE: u64 = 1 << 63;
+pub const CHILD: &str = "shards/8";
+pub const MIDDLE: u64 = 1 << 63;
 
-fn shape() -> ShardConfig {
+pub fn shape() -> ShardConfig {
     config(4, Metric::Dot)
 }
 
-fn split(first: u64) -> Command {
+pub fn split(first: u64) -> Command {
     command(Operation::Split { first, child: 8 })
 }
 
-fn fork(shard: &Shard, disk: &SimDisk, first: u64) -> Arc<Shard> {
+pub fn fork(shard: &Shard, disk: &SimDisk, first: u64) -> Arc<Shard> {
     shard.fork(Arc::new(disk.clone()), CHILD, first).unwrap()
 }
 
@@ -34,15 +32,15 @@ fn copy_all(shard: &Shard) {
 }
 
 /// The child of a split that was applied, whether or not it was forked before.
-fn child_of(shard: &Shard, disk: &SimDisk) -> Arc<Shard> {
-    let first = shard.fork_status().unwrap().first;
+pub fn child_of(shard: &Shard, disk: &SimDisk) -> Arc<Shard> {
+    let first = shard.forks()[0].first;
     fork(shard, disk, first);
     copy_all(shard);
-    shard.take_child().unwrap().unwrap()
+    shard.take_child(first).unwrap().unwrap()
 }
 
 /// The child as another replica gets it: by a copy.
-fn copied(child: &Shard) -> Shard {
+pub fn copied(child: &Shard) -> Shard {
     let export = child.export().unwrap();
     let disk = SimDisk::new(77);
     let mut import = Import::begin(Arc::new(disk.clone()), DIR, export.files()).unwrap();
@@ -56,194 +54,6 @@ fn copied(child: &Shard) -> Shard {
 /// An id whose hash is in the upper or the lower half, the n-th of those.
 fn id_in(upper: bool, n: usize) -> String {
     (0..).map(|i| format!("id-{i}")).filter(|id| (hash_of_id(id) >= MIDDLE) == upper).nth(n).unwrap()
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// Ids with vectors; deletes if no vectors. With a key or without.
-    Write {
-        ids: Vec<(u8, u64)>,
-        delete: bool,
-        key: Option<(u8, u64)>,
-        condition: u8,
-    },
-    DeleteByFilter(u64),
-    /// On one of the replicas.
-    Fork(usize),
-    Copy(usize),
-    Index(usize),
-    Checkpoint(usize),
-    ChildCheckpoint(usize),
-    Forget(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let replica = 0..3usize;
-    let ids = prop::collection::vec((0u8..40, 0u64..9), 1..6);
-    let key = prop::option::weighted(0.4, (0u8..6, 0u64..2));
-    prop_oneof![
-        12 => (ids, any::<bool>(), key, 0u8..8)
-            .prop_map(|(ids, delete, key, condition)| Step::Write { ids, delete, key, condition }),
-        1 => (0u64..4).prop_map(Step::DeleteByFilter),
-        3 => replica.clone().prop_map(Step::Fork),
-        4 => replica.clone().prop_map(Step::Copy),
-        2 => replica.clone().prop_map(Step::Index),
-        2 => replica.clone().prop_map(Step::Checkpoint),
-        2 => replica.clone().prop_map(Step::ChildCheckpoint),
-        1 => replica.prop_map(Step::Forget),
-    ]
-}
-
-fn written(step: &Step, at: u64) -> Option<Command> {
-    let wrote = match step {
-        Step::Write { ids, delete: true, condition, .. } => {
-            let mut items: Vec<vectron_store::DeleteItem> = vec![];
-            for (id, _) in ids {
-                let id = format!("id-{id}");
-                if items.iter().all(|item| item.id != id) {
-                    let if_version = (*condition == 0).then_some(at / 2);
-                    items.push(vectron_store::DeleteItem { id, if_version });
-                }
-            }
-            command(Operation::Delete(items))
-        }
-        Step::Write { ids, condition, .. } => {
-            let mut points: Vec<vectron_store::UpsertPoint> = vec![];
-            for (id, seed) in ids {
-                let id = format!("id-{id}");
-                if points.iter().all(|point| point.id != id) {
-                    let mut point = point(&id, &vector(*seed, 4), &format!(r#"{{"n":{seed}}}"#));
-                    point.if_version = (*condition == 1).then_some(0);
-                    points.push(point);
-                }
-            }
-            upsert(points)
-        }
-        Step::DeleteByFilter(n) => command(Operation::DeleteByFilter(format!(r#"{{"n":{n}}}"#))),
-        _ => return None,
-    };
-    Some(match step {
-        Step::Write { key: Some((key, body)), .. } => keyed(wrote, at * 1000, &format!("k{key}"), *body),
-        _ => wrote,
-    })
-}
-
-/// One shard on three replicas, and what it must be.
-struct World {
-    disks: Vec<SimDisk>,
-    shards: Vec<Shard>,
-    children: Vec<Option<Arc<Shard>>>,
-    model: Model,
-    index: u64,
-    first: u64,
-}
-
-impl World {
-    fn new(first: u64) -> World {
-        let disks: Vec<SimDisk> = (0..3).map(SimDisk::new).collect();
-        let shards = disks.iter().map(|disk| open(disk, &shape())).collect();
-        let model = Model::new(Metric::Dot, WINDOW_BYTES);
-        World { disks, shards, children: vec![None; 3], model, index: 0, first }
-    }
-
-    fn apply(&mut self, command: &Command) {
-        self.index += 1;
-        let truth = self.model.apply(self.index, command);
-        for shard in &self.shards {
-            let outcome = Outcome::decode(&shard.apply(self.index, &command.encode())).unwrap();
-            assert_eq!(outcome, truth, "{command:?}");
-        }
-        assert!(self.shards.windows(2).all(|pair| pair[0].digest() == pair[1].digest()));
-    }
-
-    fn step(&mut self, step: &Step) {
-        if let Some(command) = written(step, self.index) {
-            return self.apply(&command);
-        }
-        match step {
-            Step::Fork(at) => {
-                self.children[*at] = Some(fork(&self.shards[*at], &self.disks[*at], self.first))
-            }
-            Step::Copy(at) => _ = self.shards[*at].fork_step().unwrap(),
-            Step::Index(at) => {
-                self.shards[*at].index_step(&|| false);
-                self.children[*at].iter().for_each(|child| _ = child.index_step(&|| false));
-            }
-            Step::Checkpoint(at) => _ = self.shards[*at].checkpoint().unwrap(),
-            Step::ChildCheckpoint(at) => {
-                self.children[*at].iter().for_each(|child| _ = child.checkpoint().unwrap());
-            }
-            Step::Forget(at) => {
-                self.shards[*at].forget_fork();
-                self.children[*at] = None;
-            }
-            Step::Write { .. } | Step::DeleteByFilter(_) => {}
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Three replicas that fork at moments of their own, or never; writes before, while and after.
-    #[test]
-    fn parent_and_child_are_what_the_shard_was(
-        before in prop::collection::vec(step(), 1..60),
-        after in prop::collection::vec(step(), 0..30),
-        first in prop_oneof![(0u8..40).prop_map(|id| hash_of_id(&format!("id-{id}"))), Just(MIDDLE), Just(1)],
-    ) {
-        let mut world = World::new(first);
-        before.iter().for_each(|step| world.step(step));
-        let mut child_model = world.model.child(first);
-        world.apply(&split(first));
-        let cut = world.index;
-        for shard in &world.shards {
-            assert_like(shard, &world.model);
-            prop_assert_eq!(shard.range(), HashRange { first: 0, last: first - 1 });
-        }
-        // Writes to the parent go on before the children are taken.
-        let (soon, late) = after.split_at(after.len() / 2);
-        let parents_own = |step: &&Step| written(step, 0).is_some();
-        soon.iter().filter(parents_own).for_each(|step| world.step(step));
-        let mut children: Vec<Arc<Shard>> =
-            world.shards.iter().zip(&world.disks).map(|(shard, disk)| child_of(shard, disk)).collect();
-        children.push(Arc::new(copied(&children[1])));
-        for child in &children {
-            prop_assert_eq!((child.applied_index(), child.durable_index()), (cut, cut));
-            prop_assert_eq!(child.digest(), children[0].digest());
-            assert_like(child, &child_model);
-        }
-        // Both halves go on, each on its own, and refuse what is the other's.
-        let mut index = cut;
-        for step in late {
-            let Some(command) = written(step, world.index) else { continue };
-            world.apply(&command);
-            index += 1;
-            let truth = child_model.apply(index, &command);
-            for child in &children {
-                let outcome = Outcome::decode(&child.apply(index, &command.encode())).unwrap();
-                prop_assert_eq!(&outcome, &truth);
-            }
-        }
-        for (shard, disk) in world.shards.iter().zip(&world.disks) {
-            assert_like(shard, &world.model);
-            index_all(shard);
-            prop_assert_eq!(shard.checkpoint().unwrap(), world.index);
-            let again = open(disk, &shape());
-            prop_assert_eq!((again.digest(), again.range()), (shard.digest(), shard.range()));
-        }
-        for child in &children {
-            assert_like(child, &child_model);
-            index_all(child);
-            let mut query = SearchQuery::new(vector(3, 4), 9);
-            query.exact = true;
-            assert_search(child, &child_model, &query);
-            prop_assert_eq!(child.digest(), children[0].digest());
-        }
-        let again = Shard::open(Arc::new(world.disks[0].clone()), CHILD, shape()).unwrap();
-        (cut + 1..=index).for_each(|at| again.advance(at));
-        prop_assert_eq!(again.range(), HashRange { first, last: u64::MAX });
-    }
 }
 
 fn filled(disk: &SimDisk, points: usize) -> Shard {
@@ -285,7 +95,7 @@ fn a_split_while_threads_write_copy_and_index() {
     log.iter().enumerate().for_each(|(at, bytes)| drop(plain.apply(begun + 1 + at as u64, bytes)));
     copy_all(&shard);
     index_all(&child);
-    let status = shard.fork_status().unwrap();
+    let status = shard.forks()[0];
     assert!(status.ready && status.copied && status.cut.is_none(), "{status:?}");
     let points = shard.stats().points;
     for shard in [&shard, &plain] {
@@ -293,8 +103,8 @@ fn a_split_while_threads_write_copy_and_index() {
             matches!(apply(shard, &split(MIDDLE)), Outcome::Written { deleted, .. } if deleted == status.points)
         );
     }
-    assert_eq!(shard.fork_status().unwrap().cut, Some((shard.applied_index(), 8)));
-    let (of_fork, later) = (shard.take_child().unwrap().unwrap(), child_of(&plain, &SimDisk::new(3)));
+    assert_eq!(shard.forks()[0].cut, Some((shard.applied_index(), 8)));
+    let (of_fork, later) = (shard.take_child(MIDDLE).unwrap().unwrap(), child_of(&plain, &SimDisk::new(3)));
     assert!(Arc::ptr_eq(&of_fork, &child));
     assert_eq!((of_fork.digest(), shard.digest()), (later.digest(), plain.digest()));
     assert_eq!(of_fork.stats().points + shard.stats().points, points);
@@ -311,7 +121,7 @@ fn recover(disk: &SimDisk, log: &[Vec<u8>]) -> (Shard, Arc<Shard>) {
     }
     let child = match Shard::open(Arc::new(disk.clone()), CHILD, shape()) {
         Ok(child) if child.applied_index() > 0 => {
-            shard.forget_fork();
+            shard.forget_fork(MIDDLE);
             Arc::new(child)
         }
         Ok(_) | Err(OpenError::Unfinished(_)) => child_of(&shard, disk),
@@ -367,7 +177,7 @@ fn power_loss_at_every_operation_of_a_split_loses_nothing() {
                     shard.fork(Arc::new(disk.clone()), CHILD, MIDDLE).ok()?;
                     shard.fork_step().ok()?;
                 }
-                shard.take_child().ok()??;
+                shard.take_child(MIDDLE).ok()??;
             }
         }
         shard.checkpoint().ok()?;
@@ -416,16 +226,16 @@ fn the_parent_makes_no_checkpoint_until_the_child_is_durable() {
     assert!(!shard.checkpoint_due());
     // A disk that refuses the child's checkpoint changes nothing of that.
     fork(&shard, &disk, MIDDLE);
-    assert_eq!(shard.take_child().unwrap().map(drop), None);
+    assert!(shard.take_child(MIDDLE).unwrap().is_none());
     copy_all(&shard);
     disk.set_capacity(Some(10));
-    assert!(shard.take_child().is_err());
+    assert!(shard.take_child(MIDDLE).is_err());
     assert_eq!(shard.checkpoint().unwrap(), durable);
     disk.set_capacity(None);
-    let child = shard.take_child().unwrap().unwrap();
+    let child = shard.take_child(MIDDLE).unwrap().unwrap();
     assert_eq!(child.durable_index(), durable + 1);
     assert_eq!(shard.checkpoint().unwrap(), durable + 2);
-    assert_eq!((shard.fork_status(), shard.take_child().unwrap().map(drop)), (None, None));
+    assert!(shard.forks().is_empty() && shard.take_child(MIDDLE).unwrap().is_none());
 }
 
 #[test]
@@ -436,7 +246,7 @@ fn a_child_under_way_is_no_shard_and_a_whole_one_is_not_overwritten() {
         // Everything, and all but nothing: the first cannot be.
         let refused = shard.fork(Arc::new(disk.clone()), CHILD, first).err();
         assert_eq!(refused.is_some(), first == 0, "{refused:?}");
-        shard.forget_fork();
+        shard.forget_fork(first);
     }
     let child = fork(&shard, &disk, MIDDLE);
     assert!(Arc::ptr_eq(&child, &fork(&shard, &disk, MIDDLE)));
@@ -447,14 +257,14 @@ fn a_child_under_way_is_no_shard_and_a_whole_one_is_not_overwritten() {
     let opened = Shard::open(Arc::new(disk.clone()), CHILD, shape());
     assert!(matches!(opened, Err(OpenError::Unfinished(_))));
     assert!(matches!(child.export(), Err(ExportError::NoCheckpoint)));
-    shard.forget_fork();
+    shard.forget_fork(MIDDLE);
     // Another attempt empties the directory.
     fork(&shard, &disk, MIDDLE);
     assert_eq!(disk.list(CHILD).unwrap(), ["manifest"]);
     assert!(matches!(Shard::open(Arc::new(disk.clone()), CHILD, shape()), Err(OpenError::Unfinished(_))));
     copy_all(&shard);
     apply(&shard, &split(MIDDLE));
-    let child = shard.take_child().unwrap().unwrap();
+    let child = shard.take_child(MIDDLE).unwrap().unwrap();
     let whole = child.digest();
     drop(child);
     let again = shard.fork(Arc::new(disk.clone()), CHILD, MIDDLE / 2);
@@ -567,10 +377,64 @@ fn a_child_can_be_split_again() {
     let grandchild = child.fork(Arc::new(disk.clone()), "shards/9", quarter).unwrap();
     copy_all(&child);
     apply(&child, &split(quarter));
-    assert!(Arc::ptr_eq(&child.take_child().unwrap().unwrap(), &grandchild));
+    assert!(Arc::ptr_eq(&child.take_child(quarter).unwrap().unwrap(), &grandchild));
     let ranges = [&shard, &*child, &*grandchild].map(|shard| (shard.range().first, shard.range().last));
     assert_eq!(ranges, [(0, MIDDLE - 1), (MIDDLE, quarter - 1), (quarter, u64::MAX)]);
     let points = [&shard, &*child, &*grandchild].map(|shard| shard.stats().points);
     assert_eq!(points.iter().sum::<u64>(), 400);
     assert!(points.iter().all(|n| *n > 50), "{points:?}");
+}
+
+#[test]
+fn two_splits_before_a_child_is_taken_lose_neither() {
+    let disk = SimDisk::new(1);
+    let shard = filled(&disk, 400);
+    shard.checkpoint().unwrap();
+    let durable = shard.durable_index();
+    apply(&shard, &split(MIDDLE));
+    let early = fork(&shard, &disk, MIDDLE);
+    // The first one is half copied when the next is forked and cut.
+    assert!(shard.fork_step().is_ok());
+    let quarter = MIDDLE / 2;
+    let second = shard.fork(Arc::new(disk.clone()), "shards/9", quarter).unwrap();
+    apply(&shard, &split(quarter));
+    copy_all(&shard);
+    assert_eq!(shard.forks().len(), 2);
+    assert!(Arc::ptr_eq(&shard.take_child(quarter).unwrap().unwrap(), &second));
+    assert_eq!(shard.checkpoint().unwrap(), durable);
+    assert!(Arc::ptr_eq(&shard.take_child(MIDDLE).unwrap().unwrap(), &early));
+    assert_eq!(shard.checkpoint().unwrap(), durable + 2);
+    let points = [&shard, &*second, &*early].map(|shard| shard.stats().points);
+    assert_eq!(points.iter().sum::<u64>(), 400);
+    let ranges = [&shard, &*second, &*early].map(|shard| (shard.range().first, shard.range().last));
+    assert_eq!(ranges, [(0, quarter - 1), (quarter, MIDDLE - 1), (MIDDLE, u64::MAX)]);
+}
+
+/// Figures of a split: run with
+/// `cargo test --release -p vectron-store --test suite -- --ignored --nocapture measure_a_split`.
+#[test]
+#[ignore = "figures only"]
+fn measure_a_split() {
+    use vectron_base::clock::{Clock, SystemClock};
+    const POINTS: usize = 100_000;
+    let clock = SystemClock::new();
+    let disk = SimDisk::new(1);
+    let shard = Shard::open(Arc::new(disk.clone()), DIR, ShardConfig::new(64, Metric::Dot)).unwrap();
+    for from in (0..POINTS).step_by(500) {
+        let one = |i: usize| point(&format!("id-{i}"), &vector(i as u64, 64), r#"{"a":1}"#);
+        apply(&shard, &upsert((from..from + 500).map(one).collect()));
+    }
+    shard.checkpoint().unwrap();
+    shard.fork(Arc::new(disk.clone()), CHILD, MIDDLE).unwrap();
+    let timed = |name: &str, work: &mut dyn FnMut()| {
+        let start = clock.now();
+        work();
+        println!("{name}: {:?}", clock.now().since(start));
+    };
+    timed("copy", &mut || copy_all(&shard));
+    timed("apply the split, forked", &mut || drop(apply(&shard, &split(MIDDLE))));
+    timed("take the child", &mut || drop(shard.take_child(MIDDLE).unwrap().unwrap()));
+    timed("apply a split, not forked", &mut || drop(apply(&shard, &split(MIDDLE / 2))));
+    let stats = shard.stats();
+    println!("{} of {POINTS} points are left", stats.points);
 }
