@@ -19,7 +19,7 @@ vectron_base::knobs! {
         memory_percent: u64 = 80u64, "MEMORY_PERCENT", Bounds::Integer(1, 100), "percent", Affects::Limits, "vectron_worker_memory_bytes";
         /// How often the worker reports to the placement driver when nothing happens, and looks after the members of the groups that it leads. Shorter finds failures sooner and costs more messages.
         report_interval_ms: u64 = 1000u64, "REPORT_INTERVAL_MS", Bounds::Integer(50, 30_000), "ms", Affects::Speed, "";
-        /// Shards that are opened, fetched or removed at a time. More are ready sooner and take disk, cores and memory from those that serve.
+        /// Shards that are loaded at a time, and as many more that are fetched. More are ready sooner and take disk, cores and memory from those that serve.
         settling_max: u64 = 4u64, "SETTLING_MAX", Bounds::Integer(1, 256), "shards", Affects::Speed, "vectron_worker_shards";
         /// Largest part of a replica's copy in one call. Larger parts need fewer calls and more memory on both sides.
         snapshot_part_bytes: u64 = MIB, "SNAPSHOT_PART_BYTES", Bounds::Integer(1024, 16 * MIB), "bytes", Affects::Speed, "vectron_worker_fetched_bytes_total";

@@ -192,6 +192,11 @@ fn path(shard: ShardId) -> String {
     format!("{}/meta", directory(shard))
 }
 
+/// Whether a shard has a meta file.
+pub fn exists(disk: &dyn Disk, shard: ShardId) -> Result<bool, DiskError> {
+    disk.exists(&path(shard))
+}
+
 /// Shards that have a meta file, in order of id. A directory without one is a creation that a crash cut
 /// short: nothing was ever acknowledged from it.
 pub fn present(disk: &dyn Disk) -> Result<Vec<ShardId>, DiskError> {

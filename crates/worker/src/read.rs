@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::hosted::{Hosted, gone};
 use crate::shown::{stage, trace};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vectron_base::clock::Tick;
 use vectron_base::pool::{Lane, compute, within};
@@ -14,6 +15,12 @@ use vectron_wire::worker::{
     Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
     ShardPage, ShardRead, ShardScroll, ShardSearch,
 };
+
+/// Age of a proof at which an eventual read asks for another one, for those after it.
+const PROOF_AGE: Duration = Duration::from_millis(500);
+
+/// How long that may take.
+const PROOF_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How fresh the state is that a read may look at now.
 pub struct Admitted {
@@ -27,7 +34,7 @@ pub struct Admitted {
 /// Waits until the shard may be read at `level`.
 pub async fn admit(
     host: &Host,
-    hosted: &Hosted,
+    hosted: &Arc<Hosted>,
     level: ReadLevel,
     timeout_ms: u64,
 ) -> Result<Admitted, Fault> {
@@ -35,7 +42,13 @@ pub async fn admit(
     let limit = Duration::from_millis(timeout_ms);
     let proof = match level {
         ReadLevel::Linearizable => barrier(host, hosted, limit).await?,
-        ReadLevel::Eventual => known_proof(hosted)?,
+        ReadLevel::Eventual => {
+            let proof = known_proof(hosted)?;
+            if begun.since(proof) > PROOF_AGE {
+                prove_soon(host, hosted);
+            }
+            proof
+        }
         ReadLevel::Bounded(max_ms) => {
             let fresh = hosted.proof().filter(|at| begun.since(*at) <= Duration::from_millis(max_ms));
             match fresh {
@@ -65,6 +78,27 @@ async fn barrier(host: &Host, hosted: &Hosted, limit: Duration) -> Result<Tick, 
     hosted.prove(begun);
     host.metrics().barrier.observe(host.clock().now().since(begun).as_secs_f64());
     Ok(begun)
+}
+
+/// Asks for a proof that nobody waits for, so that eventual reads of a quiet replica do not say that they are older and
+/// older. One at a time.
+fn prove_soon(host: &Host, hosted: &Arc<Hosted>) {
+    if hosted.proving.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let (consensus, clock, pool, hosted) =
+        (host.consensus().clone(), host.clock().clone(), host.pool().clone(), hosted.clone());
+    host.pool().spawn(
+        "shard proof",
+        Box::pin(async move {
+            let begun = clock.now();
+            let probe = consensus.barrier(hosted.group());
+            if within(&pool, PROOF_PATIENCE, probe).await.is_some_and(|probed| probed.is_ok()) {
+                hosted.prove(begun);
+            }
+            hosted.proving.store(false, Ordering::SeqCst);
+        }),
+    );
 }
 
 /// The last proof. A replica that has proved nothing yet is still replaying its log: how old its state is
@@ -135,7 +169,7 @@ async fn in_lane<T: Send + 'static>(
 /// Points by id.
 pub async fn get(
     host: &Host,
-    hosted: &Hosted,
+    hosted: &Arc<Hosted>,
     request: ShardGet,
 ) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
@@ -192,7 +226,7 @@ pub async fn search(
 /// A page in id order.
 pub async fn scroll(
     host: &Host,
-    hosted: &Hosted,
+    hosted: &Arc<Hosted>,
     request: ShardScroll,
 ) -> Result<ShardRead<ShardPage>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
@@ -209,7 +243,7 @@ pub async fn scroll(
 /// An exact count.
 pub async fn count(
     host: &Host,
-    hosted: &Hosted,
+    hosted: &Arc<Hosted>,
     request: ShardCount,
 ) -> Result<ShardRead<ShardCounted>, Fault> {
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;

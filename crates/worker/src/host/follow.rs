@@ -74,7 +74,10 @@ impl Host {
             self.note_peers(view);
             self.note_wanted(view);
         }
-        self.followed.store(true, Ordering::SeqCst);
+        let first = !self.followed.swap(true, Ordering::SeqCst);
+        if first {
+            self.spawn_loop("worker strays", |host| async move { host.remove_strays().await });
+        }
         let work: Vec<ShardId> = self
             .table
             .read()

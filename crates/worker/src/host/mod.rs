@@ -90,8 +90,10 @@ pub struct Host {
     memory_bytes: AtomicU64,
     /// Memory that shards will take that are being opened, by estimate.
     opening_bytes: AtomicU64,
-    /// A place for each shard that is being opened, fetched or removed.
+    /// A place for each shard that is being loaded,
     settling: Semaphore,
+    /// and for each that is being fetched.
+    pub(crate) fetching: Semaphore,
     load: Load,
     pub(crate) offers: Offers,
     pub(crate) throttle: Throttle,
@@ -112,6 +114,7 @@ impl Host {
             memory_bytes: AtomicU64::new(0),
             opening_bytes: AtomicU64::new(0),
             settling: Semaphore::new(settling),
+            fetching: Semaphore::new(settling),
             load: Load::new(parts.clock.now()),
             offers: Offers::default(),
             throttle: Throttle::new(parts.clock.now()),

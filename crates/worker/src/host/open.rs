@@ -82,6 +82,7 @@ impl Host {
     /// Opens the store, if there is room for it.
     pub(super) async fn load_shard(&self, meta: ShardMeta) -> Result<Arc<Hosted>, OpenFailure> {
         let disk = self.disk().clone();
+        let _place = self.settling.acquire().await.map_err(OpenFailure::passing)?;
         let _room = self.take_room(&*disk, &meta)?;
         let config = shape::shard_config(&meta.spec, &self.parts.store_knobs);
         let (directory, field_indexes) = (meta.data_directory(), meta.field_indexes.clone());

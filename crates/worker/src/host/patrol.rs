@@ -109,11 +109,7 @@ impl Host {
     /// Fetches a copy of the leader's state and puts it in the place of what is here.
     async fn renew(self: &Arc<Self>, hosted: &Arc<Hosted>) {
         let wanted = hosted.assigned();
-        let fetched = match self.settling.acquire().await {
-            Ok(_place) => snapshot::fetch(self, &wanted, hosted.meta.generation + 1).await,
-            Err(_) => return,
-        };
-        let Ok(meta) = fetched else { return };
+        let Ok(meta) = snapshot::fetch(self, &wanted, hosted.meta.generation + 1).await else { return };
         let covers = meta.origin.as_ref().map_or(0, |origin| origin.index);
         if hosted.over() || hosted.shard.applied_index() >= covers {
             // The log came after all.

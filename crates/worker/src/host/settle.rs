@@ -1,5 +1,5 @@
 //! Making one shard as the catalog wants it. Each has a task of its own while there is something to do; a knob bounds
-//! how many work at a time.
+//! how many are loaded, and how many are fetched, at a time.
 
 use super::Host;
 use super::open::OpenFailure;
@@ -44,11 +44,7 @@ impl Host {
     async fn settle(self: Arc<Self>, shard: ShardId) {
         let mut pause = RETRY;
         while let Some(job) = self.next_job(shard) {
-            let done = match self.settling.acquire().await {
-                Ok(_place) => self.carry_out(shard, job).await,
-                Err(_) => return,
-            };
-            if done {
+            if self.carry_out(shard, job).await {
                 pause = RETRY;
                 self.report_soon();
             } else {
@@ -168,6 +164,10 @@ impl Host {
         self.put(shard, None);
         match fetched {
             Ok(meta) => self.open(meta).await,
+            // What came so far goes on later, unless the catalog has changed its mind.
+            Err(_) if self.wanted(shard).is_none_or(|now| now.replica != replica) => {
+                self.erase(shard, replica).await
+            }
             Err(failure) => self.fail(shard, replica, failure),
         }
     }
@@ -260,6 +260,25 @@ impl Host {
             self.parts.metrics.events.note(&WorkerEvent::ShardRemoved(shard));
         }
         erased
+    }
+
+    /// Removes directories of shards that are nobody's: what a copy or a split left that was called off, or a removal
+    /// that a crash cut short. Only once the catalog was seen.
+    pub(super) async fn remove_strays(self: &Arc<Self>) {
+        let host = self.clone();
+        let removing = move || {
+            let Ok(names) = host.disk().list("shards") else { return };
+            for shard in names.iter().filter_map(|name| name.parse().ok().map(ShardId)) {
+                // With the table held, so that nobody begins to make one meanwhile.
+                let table = host.table.write();
+                let nameless = meta::exists(&**host.disk(), shard) == Ok(false);
+                if nameless && !table.contains_key(&shard) {
+                    // It is tried again at the next start.
+                    let _ = host.disk().remove_dir(&meta::directory(shard));
+                }
+            }
+        };
+        compute(&self.parts.pool, Lane::Background, removing).await;
     }
 
     /// Makes removals of shard directories durable; where no shard ever was there is nothing to do.

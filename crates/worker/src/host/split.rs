@@ -36,7 +36,7 @@ enum Next {
     /// More of the copy, or of the child's graph; then the cut, if it may be.
     Grow(Split),
     /// The split is not wanted any more.
-    Forget(u64),
+    Forget,
     /// The child is cut off and must be made durable.
     Finish(store::ForkStatus),
     /// The cut was applied before this copy of the shard was made: the child comes from a peer.
@@ -62,10 +62,10 @@ impl Host {
 
     fn next_of_split(&self, hosted: &Arc<Hosted>) -> Next {
         let split = self.wanted(hosted.id()).and_then(|meta| meta.shard.split.clone());
-        match (hosted.fork(), split) {
+        match (hosted.shard.fork_status(), split) {
             (Some(fork), _) if fork.cut.is_some() => Next::Finish(fork),
             (Some(fork), Some(split)) if fork.first == split.first => Next::Grow(split),
-            (Some(fork), _) => Next::Forget(fork.first),
+            (Some(_), _) => Next::Forget,
             (None, None) => Next::Nothing,
             (None, Some(split)) if hosted.shard.range().last >= split.first => Next::Fork(split.first),
             (None, Some(split)) if self.slot(split.child).is_none() => Next::Fetch(split.child),
@@ -91,8 +91,9 @@ impl Host {
                         None => false,
                     }
                 }
-                Next::Forget(first) => {
-                    hosted.shard.forget_fork(first);
+                Next::Forget => {
+                    hosted.shard.forget_fork();
+                    self.remove_strays().await;
                     return;
                 }
                 Next::Finish(fork) => self.finish(hosted, &fork).await,
@@ -152,7 +153,7 @@ impl Host {
             // It is tried again, and the child's last checkpoint at the latest says why not.
             compute(&self.parts.pool, Lane::Background, move || saved.checkpoint()).await;
         }
-        let ready = hosted.fork().is_some_and(|fork| fork.ready);
+        let ready = hosted.shard.fork_status().is_some_and(|fork| fork.ready);
         let leads = self.status_of(hosted).is_some_and(|status| status.role == Role::Leader);
         if ready && split.cut && leads {
             return self.cut(hosted, split).await;
@@ -180,17 +181,19 @@ impl Host {
         match self.slot(child) {
             // Made in an earlier life, or fetched.
             Some(Slot::Serving(_) | Slot::Removed(_)) => {
-                hosted.shard.forget_fork(fork.first);
+                hosted.shard.forget_fork();
                 return true;
             }
             Some(_) => return false,
+            // What an earlier life left of it is being looked at.
+            None if self.table.read().get(&child).is_some_and(|entry| entry.unread) => return false,
             None => {}
         }
         let Some(meta) = self.child_of(hosted, Some(child)) else {
             // Not wanted here any more, if the catalog was seen; else it will be.
             let gone = self.ready_for_catalog(child);
             if gone {
-                hosted.shard.forget_fork(fork.first);
+                hosted.shard.forget_fork();
             }
             return gone;
         };
@@ -234,7 +237,7 @@ impl Host {
         let making = move || -> Result<Option<Arc<store::Shard>>, String> {
             shard.fork(disk, &directory, first).map_err(|error| error.to_string())?;
             while shard.fork_step().map_err(|refusal| refusal.to_string())? {}
-            shard.take_child(first).map_err(|error| error.to_string())
+            shard.take_child().map_err(|error| error.to_string())
         };
         match compute(&self.parts.pool, Lane::Background, making).await? {
             Ok(child) => child,

@@ -6,7 +6,7 @@ use crate::meta::{Origin, ShardMeta, data_directory};
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::ids::{ReplicaId, WorkerId};
-use vectron_base::pool::{Lane, compute};
+use vectron_base::pool::{Lane, compute, within};
 use vectron_base::{Code, Fault};
 use vectron_store as store;
 use vectron_wire::worker::{SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker};
@@ -29,6 +29,7 @@ pub(crate) async fn fetch(
     wanted: &Arc<ShardMeta>,
     generation: u64,
 ) -> Result<ShardMeta, OpenFailure> {
+    let _place = host.fetching.acquire().await.map_err(OpenFailure::waits)?;
     let (source, offer) = ask(host, wanted).await?;
     let import = begin(host, wanted, generation, &offer).await?;
     let mut transfer = Transfer { host, wanted, source, offer, import: Some(import), mismatches: 0 };
@@ -36,6 +37,10 @@ pub(crate) async fn fetch(
     let SnapshotOffer { index, term, members, .. } = transfer.offer;
     let origin = Origin { index, term, voters: members.voters, learners: members.learners };
     Ok(ShardMeta { generation, origin: Some(origin), ..(**wanted).clone() })
+}
+
+fn silent() -> Fault {
+    Fault::new(Code::DeadlineExceeded, "the other worker does not answer")
 }
 
 fn target(wanted: &ShardMeta) -> Target {
@@ -61,7 +66,8 @@ async fn ask(host: &Host, wanted: &ShardMeta) -> Result<(Arc<dyn Worker>, Snapsh
             replica: wanted.replica,
             timeout_ms: OFFER_PATIENCE_MS,
         };
-        match source.snapshot(request).await {
+        let asking = within(host.pool(), Duration::from_millis(OFFER_PATIENCE_MS), source.snapshot(request));
+        match asking.await.unwrap_or_else(|| Err(silent())) {
             Ok(offer) => match problem(wanted.replica, &offer) {
                 None => return Ok((source, offer)),
                 Some(why) => last = why.into(),
@@ -172,7 +178,9 @@ impl Transfer<'_> {
                 limit,
                 timeout_ms: PART_PATIENCE_MS,
             };
-            match self.source.snapshot_part(request).await {
+            let asking = self.source.snapshot_part(request);
+            let part = within(self.host.pool(), Duration::from_millis(PART_PATIENCE_MS), asking).await;
+            match part.unwrap_or_else(|| Err(silent())) {
                 Ok(bytes) if bytes.is_empty() || bytes.len() as u64 > limit => {
                     last = Fault::internal("a part has another length than was asked for");
                 }

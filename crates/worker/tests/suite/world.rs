@@ -352,7 +352,9 @@ impl World {
     /// Waits until the workers' replicas of the shard have applied the same, and holds them to the same digest.
     pub fn assert_equal(&mut self, shard: ShardId, workers: &[u64]) -> u128 {
         let states = |w: &World| -> Option<Vec<(u64, u128)>> {
-            let state = |worker: &u64| w.store(*worker, shard).map(|s| (s.applied_index(), s.digest()));
+            let state = |worker: &u64| {
+                w.store(*worker, shard).map(|s| s.digest()).map(|read| (read.applied_index, read.value))
+            };
             workers.iter().map(state).collect()
         };
         let level = |states: &[(u64, u128)]| states.windows(2).all(|pair| pair[0].0 == pair[1].0);
