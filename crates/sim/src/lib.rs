@@ -11,7 +11,11 @@
 //! What it must never know. Nothing is off limits, but nothing is modelled either: the rooms under test are the
 //! ones that ship, and they do not know that they are simulated.
 
+pub mod check;
+pub mod clock;
 pub mod executor;
+pub mod history;
+pub mod network;
 pub mod oracle;
 pub mod scenarios;
 pub mod world;
