@@ -16,8 +16,8 @@ use vectron_base::pool::{Lane, Pool, compute, within};
 use vectron_base::{Code, Fault, Outcome};
 use vectron_consensus::{Handle, ProposeError};
 use vectron_wire::placement::{
-    CatalogView, Collection, CollectionSpec, CollectionState, Placement, Registration, ShardPhase,
-    WorkerReport,
+    CatalogSnapshot, CatalogView, ClusterChange, ClusterView, Collection, CollectionSpec, CollectionState,
+    Placement, PlannedMove, Registration, ShardPhase, WorkerReport,
 };
 
 /// What the service is made of.
@@ -202,6 +202,10 @@ fn propose_fault(error: &ProposeError) -> Fault {
     Fault::new(code, detail).with_outcome(error.outcome())
 }
 
+fn single() -> Fault {
+    Fault::new(Code::InvalidArgument, "a placement driver of one node does not serve this yet")
+}
+
 #[async_trait]
 impl Placement for Service {
     async fn create_collection(
@@ -312,5 +316,17 @@ impl Placement for Service {
     async fn report(&self, report: WorkerReport) -> Result<(), Fault> {
         self.observed.note(report);
         Ok(())
+    }
+
+    async fn cluster(&self) -> Result<ClusterView, Fault> {
+        Err(single())
+    }
+
+    async fn change(&self, _: ClusterChange) -> Result<Vec<PlannedMove>, Fault> {
+        Err(single())
+    }
+
+    async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, Fault> {
+        Err(single())
     }
 }

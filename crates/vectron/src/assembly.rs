@@ -13,7 +13,7 @@ use vectron_consensus::{GroupConfig, Handle};
 use vectron_gateway::{AdminSources, Gateway, GatewayMetrics};
 use vectron_placement::catalog::SharedCatalog;
 use vectron_placement::{PlacementMetrics, serve as placement};
-use vectron_wire::placement::Registration;
+use vectron_wire::placement::{Locality, Registration};
 use vectron_wire::worker::{Worker, WorkerDirectory};
 use vectron_worker::{Host, WorkerMetrics};
 
@@ -91,6 +91,7 @@ pub async fn assemble(
         registration: Registration {
             worker: worker_id,
             address: "local".into(),
+            locality: Locality::default(),
             cores: capacity.cores,
             memory_bytes: capacity.memory_bytes,
             disk_bytes: seams.disk.space()?.total,

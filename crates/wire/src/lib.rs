@@ -10,12 +10,16 @@
 //!
 //! What it must never know. How a room does its work: no index, store, Raft or HTTP routing here.
 
+pub mod cluster;
 pub mod codec;
 pub mod fault_table;
 pub mod grpc;
+pub mod peer;
 pub mod placement;
 pub mod proto;
+pub mod report;
 pub mod routing;
 mod settings;
+pub mod snapshot;
 mod status;
 pub mod worker;

@@ -7,6 +7,8 @@ use vectron_base::Fault;
 use vectron_base::filter::FieldIndex;
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 
+pub use crate::cluster::{ClusterChange, ClusterView, PlannedMove};
+pub use crate::report::{LeadReport, Mark, Members, ShardPhase, ShardReport, WorkerLoad, WorkerReport};
 pub use crate::settings::{IndexSettings, Quantization, Storage};
 
 /// How closeness is measured. Scores are always higher for closer.
@@ -83,6 +85,28 @@ pub struct CollectionSpec {
     pub index: IndexSettings,
 }
 
+/// What a replica shall be in its shard's group. The catalog says what shall be; the worker that leads the group
+/// makes it so and reports what is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaRole {
+    /// Votes.
+    #[default]
+    Voter,
+    /// Catches up as a learner, in order to vote.
+    Joining,
+    /// Follows for reads only and never votes.
+    Learner,
+    /// Shall leave the group.
+    Leaving,
+}
+
+impl ReplicaRole {
+    /// Every role.
+    pub const ALL: [ReplicaRole; 4] =
+        [ReplicaRole::Voter, ReplicaRole::Joining, ReplicaRole::Learner, ReplicaRole::Leaving];
+}
+
 /// One replica and where it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
@@ -90,6 +114,29 @@ pub struct Replica {
     pub replica: ReplicaId,
     /// Its worker.
     pub worker: WorkerId,
+    /// What it shall be.
+    #[serde(default)]
+    pub role: ReplicaRole,
+}
+
+impl Replica {
+    /// A replica that votes.
+    pub fn voter(replica: ReplicaId, worker: WorkerId) -> Self {
+        Self { replica, worker, role: ReplicaRole::Voter }
+    }
+}
+
+/// A shard that is being split in hash space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// The shard that takes the upper part.
+    pub child: ShardId,
+    /// Its first hash.
+    pub first: u64,
+    /// Its replicas, on the workers of the shard that is split.
+    pub replicas: Vec<Replica>,
+    /// Whether every replica has its copy of the upper part, so that the cut may be put into the log.
+    pub cut: bool,
 }
 
 /// One shard of a collection: owns the ids whose hash is in `first..=last`.
@@ -101,10 +148,32 @@ pub struct Shard {
     pub first: u64,
     /// Last hash.
     pub last: u64,
-    /// Grows with every change of range or replicas.
+    /// Grows with every change of range. Calls name it, and a worker refuses another one.
     pub epoch: u64,
-    /// Its voters.
+    /// Grows with every change of what the replicas shall be. Calls do not name it: any replica of the group may
+    /// answer what it can prove.
+    #[serde(default)]
+    pub config: u64,
+    /// Its replicas, whatever their role.
     pub replicas: Vec<Replica>,
+    /// The voter that shall lead, if anybody cares.
+    #[serde(default)]
+    pub leader: Option<ReplicaId>,
+    /// The split under way.
+    #[serde(default)]
+    pub split: Option<Split>,
+}
+
+impl Shard {
+    /// The replicas that vote, or have not left yet.
+    pub fn voters(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|r| matches!(r.role, ReplicaRole::Voter | ReplicaRole::Leaving))
+    }
+
+    /// The replica on a worker.
+    pub fn on(&self, worker: WorkerId) -> Option<&Replica> {
+        self.replicas.iter().find(|replica| replica.worker == worker)
+    }
 }
 
 /// Where a collection is in its life.
@@ -150,6 +219,8 @@ pub struct CatalogView {
     pub epoch: u64,
     /// Ordered by name, then incarnation.
     pub collections: Vec<Collection>,
+    /// Ordered by id.
+    pub workers: Vec<WorkerEntry>,
 }
 
 impl CatalogView {
@@ -159,13 +230,28 @@ impl CatalogView {
     }
 }
 
+/// Where a worker stands. Replicas of a shard go to different zones, then racks, then workers. An empty name
+/// is a place of its own for each worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locality {
+    /// The region.
+    pub region: String,
+    /// The zone in it.
+    pub zone: String,
+    /// The rack in that.
+    pub rack: String,
+}
+
 /// A worker introduces itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     /// Its own identity, drawn once for its data directory.
     pub worker: WorkerId,
-    /// Where gateways reach it.
+    /// Where gateways and other workers reach it.
     pub address: String,
+    /// Where it stands.
+    #[serde(default)]
+    pub locality: Locality,
     /// Processor cores.
     pub cores: u32,
     /// Bytes of memory.
@@ -174,43 +260,25 @@ pub struct Registration {
     pub disk_bytes: u64,
 }
 
-/// What a worker says of one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShardPhase {
-    /// Can commit.
-    Ready,
-    /// Accepts nothing any more.
-    Sealed,
-    /// Its data is gone.
-    Removed,
-    /// Quarantined.
-    Failed,
+/// What a worker is meant for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// Takes replicas.
+    #[default]
+    Active,
+    /// Gives its replicas away and takes none. It serves what it still has.
+    Draining,
 }
 
-/// A worker's figures of one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShardReport {
-    /// Which.
-    pub shard: ShardId,
-    /// How it is.
-    pub phase: ShardPhase,
-    /// Live points.
-    pub points: u64,
-    /// On disk.
-    pub disk_bytes: u64,
-    /// Points not in the graph yet.
-    pub index_lag: u64,
-}
-
-/// A worker's heartbeat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerReport {
-    /// Who.
-    pub worker: WorkerId,
-    /// Bytes free on its disk.
-    pub disk_free_bytes: u64,
-    /// Its shards.
-    pub shards: Vec<ShardReport>,
+/// A worker in the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerEntry {
+    /// Who, where, with what.
+    pub registration: Registration,
+    /// What it is meant for.
+    #[serde(default)]
+    pub state: WorkerState,
 }
 
 /// What the placement driver does for others.
@@ -237,4 +305,24 @@ pub trait Placement: Send + Sync {
     async fn register(&self, registration: Registration) -> Result<(), Fault>;
     /// A heartbeat.
     async fn report(&self, report: WorkerReport) -> Result<(), Fault>;
+    /// Workers, shards with their replicas, moves and members of the placement driver, as its leader sees them.
+    async fn cluster(&self) -> Result<ClusterView, Fault>;
+    /// Changes the cluster, or plans to: the moves that follow from it. Answers when the change is in the catalog;
+    /// the moves themselves go on in the background.
+    async fn change(&self, change: ClusterChange) -> Result<Vec<PlannedMove>, Fault>;
+    /// The catalog's state at a point of its log, for a member that lacks the log to it.
+    async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, Fault>;
+}
+
+/// The catalog's state at a point of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogSnapshot {
+    /// Index of the last entry in it.
+    pub index: u64,
+    /// That entry's term.
+    pub term: u64,
+    /// Who were members then.
+    pub members: Members,
+    /// The state, as the placement driver writes it to disk.
+    pub bytes: Vec<u8>,
 }

@@ -7,6 +7,7 @@ use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_base::ids::{Incarnation, ShardId};
 
+pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
 
 /// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
@@ -331,6 +332,11 @@ pub trait Worker: Send + Sync {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
+    /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<SnapshotOffer, Fault>;
+    /// A part of an offered copy: at least one byte, or none past the file's end. `not_found` when the offer has
+    /// lapsed.
+    async fn snapshot_part(&self, request: SnapshotPart) -> Result<Vec<u8>, Fault>;
 }
 
 /// Where a gateway finds workers: the one in its own process, or connections by address.

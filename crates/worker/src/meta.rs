@@ -116,8 +116,17 @@ mod tests {
             storage: Storage::Mmap,
             index: IndexSettings { degree: 16, ef_construction: 64 },
         };
-        let replicas = vec![Replica { replica: ReplicaId(5), worker: WorkerId(9) }];
-        let shard = Shard { shard: ShardId(shard), first: 0, last: u64::MAX, epoch: 1, replicas };
+        let replicas = vec![Replica::voter(ReplicaId(5), WorkerId(9))];
+        let shard = Shard {
+            shard: ShardId(shard),
+            first: 0,
+            last: u64::MAX,
+            epoch: 1,
+            config: 1,
+            replicas,
+            leader: None,
+            split: None,
+        };
         let field_indexes = vec![FieldIndex { field: "a.b".into(), kind: FieldType::Datetime }];
         ShardMeta { spec, incarnation: Incarnation(2), shard, replica: ReplicaId(5), field_indexes }
     }

@@ -9,7 +9,8 @@ use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
     PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, Target, Worker,
+    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
+    Worker,
 };
 
 impl Host {
@@ -33,6 +34,10 @@ impl Host {
 /// acknowledged no read succeeds.
 fn still_there<T>(hosted: &Hosted, answer: T) -> Result<T, Fault> {
     if hosted.sealed() { Err(gone()) } else { Ok(answer) }
+}
+
+fn single() -> Fault {
+    Fault::new(Code::InvalidArgument, "a worker of one node does not serve copies yet")
 }
 
 #[async_trait]
@@ -86,5 +91,13 @@ impl Worker for Host {
             calibration: shown::calibration(&hosted.shard),
             field_indexes: indexes::status(&hosted.shard),
         })
+    }
+
+    async fn snapshot(&self, _: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
+        Err(single())
+    }
+
+    async fn snapshot_part(&self, _: SnapshotPart) -> Result<Vec<u8>, Fault> {
+        Err(single())
     }
 }

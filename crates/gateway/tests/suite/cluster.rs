@@ -82,7 +82,7 @@ pub struct Cluster {
 impl Cluster {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            catalog: Mutex::new(CatalogView { epoch: 1, collections: Vec::new() }),
+            catalog: Mutex::new(CatalogView { epoch: 1, ..CatalogView::default() }),
             shards: Mutex::default(),
             next: AtomicU64::new(1),
             log: Mutex::default(),
@@ -219,6 +219,11 @@ fn score(distance: Distance, a: &[f32], b: &[f32]) -> f32 {
         Distance::Cosine => dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt()),
         Distance::Euclidean => -a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f32>().sqrt(),
     }
+}
+
+/// What no gateway asks of a worker or a placement driver.
+fn unplayed() -> Fault {
+    Fault::new(Code::InvalidArgument, "this cluster does not play that")
 }
 
 #[async_trait]
@@ -377,6 +382,14 @@ impl Worker for Cluster {
             ..ShardStatus::default()
         })
     }
+
+    async fn snapshot(&self, _: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
+        Err(unplayed())
+    }
+
+    async fn snapshot_part(&self, _: SnapshotPart) -> Result<Vec<u8>, Fault> {
+        Err(unplayed())
+    }
 }
 
 #[async_trait]
@@ -399,9 +412,10 @@ impl Placement for Cluster {
             let state = ShardState { incarnation, epoch: 1, distance, ..ShardState::default() };
             self.shards.lock().insert(id, state);
             let voters = 0..u64::from(spec.replication_factor);
-            let replicas =
-                voters.map(|n| Replica { replica: ReplicaId(id * 10 + n), worker: WorkerId(n + 1) });
-            Shard { shard: ShardId(id), first, last, epoch: 1, replicas: replicas.collect() }
+            let replicas = voters.map(|n| Replica::voter(ReplicaId(id * 10 + n), WorkerId(n + 1)));
+            let replicas = replicas.collect();
+            let shard = ShardId(id);
+            Shard { shard, first, last, epoch: 1, config: 1, replicas, leader: None, split: None }
         });
         let collection = Collection {
             shards: shards.collect(),
@@ -471,6 +485,18 @@ impl Placement for Cluster {
 
     async fn report(&self, _: WorkerReport) -> Result<(), Fault> {
         Ok(())
+    }
+
+    async fn cluster(&self) -> Result<ClusterView, Fault> {
+        Err(unplayed())
+    }
+
+    async fn change(&self, _: ClusterChange) -> Result<Vec<PlannedMove>, Fault> {
+        Err(unplayed())
+    }
+
+    async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, Fault> {
+        Err(unplayed())
     }
 }
 

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use vectron_base::filter::{FieldIndex, FieldType};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 use vectron_wire::placement::{
-    CatalogView, Collection, CollectionSpec, CollectionState, Registration, Replica, Shard,
+    CatalogView, Collection, CollectionSpec, CollectionState, Registration, Replica, Shard, WorkerEntry,
+    WorkerState,
 };
 use vectron_wire::routing::equal_ranges;
 
@@ -178,10 +179,19 @@ impl Catalog {
         self.next_shard += 1;
         let mut replica = |worker: &WorkerId| {
             self.next_replica += 1;
-            Replica { replica: ReplicaId(self.next_replica), worker: *worker }
+            Replica::voter(ReplicaId(self.next_replica), *worker)
         };
         let replicas = workers.iter().map(&mut replica).collect();
-        Shard { shard: ShardId(self.next_shard), first, last, epoch: 1, replicas }
+        Shard {
+            shard: ShardId(self.next_shard),
+            first,
+            last,
+            epoch: 1,
+            config: 1,
+            replicas,
+            leader: None,
+            split: None,
+        }
     }
 
     fn delete(&mut self, name: &str) -> Reply {
@@ -227,7 +237,8 @@ impl Catalog {
     pub fn view(&self) -> CatalogView {
         let mut collections: Vec<Collection> = self.collections.values().cloned().collect();
         collections.sort_by(|a, b| (&a.spec.name, a.incarnation).cmp(&(&b.spec.name, b.incarnation)));
-        CatalogView { epoch: self.epoch(), collections }
+        let entry = |w: &Registration| WorkerEntry { registration: w.clone(), state: WorkerState::Active };
+        CatalogView { epoch: self.epoch(), collections, workers: self.workers().map(entry).collect() }
     }
 }
 

@@ -4,7 +4,10 @@ use super::MessageLimits;
 use super::call::Peer;
 use super::method::Method;
 use super::serve::serve;
-use crate::placement::{CatalogView, Collection, CollectionSpec, Placement, Registration, WorkerReport};
+use crate::placement::{
+    CatalogSnapshot, CatalogView, ClusterChange, ClusterView, Collection, CollectionSpec, Placement,
+    PlannedMove, Registration, WorkerReport,
+};
 use crate::proto::placement as pb;
 use crate::proto::placement::placement_service_server::{PlacementService, PlacementServiceServer};
 use async_trait::async_trait;
@@ -29,6 +32,12 @@ const REGISTER: Method<pb::RegisterRequest, pb::RegisterResponse> =
     Method::changing("/vectron.placementdriver.v1.PlacementService/Register");
 const REPORT: Method<pb::ReportRequest, pb::ReportResponse> =
     Method::changing("/vectron.placementdriver.v1.PlacementService/Report");
+const CLUSTER: Method<pb::ClusterRequest, pb::ClusterResponse> =
+    Method::reading("/vectron.placementdriver.v1.PlacementService/Cluster");
+const CHANGE: Method<pb::ChangeRequest, pb::ChangeResponse> =
+    Method::changing("/vectron.placementdriver.v1.PlacementService/Change");
+const CATALOG_SNAPSHOT: Method<pb::CatalogSnapshotRequest, pb::CatalogSnapshotResponse> =
+    Method::reading("/vectron.placementdriver.v1.PlacementService/CatalogSnapshot");
 
 /// Passes calls that come over gRPC to a placement driver.
 pub struct PlacementServer {
@@ -104,6 +113,27 @@ impl PlacementService for PlacementServer {
     ) -> Result<Response<pb::ReportResponse>, Status> {
         serve(REPORT, self.send_limit, message, |report| self.placement.report(report)).await
     }
+
+    async fn cluster(
+        &self,
+        message: Request<pb::ClusterRequest>,
+    ) -> Result<Response<pb::ClusterResponse>, Status> {
+        serve(CLUSTER, self.send_limit, message, |()| self.placement.cluster()).await
+    }
+
+    async fn change(
+        &self,
+        message: Request<pb::ChangeRequest>,
+    ) -> Result<Response<pb::ChangeResponse>, Status> {
+        serve(CHANGE, self.send_limit, message, |change| self.placement.change(change)).await
+    }
+
+    async fn catalog_snapshot(
+        &self,
+        message: Request<pb::CatalogSnapshotRequest>,
+    ) -> Result<Response<pb::CatalogSnapshotResponse>, Status> {
+        serve(CATALOG_SNAPSHOT, self.send_limit, message, |()| self.placement.catalog_snapshot()).await
+    }
 }
 
 /// A placement driver in another process.
@@ -154,5 +184,17 @@ impl Placement for PlacementConnection {
 
     async fn report(&self, report: WorkerReport) -> Result<(), Fault> {
         self.peer.call(REPORT, report, self.timeout).await
+    }
+
+    async fn cluster(&self) -> Result<ClusterView, Fault> {
+        self.peer.call(CLUSTER, (), self.timeout).await
+    }
+
+    async fn change(&self, change: ClusterChange) -> Result<Vec<PlannedMove>, Fault> {
+        self.peer.call(CHANGE, change, self.timeout).await
+    }
+
+    async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, Fault> {
+        self.peer.call(CATALOG_SNAPSHOT, (), self.timeout).await
     }
 }

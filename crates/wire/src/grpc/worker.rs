@@ -8,7 +8,8 @@ use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
     PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, Target, Worker,
+    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
+    Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -28,6 +29,10 @@ const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
+const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Snapshot");
+const SNAPSHOT_PART: Method<pb::SnapshotPartRequest, pb::SnapshotPartResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/SnapshotPart");
 
 /// Passes calls that come over gRPC to a worker.
 pub struct WorkerServer {
@@ -67,6 +72,20 @@ impl WorkerService for WorkerServer {
 
     async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
         serve(STATUS, self.send_limit, m, |target| self.worker.status(target)).await
+    }
+
+    async fn snapshot(
+        &self,
+        m: Request<pb::SnapshotRequest>,
+    ) -> Result<Response<pb::SnapshotResponse>, Status> {
+        serve(SNAPSHOT, self.send_limit, m, |request| self.worker.snapshot(request)).await
+    }
+
+    async fn snapshot_part(
+        &self,
+        m: Request<pb::SnapshotPartRequest>,
+    ) -> Result<Response<pb::SnapshotPartResponse>, Status> {
+        serve(SNAPSHOT_PART, self.send_limit, m, |request| self.worker.snapshot_part(request)).await
     }
 }
 
@@ -113,5 +132,15 @@ impl Worker for WorkerConnection {
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.peer.call(STATUS, target, self.timeout).await
+    }
+
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(SNAPSHOT, request, wait).await
+    }
+
+    async fn snapshot_part(&self, request: SnapshotPart) -> Result<Vec<u8>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(SNAPSHOT_PART, request, wait).await
     }
 }

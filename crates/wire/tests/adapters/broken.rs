@@ -113,5 +113,14 @@ mod foreign {
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))
         }
+        async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<SnapshotResponse>, Status> {
+            Err(Status::unimplemented("snapshot"))
+        }
+        async fn snapshot_part(
+            &self,
+            _: Request<SnapshotPartRequest>,
+        ) -> Result<Response<SnapshotPartResponse>, Status> {
+            Err(Status::unimplemented("snapshot_part"))
+        }
     }
 }

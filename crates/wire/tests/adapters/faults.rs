@@ -3,7 +3,10 @@
 use crate::given::OUTCOMES;
 use crate::stage::{Stage, a_get, will_fail};
 use vectron_base::{Code, Fault, FieldError};
-use vectron_wire::placement::{Collection, CollectionSpec, Registration, WorkerReport};
+use vectron_wire::placement::{
+    CatalogSnapshot, ClusterChange, ClusterView, Collection, CollectionSpec, Locality, Registration, Shard,
+    WorkerReport,
+};
 use vectron_wire::proto::{placement as driver, worker as pb};
 use vectron_wire::worker::*;
 
@@ -74,6 +77,8 @@ fn malformed_requests_to_a_worker_are_refused_by_field() {
         "filter.$and[1].a.$gt"
     );
     assert_eq!(refused::<Target, _>(pb::StatusRequest { target: None }), "target");
+    assert_eq!(refused::<SnapshotRequest, _>(pb::SnapshotRequest::default()), "target");
+    assert_eq!(refused::<SnapshotPart, _>(pb::SnapshotPartRequest::default()), "target");
 
     let search = |vector_f32: Vec<u8>| pb::SearchRequest {
         target: target(),
@@ -116,6 +121,7 @@ fn malformed_answers_of_a_worker_are_refused_by_field() {
     let index = pb::FieldIndexStatus { r#type: 9, ..Default::default() };
     let told = pb::StatusResponse { field_indexes: vec![index], ..Default::default() };
     assert_eq!(refused::<ShardStatus, _>(told), "field_indexes[0].type");
+    assert_eq!(refused::<SnapshotOffer, _>(pb::SnapshotResponse::default()), "members");
     let untold = pb::SearchResponse { delivered, ..Default::default() };
     assert_eq!(refused::<ShardRead<ShardHits>, _>(untold), "trace");
     let point = Some(pb::Point { vector_f32: Some(vec![1]), ..Default::default() });
@@ -143,5 +149,31 @@ fn malformed_messages_of_the_placement_driver_are_refused_by_field() {
     assert_eq!(refused::<(Collection, bool), _>(answer), "collection.state");
     let answer = driver::CreateCollectionResponse::default();
     assert_eq!(refused::<(Collection, bool), _>(answer), "collection");
-    assert!(Registration::try_from(driver::RegisterRequest::default()).is_ok());
+    assert_eq!(refused::<Registration, _>(driver::RegisterRequest::default()), "registration");
+    let homeless = driver::RegisterRequest { registration: Some(driver::Registration::default()) };
+    assert_eq!(Registration::try_from(homeless).unwrap().locality, Locality::default());
+    assert_eq!(refused::<WorkerReport, _>(driver::ReportRequest::default()), "load");
+    let lead = Some(driver::LeadReport::default());
+    let shard = driver::ShardReport { phase: 1, lead, ..Default::default() };
+    let load = Some(driver::WorkerLoad::default());
+    let report = driver::ReportRequest { shards: vec![shard], load, ..Default::default() };
+    assert_eq!(refused::<WorkerReport, _>(report), "shards[0].lead.members");
+
+    let replica = driver::Replica { role: 7, ..Default::default() };
+    let split = Some(driver::Split { replicas: vec![replica], ..Default::default() });
+    let shard = driver::Shard { split, ..Default::default() };
+    assert_eq!(refused::<Shard, _>(shard), "split.replicas[0].role");
+    let entry = Some(driver::WorkerEntry { registration: Some(driver::Registration::default()), state: 0 });
+    let workers = vec![driver::WorkerView { entry, ..Default::default() }];
+    let view = driver::ClusterResponse { workers, ..Default::default() };
+    assert_eq!(refused::<ClusterView, _>(view), "workers[0].entry.state");
+    let moves = vec![driver::MoveView { step: 1, ..Default::default() }];
+    let view = driver::ClusterResponse { moves, ..Default::default() };
+    assert_eq!(refused::<ClusterView, _>(view), "moves[0].planned");
+
+    assert_eq!(refused::<ClusterChange, _>(driver::ChangeRequest { change: None }), "change");
+    let contradiction = driver::ChangeRequest { change: Some(driver::change_request::Change::Pause(false)) };
+    assert_eq!(refused::<ClusterChange, _>(contradiction), "pause");
+    let snapshot = driver::CatalogSnapshotResponse::default();
+    assert_eq!(refused::<CatalogSnapshot, _>(snapshot), "members");
 }

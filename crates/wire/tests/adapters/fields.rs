@@ -3,7 +3,8 @@
 //! Values are compared in debug form, which also tells 0 from -0 and integers from equal doubles.
 
 use crate::stage::Stage;
-use crate::{given, given_placement};
+use crate::{given, given_cluster, given_placement, given_snapshot};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -42,6 +43,10 @@ fn every_message_of_the_worker_round_trips() {
     round_trips::<worker_pb::ScrollResponse, _>(given::page());
     round_trips::<worker_pb::CountResponse, _>(given::counted());
     round_trips::<worker_pb::StatusResponse, _>(given::status());
+    round_trips::<worker_pb::SnapshotRequest, _>(given_snapshot::request());
+    round_trips::<worker_pb::SnapshotResponse, _>(given_snapshot::offer());
+    round_trips::<worker_pb::SnapshotPartRequest, _>(given_snapshot::part_request());
+    round_trips::<worker_pb::SnapshotPartResponse, _>(given_snapshot::part());
 }
 
 #[test]
@@ -60,6 +65,12 @@ fn every_message_of_the_placement_driver_round_trips() {
     round_trips::<placement_pb::RegisterResponse, _>(Just(()));
     round_trips::<placement_pb::ReportRequest, _>(given_placement::report());
     round_trips::<placement_pb::ReportResponse, _>(Just(()));
+    round_trips::<placement_pb::ClusterRequest, _>(Just(()));
+    round_trips::<placement_pb::ClusterResponse, _>(given_cluster::view());
+    round_trips::<placement_pb::ChangeRequest, _>(given_cluster::change());
+    round_trips::<placement_pb::ChangeResponse, _>(vec(given_cluster::planned(), 0..4));
+    round_trips::<placement_pb::CatalogSnapshotRequest, _>(Just(()));
+    round_trips::<placement_pb::CatalogSnapshotResponse, _>(given_snapshot::catalog());
 }
 
 /// A call of one method over the socket: what is asked arrives, what is answered returns, fault or not.
@@ -96,6 +107,8 @@ fn every_method_of_the_worker_carries_everything() {
     carries(&stage, given::scroll(), given::page(), |q| worker.scroll(q));
     carries(&stage, given::count(), given::counted(), |q| worker.count(q));
     carries(&stage, given::target(), given::status(), |q| worker.status(q));
+    carries(&stage, given_snapshot::request(), given_snapshot::offer(), |q| worker.snapshot(q));
+    carries(&stage, given_snapshot::part_request(), given_snapshot::part(), |q| worker.snapshot_part(q));
 }
 
 #[test]
@@ -123,6 +136,10 @@ fn every_method_of_the_placement_driver_carries_everything() {
     carries(&stage, any::<u64>(), given_placement::view(), |epoch| driver.watch(epoch));
     carries(&stage, given_placement::registration(), Just(()), |q| driver.register(q));
     carries(&stage, given_placement::report(), Just(()), |q| driver.report(q));
+    carries(&stage, Just(()), given_cluster::view(), |()| driver.cluster());
+    let moves = vec(given_cluster::planned(), 0..4);
+    carries(&stage, given_cluster::change(), moves, |q| driver.change(q));
+    carries(&stage, Just(()), given_snapshot::catalog(), |()| driver.catalog_snapshot());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Bytes that nobody meant: every method answers them with a refusal of its own or takes them for a request.
 
 use crate::stage::Stage;
-use crate::{given, given_placement};
+use crate::{given, given_cluster, given_placement, given_snapshot};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -12,6 +12,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Status};
 use vectron_base::{Code, Fault};
 use vectron_wire::fault_table::from_status;
+use vectron_wire::placement::PlannedMove;
 use vectron_wire::proto::{placement as driver, worker as pb};
 use vectron_wire::worker::*;
 
@@ -130,6 +131,21 @@ fn no_bytes_break_a_server() {
         "/vectron.placementdriver.v1.PlacementService/Report",
         given_placement::report(),
     );
+    withstands::<_, driver::ChangeRequest>(
+        stage,
+        "/vectron.placementdriver.v1.PlacementService/Change",
+        given_cluster::change(),
+    );
+    withstands::<_, pb::SnapshotRequest>(
+        stage,
+        "/vectron.worker.v1.WorkerService/Snapshot",
+        given_snapshot::request(),
+    );
+    withstands::<_, pb::SnapshotPartRequest>(
+        stage,
+        "/vectron.worker.v1.WorkerService/SnapshotPart",
+        given_snapshot::part_request(),
+    );
 }
 
 /// Reads answers from bytes as a connection does.
@@ -158,4 +174,8 @@ fn no_bytes_break_a_caller() {
     reads::<ShardStatus, pb::StatusResponse>(given::status());
     reads::<_, driver::CreateCollectionResponse>((given_placement::collection(), any::<bool>()));
     reads::<_, driver::Catalog>(given_placement::view());
+    reads::<_, driver::ClusterResponse>(given_cluster::view());
+    reads::<Vec<PlannedMove>, driver::ChangeResponse>(vec(given_cluster::planned(), 0..4));
+    reads::<_, driver::CatalogSnapshotResponse>(given_snapshot::catalog());
+    reads::<SnapshotOffer, pb::SnapshotResponse>(given_snapshot::offer());
 }

@@ -1,7 +1,7 @@
 //! Any request to and any answer of a placement driver.
 
 use proptest::prelude::*;
-use proptest::{collection::vec, sample::select};
+use proptest::{collection::vec, option, sample::select};
 use std::sync::Arc;
 use vectron_base::filter::{FieldIndex, FieldType};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
@@ -35,11 +35,34 @@ pub fn field_index() -> impl Strategy<Value = FieldIndex> {
     (any::<String>(), select(&FieldType::ALL[..])).prop_map(|(field, kind)| FieldIndex { field, kind })
 }
 
+pub fn replica() -> impl Strategy<Value = Replica> {
+    (any::<(u64, u64)>(), select(&ReplicaRole::ALL[..])).prop_map(|((replica, worker), role)| Replica {
+        replica: ReplicaId(replica),
+        worker: WorkerId(worker),
+        role,
+    })
+}
+
+fn split() -> impl Strategy<Value = Split> {
+    (any::<(u64, u64, bool)>(), vec(replica(), 0..4)).prop_map(|((child, first, cut), replicas)| Split {
+        child: ShardId(child),
+        first,
+        replicas,
+        cut,
+    })
+}
+
 fn shard() -> impl Strategy<Value = Shard> {
-    let replica = any::<(u64, u64)>()
-        .prop_map(|(replica, worker)| Replica { replica: ReplicaId(replica), worker: WorkerId(worker) });
-    (any::<(u64, u64, u64, u64)>(), vec(replica, 0..4)).prop_map(|((shard, first, last, epoch), replicas)| {
-        Shard { shard: ShardId(shard), first, last, epoch, replicas }
+    let figures = any::<(u64, u64, u64, u64, u64, Option<u64>)>();
+    (figures, vec(replica(), 0..4), option::of(split())).prop_map(|(f, replicas, split)| Shard {
+        shard: ShardId(f.0),
+        first: f.1,
+        last: f.2,
+        epoch: f.3,
+        config: f.4,
+        replicas,
+        leader: f.5.map(ReplicaId),
+        split,
     })
 }
 
@@ -57,26 +80,91 @@ pub fn collection() -> impl Strategy<Value = Collection> {
     )
 }
 
+pub fn worker_entry() -> impl Strategy<Value = WorkerEntry> {
+    (registration(), select(vec![WorkerState::Active, WorkerState::Draining]))
+        .prop_map(|(registration, state)| WorkerEntry { registration, state })
+}
+
 pub fn view() -> impl Strategy<Value = Arc<CatalogView>> {
-    (any::<u64>(), vec(collection(), 0..4))
-        .prop_map(|(epoch, collections)| Arc::new(CatalogView { epoch, collections }))
+    (any::<u64>(), vec(collection(), 0..4), vec(worker_entry(), 0..4))
+        .prop_map(|(epoch, collections, workers)| Arc::new(CatalogView { epoch, collections, workers }))
 }
 
 pub fn registration() -> impl Strategy<Value = Registration> {
-    any::<(u64, String, u32, u64, u64)>().prop_map(|(worker, address, cores, memory_bytes, disk_bytes)| {
-        Registration { worker: WorkerId(worker), address, cores, memory_bytes, disk_bytes }
+    let place = any::<(String, String, String)>();
+    (any::<(u64, String, u32, u64, u64)>(), place).prop_map(|(f, (region, zone, rack))| Registration {
+        worker: WorkerId(f.0),
+        address: f.1,
+        locality: Locality { region, zone, rack },
+        cores: f.2,
+        memory_bytes: f.3,
+        disk_bytes: f.4,
+    })
+}
+
+pub fn members() -> impl Strategy<Value = Members> {
+    let replicas = || vec(any::<u64>().prop_map(ReplicaId), 0..4);
+    (replicas(), replicas(), replicas()).prop_map(|(voters, learners, outgoing)| Members {
+        voters,
+        learners,
+        outgoing,
+    })
+}
+
+fn lead() -> impl Strategy<Value = LeadReport> {
+    let matched = vec(any::<(u64, u64)>().prop_map(|(replica, index)| (ReplicaId(replica), index)), 0..4);
+    (any::<(u64, u64)>(), members(), matched).prop_map(|((term, committed), members, matched)| LeadReport {
+        term,
+        members,
+        committed,
+        matched,
+    })
+}
+
+pub fn phase() -> impl Strategy<Value = ShardPhase> {
+    select(vec![
+        ShardPhase::Ready,
+        ShardPhase::Sealed,
+        ShardPhase::Removed,
+        ShardPhase::Failed,
+        ShardPhase::Opening,
+    ])
+}
+
+pub fn load() -> impl Strategy<Value = WorkerLoad> {
+    any::<(u64, u64, u64)>().prop_map(|(searches_per_s, writes_per_s, search_p99_us)| WorkerLoad {
+        searches_per_s,
+        writes_per_s,
+        search_p99_us,
+    })
+}
+
+fn shard_report() -> impl Strategy<Value = ShardReport> {
+    let mark = any::<Option<(u64, u128)>>();
+    let mark = mark.prop_map(|mark| mark.map(|(index, digest)| Mark { index, digest }));
+    let figures = any::<(u64, u64, u64, u64, u64, u64, u64, u64, bool)>();
+    (phase(), figures, mark, option::of(lead())).prop_map(|(phase, f, mark, lead)| ShardReport {
+        shard: ShardId(f.0),
+        replica: ReplicaId(f.1),
+        phase,
+        epoch: f.2,
+        points: f.3,
+        disk_bytes: f.4,
+        memory_bytes: f.5,
+        index_lag: f.6,
+        applied_index: f.7,
+        mark,
+        split_ready: f.8,
+        lead,
     })
 }
 
 pub fn report() -> impl Strategy<Value = WorkerReport> {
-    let phase = select(vec![ShardPhase::Ready, ShardPhase::Sealed, ShardPhase::Removed, ShardPhase::Failed]);
-    let shard =
-        (phase, any::<(u64, u64, u64, u64)>()).prop_map(|(phase, (shard, points, disk_bytes, index_lag))| {
-            ShardReport { shard: ShardId(shard), phase, points, disk_bytes, index_lag }
-        });
-    (any::<(u64, u64)>(), vec(shard, 0..5)).prop_map(|((worker, disk_free_bytes), shards)| WorkerReport {
-        worker: WorkerId(worker),
-        disk_free_bytes,
+    (any::<(u64, u64, u64)>(), load(), vec(shard_report(), 0..5)).prop_map(|(f, load, shards)| WorkerReport {
+        worker: WorkerId(f.0),
+        disk_free_bytes: f.1,
+        memory_used_bytes: f.2,
+        load,
         shards,
     })
 }

@@ -73,6 +73,12 @@ impl Worker for Scripted {
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.reply(target).await
     }
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
+        self.reply(request).await
+    }
+    async fn snapshot_part(&self, request: SnapshotPart) -> Result<Vec<u8>, Fault> {
+        self.reply(request).await
+    }
 }
 
 #[async_trait]
@@ -101,5 +107,14 @@ impl Placement for Scripted {
     }
     async fn report(&self, report: WorkerReport) -> Result<(), Fault> {
         self.reply(report).await
+    }
+    async fn cluster(&self) -> Result<ClusterView, Fault> {
+        self.reply(()).await
+    }
+    async fn change(&self, change: ClusterChange) -> Result<Vec<PlannedMove>, Fault> {
+        self.reply(change).await
+    }
+    async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, Fault> {
+        self.reply(()).await
     }
 }

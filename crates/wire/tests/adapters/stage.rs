@@ -9,13 +9,14 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use vectron_base::Fault;
 use vectron_base::filter::{FieldIndex, FieldType};
-use vectron_base::ids::{Incarnation, ShardId};
+use vectron_base::ids::{Incarnation, ReplicaId, ShardId};
 use vectron_wire::grpc::MessageLimits;
 use vectron_wire::grpc::placement::{PlacementConnection, PlacementServer};
 use vectron_wire::grpc::worker::{WorkerConnection, WorkerServer};
 use vectron_wire::placement::{
-    CollectionSpec, Distance, IndexSettings, Placement, Quantization, ReadPolicy, Registration, Storage,
-    WorkerReport,
+    CatalogSnapshot, CatalogView, ClusterChange, ClusterView, Collection, CollectionSpec, Distance,
+    IndexSettings, Locality, Placement, PlannedMove, Quantization, ReadPolicy, Registration, Storage,
+    WorkerLoad, WorkerReport,
 };
 use vectron_wire::worker::*;
 
@@ -93,7 +94,7 @@ pub fn channel_to(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-pub const METHODS: [&str; 13] = [
+pub const METHODS: [&str; 18] = [
     "write",
     "get",
     "search",
@@ -107,11 +108,19 @@ pub const METHODS: [&str; 13] = [
     "watch",
     "register",
     "report",
+    "snapshot",
+    "snapshot_part",
+    "cluster",
+    "change",
+    "catalog_snapshot",
 ];
 
 /// Methods whose lost answer means that nobody knows.
 pub fn changes(method: &str) -> bool {
-    matches!(method, "write" | "create" | "delete" | "create_index" | "delete_index" | "register" | "report")
+    matches!(
+        method,
+        "write" | "create" | "delete" | "create_index" | "delete_index" | "register" | "report" | "change"
+    )
 }
 
 pub const TARGET: Target = Target { shard: ShardId(7), incarnation: Incarnation(3), epoch: 2 };
@@ -166,11 +175,18 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
     let registration = Registration {
         worker: vectron_base::ids::WorkerId(1),
         address: "here".into(),
+        locality: Locality::default(),
         cores: 1,
         memory_bytes: 1,
         disk_bytes: 1,
     };
-    let report = WorkerReport { worker: registration.worker, disk_free_bytes: 1, shards: Vec::new() };
+    let report = WorkerReport {
+        worker: registration.worker,
+        disk_free_bytes: 1,
+        memory_used_bytes: 1,
+        load: WorkerLoad::default(),
+        shards: Vec::new(),
+    };
     match method {
         "write" => worker.write(a_write(1, timeout_ms)).await.err(),
         "get" => worker.get(a_get(timeout_ms)).await.err(),
@@ -187,7 +203,20 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
         "delete_index" => placement.delete_index("docs", "n").await.err(),
         "watch" => placement.watch(1).await.err(),
         "register" => placement.register(registration).await.err(),
-        _ => placement.report(report).await.err(),
+        "report" => placement.report(report).await.err(),
+        "snapshot" => {
+            let request = SnapshotRequest { target: TARGET, replica: ReplicaId(1), timeout_ms };
+            worker.snapshot(request).await.err()
+        }
+        "snapshot_part" => {
+            let (file, offset, limit) = ("rows".into(), 0, 1);
+            let part = SnapshotPart { target: TARGET, token: 1, file, offset, limit, timeout_ms };
+            worker.snapshot_part(part).await.err()
+        }
+        "cluster" => placement.cluster().await.err(),
+        "change" => placement.change(ClusterChange::Pause).await.err(),
+        "catalog_snapshot" => placement.catalog_snapshot().await.err(),
+        _ => unreachable!("{method}"),
     }
     .unwrap()
 }
@@ -201,9 +230,14 @@ pub fn will_fail(script: &Scripted, method: &str, fault: Fault) {
         "scroll" => script.will::<ShardRead<ShardPage>>(Err(fault)),
         "count" => script.will::<ShardRead<ShardCounted>>(Err(fault)),
         "status" => script.will::<ShardStatus>(Err(fault)),
-        "create" => script.will::<(vectron_wire::placement::Collection, bool)>(Err(fault)),
+        "create" => script.will::<(Collection, bool)>(Err(fault)),
         "create_index" => script.will::<bool>(Err(fault)),
-        "watch" => script.will::<Arc<vectron_wire::placement::CatalogView>>(Err(fault)),
+        "watch" => script.will::<Arc<CatalogView>>(Err(fault)),
+        "snapshot" => script.will::<SnapshotOffer>(Err(fault)),
+        "snapshot_part" => script.will::<Vec<u8>>(Err(fault)),
+        "cluster" => script.will::<ClusterView>(Err(fault)),
+        "change" => script.will::<Vec<PlannedMove>>(Err(fault)),
+        "catalog_snapshot" => script.will::<CatalogSnapshot>(Err(fault)),
         _ => script.will::<()>(Err(fault)),
     }
 }

@@ -1,13 +1,15 @@
 //! What a worker says of itself: reports to the placement driver, gauges, and the memory that admission counts.
 
 use super::{Host, Slot};
+use crate::hosted::Hosted;
 use futures::future::select;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vectron_base::ids::ShardId;
+use vectron_base::ids::{ReplicaId, ShardId};
+use vectron_consensus::Role;
 use vectron_store as store;
-use vectron_wire::placement::{ShardPhase, ShardReport, WorkerReport};
+use vectron_wire::placement::{LeadReport, Members, ShardPhase, ShardReport, WorkerLoad, WorkerReport};
 
 impl Host {
     pub(super) async fn report_loop(self: Arc<Self>) {
@@ -22,31 +24,62 @@ impl Host {
     pub(crate) async fn report(&self) {
         let slots: Vec<(ShardId, Slot)> =
             self.slots.read().iter().map(|(shard, slot)| (*shard, slot.clone())).collect();
-        let shards = slots.iter().filter_map(|(shard, slot)| self.shard_report(*shard, slot)).collect();
+        let shards = slots.iter().map(|(shard, slot)| self.shard_report(*shard, slot)).collect();
         let disk_free_bytes = self.parts.disk.space().map_or(0, |space| space.free);
         self.measure(disk_free_bytes);
-        let report = WorkerReport { worker: self.parts.registration.worker, disk_free_bytes, shards };
+        let report = WorkerReport {
+            worker: self.parts.registration.worker,
+            disk_free_bytes,
+            memory_used_bytes: self.memory_bytes.load(Ordering::Relaxed),
+            load: WorkerLoad::default(),
+            shards,
+        };
         // A lost report is followed by the next one.
         let _ = self.parts.placement.report(report).await;
     }
 
-    /// What to report of a shard; nothing until it has proved that it can commit.
-    fn shard_report(&self, shard: ShardId, slot: &Slot) -> Option<ShardReport> {
-        let empty = |phase| ShardReport { shard, phase, points: 0, disk_bytes: 0, index_lag: 0 };
+    /// What to report of a shard.
+    fn shard_report(&self, shard: ShardId, slot: &Slot) -> ShardReport {
         match slot {
-            Slot::Removed => Some(empty(ShardPhase::Removed)),
-            Slot::Failed(_) => Some(empty(ShardPhase::Failed)),
-            Slot::Serving(hosted) if hosted.sealed() => Some(empty(ShardPhase::Sealed)),
-            Slot::Serving(hosted) if self.quarantined(hosted).is_some() => Some(empty(ShardPhase::Failed)),
-            Slot::Serving(hosted) => hosted.proof().map(|_| {
-                let stats = hosted.shard.stats();
-                ShardReport {
-                    shard,
-                    phase: ShardPhase::Ready,
-                    points: stats.points,
-                    disk_bytes: stats.disk_bytes,
-                    index_lag: stats.pending,
-                }
+            Slot::Removed => without_figures(shard, ShardPhase::Removed),
+            Slot::Failed(_) => without_figures(shard, ShardPhase::Failed),
+            Slot::Serving(hosted) => {
+                let phase = if hosted.sealed() {
+                    ShardPhase::Sealed
+                } else if self.quarantined(hosted).is_some() {
+                    ShardPhase::Failed
+                } else if hosted.proof().is_some() {
+                    ShardPhase::Ready
+                } else {
+                    ShardPhase::Opening
+                };
+                self.replica_report(hosted, phase)
+            }
+        }
+    }
+
+    fn replica_report(&self, hosted: &Hosted, phase: ShardPhase) -> ShardReport {
+        let (stats, shard) = (hosted.shard.stats(), &hosted.meta.shard);
+        let leads = self.parts.consensus.status(hosted.group()).filter(|group| group.role == Role::Leader);
+        let members =
+            || Members { voters: shard.voters().map(|voter| voter.replica).collect(), ..Members::default() };
+        ShardReport {
+            shard: shard.shard,
+            replica: hosted.meta.replica,
+            phase,
+            epoch: shard.epoch,
+            points: stats.points,
+            disk_bytes: stats.disk_bytes,
+            memory_bytes: stats.memory_bytes,
+            index_lag: stats.pending,
+            applied_index: hosted.shard.applied_index(),
+            mark: None,
+            split_ready: false,
+            lead: leads.map(|group| LeadReport {
+                term: group.term,
+                members: members(),
+                committed: group.committed,
+                matched: Vec::new(),
             }),
         }
     }
@@ -70,5 +103,23 @@ impl Host {
         for (gauge, value) in figures {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+    }
+}
+
+/// The report of a shard of which nothing is known but its phase, not even the replica.
+fn without_figures(shard: ShardId, phase: ShardPhase) -> ShardReport {
+    ShardReport {
+        shard,
+        replica: ReplicaId(0),
+        phase,
+        epoch: 0,
+        points: 0,
+        disk_bytes: 0,
+        memory_bytes: 0,
+        index_lag: 0,
+        applied_index: 0,
+        mark: None,
+        split_ready: false,
+        lead: None,
     }
 }

@@ -3,8 +3,12 @@
 //! Towards the message is `From` and cannot fail. From the message is `TryFrom`, and what it refuses is
 //! `invalid_argument` with the path of the field in the message.
 
+mod catalog;
+mod cluster;
 mod placement;
+mod report;
 mod settings;
+mod snapshot;
 mod worker_answer;
 mod worker_request;
 mod worker_status;

@@ -17,7 +17,7 @@ impl From<Target> for pb::Target {
     }
 }
 
-fn target(message: Option<pb::Target>) -> Result<Target, Fault> {
+pub(super) fn target(message: Option<pb::Target>) -> Result<Target, Fault> {
     let pb::Target { shard, incarnation, epoch } = required("target", message)?;
     Ok(Target { shard: ShardId(shard), incarnation: Incarnation(incarnation), epoch })
 }
