@@ -227,10 +227,15 @@ impl Owners {
     /// The index at which an answer saw the shard that is `owner` at the end: its own, or that of the shard that
     /// it was part of then. Indexes go on over a split.
     pub fn position(&self, owner: u64, positions: &Positions) -> Option<u64> {
+        self.place(owner, positions).map(|(_, index)| index)
+    }
+
+    /// As [`Owners::position`], with the shard that was seen.
+    pub fn place(&self, owner: u64, positions: &Positions) -> Option<(u64, u64)> {
         let mut shard = owner;
         loop {
             if let Some(index) = positions.of(shard) {
-                return Some(index);
+                return Some((shard, index));
             }
             shard = *self.parents.get(&shard)?;
         }

@@ -13,8 +13,11 @@
 
 pub mod check;
 pub mod clock;
+pub mod cluster;
 pub mod executor;
 pub mod history;
+pub mod invariants;
+pub mod museum;
 pub mod network;
 pub mod oracle;
 pub mod scenarios;

@@ -84,6 +84,7 @@ fn shows(history: &History, known: &Known, read: &Read) -> Option<String> {
     }
 }
 
+#[allow(dead_code, reason = "shown in what is found")]
 #[derive(Clone, Copy, Debug)]
 enum What {
     Write(u32),
@@ -98,6 +99,8 @@ struct Operation {
     place: u64,
     /// How far its place must be past those of operations that had ended before; `None` when that is not promised.
     least: Option<u64>,
+    /// For people.
+    #[allow(dead_code, reason = "shown in what is found")]
     what: What,
 }
 

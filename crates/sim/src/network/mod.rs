@@ -6,9 +6,11 @@
 //! says what the caller can know, no more.
 
 mod call;
+mod gateway;
 mod placement;
 mod worker;
 
+pub use gateway::RemoteGateway;
 pub use placement::RemotePlacement;
 pub use worker::RemoteWorker;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use vectron_base::filter::FieldIndex;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::{
-    CatalogView, Collection, CollectionSpec, Placement, Registration, WorkerReport,
+    CatalogSnapshot, CatalogView, ClusterChange, ClusterView, Collection, CollectionSpec, Placement, PlannedMove,
+    Registration, WorkerReport,
 };
 
 /// Finds the placement driver that runs on a node now, if one does.
@@ -90,5 +91,14 @@ impl Placement for RemotePlacement {
     }
     async fn report(&self, report: WorkerReport) -> Result<(), Fault> {
         carried!(self, self.changing(WAIT), |placement| placement.report(report))
+    }
+    async fn cluster(&self) -> Result<ClusterView, Fault> {
+        carried!(self, self.question(Outcome::NotApplied, WAIT), |placement| placement.cluster())
+    }
+    async fn change(&self, change: ClusterChange) -> Result<Vec<PlannedMove>, Fault> {
+        carried!(self, self.changing(WAIT), |placement| placement.change(change))
+    }
+    async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, Fault> {
+        carried!(self, self.question(Outcome::NotApplied, WAIT), |placement| placement.catalog_snapshot())
     }
 }

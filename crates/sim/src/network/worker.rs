@@ -9,7 +9,8 @@ use std::time::Duration;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::worker::{
     PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, Target, Worker,
+    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
+    Worker,
 };
 
 /// Finds the worker that runs on a node now, if one does.
@@ -77,5 +78,11 @@ impl Worker for RemoteWorker {
     }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         carried!(self, self.question(Outcome::NotApplied, STATUS_WAIT), status(target))
+    }
+    async fn snapshot(&self, request: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
+        carried!(self, self.reading(request.timeout_ms), snapshot(request))
+    }
+    async fn snapshot_part(&self, request: SnapshotPart) -> Result<Vec<u8>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), snapshot_part(request))
     }
 }
