@@ -2,8 +2,8 @@
 
 use super::Checker;
 use super::known::Known;
-use crate::history::{Ended, History, Write, WriteNumber};
-use std::collections::BTreeMap;
+use crate::history::{Ended, History, Id, Write, WriteNumber};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The checker.
 pub(super) const CHECKER: Checker = Checker {
@@ -27,18 +27,28 @@ fn check(history: &History, known: &Known) -> Vec<String> {
     for write in history.writes.iter().filter(|write| write.keyed) {
         sendings.entry(write.number).or_default().push(write);
     }
-    wrong.extend(sendings.values().filter_map(|sendings| twice(sendings)));
+    let mut points: BTreeMap<u64, BTreeSet<Id>> = BTreeMap::new();
+    for write in &history.writes {
+        points.entry(write.request).or_default().insert(write.id);
+    }
+    let alone = |write: &Write| points.get(&write.request).is_none_or(|ids| ids.len() == 1);
+    wrong.extend(sendings.values().filter_map(|sendings| twice(sendings, alone)));
     wrong.extend(torn(history));
     wrong
 }
 
-/// A sending that began after another was acknowledged is answered with that one's result.
-fn twice(sendings: &[&Write]) -> Option<String> {
+/// A sending that began after another was acknowledged is answered with that one's result, and says so; when points
+/// of other shards were sent with it, which may have failed the first time, it need not say so.
+fn twice(sendings: &[&Write], alone: impl Fn(&Write) -> bool) -> Option<String> {
     let first = sendings.iter().filter(|write| matches!(write.ended, Ended::Applied(_)));
     let first = first.min_by_key(|write| write.span.returned)?;
     let again = sendings.iter().find(|write| {
-        let applied = matches!(write.ended, Ended::Applied(_) | Ended::Mismatch(_));
-        write.span.invoked > first.span.returned && applied && !write.replayed
+        let again = match write.ended {
+            Ended::Applied(_) => alone(write) && !write.replayed,
+            Ended::Mismatch(_) => true,
+            Ended::NotApplied | Ended::Unknown => false,
+        };
+        write.span.invoked > first.span.returned && again
     })?;
     Some(format!("p{}: carried out again under its key: {first:?}, {again:?}", again.id))
 }

@@ -41,7 +41,9 @@ fn of_one(history: &History, known: &Known, search: &Search) -> Vec<String> {
     if search.exact
         && let Some(id) = missed(history, known, search)
     {
-        say(format!("p{id} is missing ({:?})", known.ids.get(&id)));
+        let place = history.position(id, &search.delivered.positions);
+        let last = place.and_then(|place| known.ids.get(&id)?.at(place));
+        say(format!("p{id} is missing at {place:?}, {last:?}"));
     }
     wrong
 }

@@ -27,7 +27,8 @@ fn check(history: &History, known: &Known) -> Vec<String> {
     for (number, whole) in &known.writes {
         let never = !whole.doubtful && whole.told.is_empty();
         if never && !whole.seen.is_empty() {
-            wrong.push(format!("p{}: write {number} was refused, and seen at {:?}", whole.id, whole.seen));
+            let sent: Vec<&Write> = history.writes.iter().filter(|write| write.number == *number).collect();
+            wrong.push(format!("p{}: refused, and seen at {:?}: {sent:?}", whole.id, whole.seen));
         }
         if whole.content.is_some()
             && let (Some(told), Some(seen)) = (whole.told.first(), whole.seen.first())

@@ -190,7 +190,7 @@ impl Client {
                     };
                     (ended, done.replayed)
                 }
-                Err(fault) => (of_fault(fault), false),
+                Err(fault) => (of_fault(fault, sending.key.is_some()), false),
             };
             doubtful |= ended == Ended::Unknown;
             history.writes.push(Write {
@@ -236,7 +236,7 @@ impl Client {
                     let token = positions(&done.session);
                     Ended::Applied(token.and_then(|token| history.position(id, &token)))
                 }
-                Err(fault) => of_fault(fault),
+                Err(fault) => of_fault(fault, key.is_some()),
             };
             history.writes.push(Write {
                 span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
@@ -280,7 +280,9 @@ impl Client {
     }
 
     fn delivered(meta: &api::ReadMeta) -> Delivered {
-        let positions = positions(&meta.session).unwrap_or_default();
+        let mut positions = positions(&meta.session).unwrap_or_default();
+        // A token goes on with what the one before had seen, of shards that did not answer too.
+        positions.0.retain(|(shard, _)| meta.shards.failed.iter().all(|failed| failed.shard != *shard));
         Delivered { positions, staleness_ms: meta.consistency.staleness_ms }
     }
 
@@ -411,9 +413,15 @@ fn of_failure(failed: &api::ItemFailure) -> Ended {
     }
 }
 
-fn of_fault(fault: &Fault) -> Ended {
+/// The gateway repeats a write with a key when its outcome is unknown, and then tells the outcome of the last attempt:
+/// `not_applied`, though an attempt before may have been, or may yet be, carried out. Found by this simulation (see
+/// `seeds.txt`). Until the gateway is mended, a refused write with a key counts as one in doubt; then this is to go.
+const GATEWAY_FORGETS_DOUBT: bool = true;
+
+fn of_fault(fault: &Fault, keyed: bool) -> Ended {
     match (fault.outcome, fault.code, fault.current_version) {
         (Outcome::NotApplied, Code::VersionMismatch, Some(version)) => Ended::Mismatch(version),
+        (Outcome::NotApplied, ..) if keyed && GATEWAY_FORGETS_DOUBT => Ended::Unknown,
         (Outcome::NotApplied, ..) => Ended::NotApplied,
         (Outcome::Unknown | Outcome::Applied, ..) => Ended::Unknown,
     }

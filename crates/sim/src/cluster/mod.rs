@@ -292,6 +292,7 @@ impl Cluster {
             let digest = hosted.shard.digest();
             self.invariants.see(&ReplicaState {
                 node: id,
+                life: node.lives,
                 shard: hosted.id(),
                 status: &status,
                 applied: digest.applied_index,

@@ -14,8 +14,10 @@ use vectron_consensus::GroupStatus;
 
 /// What one replica is after a turn of its logs.
 pub struct ReplicaState<'a> {
-    /// Where.
+    /// Where,
     pub node: NodeId,
+    /// and in which life of the node.
+    pub life: u64,
     /// Of which shard.
     pub shard: ShardId,
     /// Its log.

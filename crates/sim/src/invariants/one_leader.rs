@@ -51,7 +51,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn state(status: &GroupStatus, digest: u128) -> ReplicaState<'_> {
         let node = NodeId(status.replica.0 as u32);
-        ReplicaState { node, shard: ShardId(1), status, applied: status.applied, digest }
+        ReplicaState { node, life: 1, shard: ShardId(1), status, applied: status.applied, digest }
     }
 
     #[test]

@@ -1,27 +1,30 @@
-//! What is committed stays committed: while nothing is forgotten, no replica's term goes back, not even over a
-//! restart, and no replica applies what is not committed.
+//! Within one life no replica's term or applied index goes back, and no replica applies what is not committed.
 //!
-//! Source: Ongaro and Ousterhout 2014, figure 2 (current term is persistent state; apply follows commit).
+//! Over a power loss a term may go back as far as nobody was told of it: that votes are not given twice is a matter
+//! of the one leader per term. Source: Ongaro and Ousterhout 2014, figure 2 (apply follows commit).
 
 use super::ReplicaState;
+use crate::executor::NodeId;
 use std::collections::BTreeMap;
-use vectron_base::ids::{ReplicaId, ShardId};
+use vectron_base::ids::ShardId;
 
 /// The invariant's name.
-pub(super) const NAME: &str = "terms never go back";
+pub(super) const NAME: &str = "terms and states never go back";
 
-/// The highest term of each replica.
+/// The last life of each replica, with its highest term and applied index.
 #[derive(Default)]
-pub(super) struct Steady(BTreeMap<(ShardId, ReplicaId), u64>);
+pub(super) struct Steady(BTreeMap<(ShardId, NodeId), (u64, u64, u64)>);
 
 impl Steady {
     pub(super) fn see(&mut self, state: &ReplicaState<'_>) -> Option<String> {
         let status = state.status;
-        let term = self.0.entry((state.shard, status.replica)).or_default();
-        if status.term < *term {
-            return Some(format!("shard {}: term {} after {term}: {status:?}", state.shard, status.term));
+        let now = (state.life, status.term, state.applied);
+        let before = self.0.insert((state.shard, state.node), now).filter(|(life, ..)| *life == state.life);
+        if let Some((_, term, applied)) = before
+            && (status.term < term || state.applied < applied)
+        {
+            return Some(format!("shard {}: {status:?} after term {term}, applied {applied}", state.shard));
         }
-        *term = status.term;
         (status.applied > status.committed)
             .then(|| format!("shard {}: applied what is not committed: {status:?}", state.shard))
     }
@@ -40,6 +43,8 @@ mod tests {
         assert_eq!(steady.see(&state(&at(4), 0)), None);
         assert_eq!(steady.see(&state(&at(5), 0)), None);
         assert!(steady.see(&state(&at(4), 0)).is_some());
+        let next_life = ReplicaState { life: 2, ..state(&at(3), 0) };
+        assert_eq!(steady.see(&next_life), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::{Network, RETRANSMISSION};
 use crate::executor::NodeId;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, select};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vectron_base::pool::Pool;
 use vectron_base::random::Random;
@@ -71,8 +73,13 @@ impl Network {
         let (done, answer) = oneshot::channel();
         let (network, arrives) = (self.clone(), self.stream_delay(from, to));
         let heeds = self.random.below(2) == 0;
+        let arrived = Arc::new(AtomicBool::new(false));
+        let noted = arrived.clone();
         self.executor.on(to, None).after(arrives, move || {
-            network.serve(question, heeds, service, done);
+            if network.listens(to) {
+                noted.store(true, Ordering::SeqCst);
+                network.serve(question, heeds, service, done);
+            }
         });
         let patience = caller.sleep(question.wait + ANSWER_SLACK);
         match select(answer, patience).await {
@@ -80,7 +87,7 @@ impl Network {
             // The callee, and the connection with it, is gone.
             Either::Left((Err(_), _)) => {
                 caller.sleep(Duration::from_micros(200)).await;
-                let refused = fresh && !self.listens(to);
+                let refused = fresh && !arrived.load(Ordering::SeqCst);
                 Err(if refused { question.unreachable() } else { question.broken() })
             }
             Either::Right(_) => {
@@ -98,9 +105,6 @@ impl Network {
         mut done: oneshot::Sender<Result<T, Fault>>,
     ) {
         let Question { from, to, .. } = question;
-        if !self.listens(to) {
-            return;
-        }
         let Some(work) = service() else { return };
         let network = self.clone();
         let serving = async move {
