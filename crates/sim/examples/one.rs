@@ -12,7 +12,7 @@ fn main() {
         let el = cpu()-t;
         println!("seed {seed}: {} ops {} acked {} refused, virt {:.1}s in {:.2}s = {:.0}x, compared {}, trace {:x}", o.operations, o.acknowledged, o.refused, o.virtual_time.as_secs_f64(), el, o.virtual_time.as_secs_f64()/el, o.compared, o.trace);
         println!("   {:?}", o.mischief);
-        for v in &o.violations { println!("   VIOLATION {}: {}", v.property, &v.what[..v.what.len().min(700)]); }
+        for v in &o.violations { println!("   VIOLATION {}: {}", v.property, &v.what[..v.what.len().min(5000)]); }
     }
 }
 

@@ -41,8 +41,9 @@ enum Event {
 struct Tasks {
     next: u64,
     tasks: BTreeMap<u64, Task>,
-    /// Tasks that can run, in no order.
-    runnable: Vec<u64>,
+    /// Tasks that can run. A set, so that the order in which they were woken does not matter: some wakers' order is
+    /// not decided by the seed.
+    runnable: BTreeSet<u64>,
     events: BTreeMap<(Tick, u64), (NodeId, Event)>,
     next_event: u64,
     paused: BTreeSet<NodeId>,
@@ -84,7 +85,7 @@ impl Tasks {
             if self.paused.contains(&task.node) {
                 self.held.push((task.node, Held::Task(number)));
             } else {
-                self.runnable.push(number);
+                self.runnable.insert(number);
             }
         }
     }
@@ -154,7 +155,9 @@ impl Executor {
             if count == 0 {
                 return None;
             }
-            let number = tasks.runnable.swap_remove(self.random.below(count) as usize);
+            let chosen = self.random.below(count) as usize;
+            let Some(number) = tasks.runnable.iter().nth(chosen).copied() else { return None };
+            tasks.runnable.remove(&number);
             // A wake-up of a task that has ended.
             let Some(task) = tasks.tasks.get_mut(&number) else { continue };
             task.queued = false;
@@ -221,7 +224,7 @@ impl Executor {
     pub fn pause(&self, node: NodeId) {
         let mut tasks = self.tasks.lock();
         tasks.paused.insert(node);
-        let (of_node, others): (Vec<u64>, Vec<u64>) = std::mem::take(&mut tasks.runnable)
+        let (of_node, others): (BTreeSet<u64>, BTreeSet<u64>) = std::mem::take(&mut tasks.runnable)
             .into_iter()
             .partition(|number| tasks.tasks.get(number).is_some_and(|task| task.node == node));
         tasks.runnable = others;
@@ -235,7 +238,7 @@ impl Executor {
         for (of, held) in std::mem::take(&mut tasks.held) {
             match held {
                 held if of != node => tasks.held.push((of, held)),
-                Held::Task(number) => tasks.runnable.push(number),
+                Held::Task(number) => drop(tasks.runnable.insert(number)),
                 Held::Run(act) => {
                     tasks.next_event += 1;
                     let key = (self.time.now(), tasks.next_event);

@@ -229,7 +229,13 @@ fn settle(cluster: &mut Cluster, nemesis: &mut Nemesis, board: &Arc<Board>, coll
         }
     }
     let states = states(cluster, collection);
-    cluster.invariants.report("replicas catch up after healing", format!("{states:?}"));
+    let of = |node: &super::Node| {
+        let handle = node.handle()?;
+        let groups = collection.shards.iter().filter_map(|shard| handle.status(shard.shard.group()));
+        Some((node.id, groups.collect::<Vec<_>>(), handle.journal()))
+    };
+    let logs: Vec<_> = cluster.nodes.values().filter_map(of).collect();
+    cluster.invariants.report("replicas catch up after healing", format!("{states:?} {logs:?}"));
 }
 
 /// An id of this shard that no client writes.
