@@ -156,7 +156,7 @@ impl Executor {
                 return None;
             }
             let chosen = self.random.below(count) as usize;
-            let Some(number) = tasks.runnable.iter().nth(chosen).copied() else { return None };
+            let number = tasks.runnable.iter().nth(chosen).copied()?;
             tasks.runnable.remove(&number);
             // A wake-up of a task that has ended.
             let Some(task) = tasks.tasks.get_mut(&number) else { continue };

@@ -3,8 +3,8 @@
 use super::token::positions;
 use crate::executor::{Executor, NodeId};
 use crate::history::{
-    Content, Count, DIMENSION, Delivered, Ended, Hit, History, Id, Level, NEVER, Positions, Read, Search, Seen,
-    Span, Write, parse_id, public_id,
+    Content, Count, DIMENSION, Delivered, Ended, History, Hit, Id, Level, NEVER, Positions, Read, Search,
+    Seen, Span, Write, parse_id, public_id,
 };
 use crate::network::RemoteGateway;
 use parking_lot::Mutex;
@@ -32,11 +32,15 @@ pub struct Workload {
     pub ids: u32,
     /// The pause between two operations of a client is drawn up to this, in milliseconds.
     pub pause_ms: u64,
+    /// Whether a write with a key that is refused counts as one that never happens. The gateway repeats such a write
+    /// when its outcome is unknown, and then tells the outcome of the last attempt: `not_applied`, though an attempt
+    /// before may have been, or may yet be, carried out. Until that is mended, it counts as one in doubt.
+    pub believes_refusals: bool,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { clients: 5, ids: 40, pause_ms: 150 }
+        Self { clients: 5, ids: 40, pause_ms: 150, believes_refusals: false }
     }
 }
 
@@ -79,6 +83,8 @@ pub(super) struct Client {
     pub(super) token: Option<String>,
     /// A version that it saw, for conditional writes.
     pub(super) saw: Option<(Id, u64)>,
+    /// A point that it has just written and reads next, in its session.
+    pub(super) own: Option<Id>,
 }
 
 /// A write with everything that belongs to its retries.
@@ -94,6 +100,7 @@ impl Client {
         self.board.at_work.fetch_add(1, Ordering::SeqCst);
         while !self.board.stop.load(Ordering::SeqCst) && !self.board.history.lock().full() {
             match self.random.below(20) {
+                _ if self.own.is_some() => self.get().await,
                 0..=6 => self.upsert().await,
                 7..=8 => self.delete().await,
                 9..=14 => self.get().await,
@@ -173,11 +180,11 @@ impl Client {
         };
         let span = self.begin();
         let gateway = self.gateway();
-        let answer = gateway
-            .call(WAIT, true, |gateway| Box::pin(async move { gateway.upsert(request).await }))
-            .await;
+        let answer =
+            gateway.call(WAIT, true, |gateway| Box::pin(async move { gateway.upsert(request).await })).await;
         let span = self.end(span);
         let token = answer.as_ref().ok().and_then(|done| positions(&done.session));
+        let doubted = sending.key.is_some() && !self.workload.believes_refusals;
         let mut doubtful = false;
         let mut history = self.board.history.lock();
         for (id, number, content, if_version) in &sending.points {
@@ -190,7 +197,7 @@ impl Client {
                     };
                     (ended, done.replayed)
                 }
-                Err(fault) => (of_fault(fault, sending.key.is_some()), false),
+                Err(fault) => (of_fault(fault, doubted), false),
             };
             doubtful |= ended == Ended::Unknown;
             history.writes.push(Write {
@@ -209,6 +216,7 @@ impl Client {
         drop(history);
         if let Ok(done) = answer {
             self.token = Some(done.session);
+            self.own = (self.random.below(3) == 0).then(|| sending.points[0].0);
         }
         doubtful
     }
@@ -216,6 +224,7 @@ impl Client {
     async fn delete(&mut self) {
         let (id, number) = (self.id(), self.board.number());
         let key = (self.random.below(2) == 0).then(|| format!("k{number}"));
+        let doubted = key.is_some() && !self.workload.believes_refusals;
         for attempt in 0..2 {
             let request = api::DeleteRequest {
                 collection: COLLECTION.into(),
@@ -225,9 +234,10 @@ impl Client {
                 timeout_ms: Some(TIMEOUT_MS),
             };
             let span = self.begin();
-            let call = move |gateway: Arc<vectron_gateway::Gateway>| -> futures::future::BoxFuture<'static, _> {
-                Box::pin(async move { gateway.delete(request).await })
-            };
+            let call =
+                move |gateway: Arc<vectron_gateway::Gateway>| -> futures::future::BoxFuture<'static, _> {
+                    Box::pin(async move { gateway.delete(request).await })
+                };
             let answer = self.gateway().call(WAIT, true, call).await;
             let span = self.end(span);
             let mut history = self.board.history.lock();
@@ -236,7 +246,7 @@ impl Client {
                     let token = positions(&done.session);
                     Ended::Applied(token.and_then(|token| history.position(id, &token)))
                 }
-                Err(fault) => of_fault(fault, key.is_some()),
+                Err(fault) => of_fault(fault, doubted),
             };
             history.writes.push(Write {
                 span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
@@ -263,7 +273,8 @@ impl Client {
     /// A level for the next read, and how to ask for it.
     fn level(&self) -> (Level, api::Consistency) {
         let named = api::Consistency::named;
-        match self.random.below(10) {
+        let drawn = if self.own.is_some() { 5 } else { self.random.below(10) };
+        match drawn {
             0..=4 => (Level::Linearizable, named("linearizable")),
             5..=6 => match self.token.as_ref().and_then(|token| Some((positions(token)?, token.clone()))) {
                 Some((seen, token)) => {
@@ -287,7 +298,8 @@ impl Client {
     }
 
     async fn get(&mut self) {
-        let (id, (level, consistency)) = (self.id(), self.level());
+        let (level, consistency) = self.level();
+        let id = self.own.take().unwrap_or_else(|| self.id());
         let request = api::BatchGetRequest {
             collection: COLLECTION.into(),
             ids: vec![api::PointId(public_id(id))],
@@ -304,7 +316,8 @@ impl Client {
         let span = self.end(span);
         let Ok(answer) = answer else { return self.refused() };
         let found = answer.points.into_iter().next();
-        let found = found.and_then(|point| seen(point.version, point.payload.map(api::JsonText::into_string)));
+        let found =
+            found.and_then(|point| seen(point.version, point.payload.map(api::JsonText::into_string)));
         if let Some(seen) = found {
             self.saw = Some((id, seen.version));
         }
@@ -340,9 +353,8 @@ impl Client {
         };
         let span = self.begin();
         let (gateway, flaws) = (self.gateway(), self.board.flaws.clone());
-        let answer = gateway
-            .call(WAIT, false, |gateway| Box::pin(async move { gateway.search(request).await }))
-            .await;
+        let answer =
+            gateway.call(WAIT, false, |gateway| Box::pin(async move { gateway.search(request).await })).await;
         let span = self.end(span);
         let Ok(answer) = answer.map(|answer| flaws.searched(answer)) else { return self.refused() };
         let hits = answer.results.into_iter().filter_map(|hit| {
@@ -362,9 +374,7 @@ impl Client {
             partial: answer.meta.partial,
             delivered: Self::delivered(&answer.meta),
         };
-        if allow_partial == answer.meta.partial || allow_partial {
-            self.board.history.lock().searches.push(search);
-        }
+        self.board.history.lock().searches.push(search);
         self.token = Some(answer.meta.session);
     }
 
@@ -379,9 +389,8 @@ impl Client {
         };
         let span = self.begin();
         let gateway = self.gateway();
-        let answer = gateway
-            .call(WAIT, false, |gateway| Box::pin(async move { gateway.count(request).await }))
-            .await;
+        let answer =
+            gateway.call(WAIT, false, |gateway| Box::pin(async move { gateway.count(request).await })).await;
         let span = self.end(span);
         let Ok(answer) = answer else { return self.refused() };
         let (count, delivered) = (answer.count, Self::delivered(&answer.meta));
@@ -413,15 +422,11 @@ fn of_failure(failed: &api::ItemFailure) -> Ended {
     }
 }
 
-/// The gateway repeats a write with a key when its outcome is unknown, and then tells the outcome of the last attempt:
-/// `not_applied`, though an attempt before may have been, or may yet be, carried out. Found by this simulation (see
-/// `seeds.txt`). Until the gateway is mended, a refused write with a key counts as one in doubt; then this is to go.
-const GATEWAY_FORGETS_DOUBT: bool = true;
-
-fn of_fault(fault: &Fault, keyed: bool) -> Ended {
+/// How a write ended that failed; `doubted`: a refusal is not believed.
+fn of_fault(fault: &Fault, doubted: bool) -> Ended {
     match (fault.outcome, fault.code, fault.current_version) {
         (Outcome::NotApplied, Code::VersionMismatch, Some(version)) => Ended::Mismatch(version),
-        (Outcome::NotApplied, ..) if keyed && GATEWAY_FORGETS_DOUBT => Ended::Unknown,
+        (Outcome::NotApplied, ..) if doubted => Ended::Unknown,
         (Outcome::NotApplied, ..) => Ended::NotApplied,
         (Outcome::Unknown | Outcome::Applied, ..) => Ended::Unknown,
     }

@@ -111,8 +111,7 @@ impl Cluster {
         let workers = (0..shape.workers).map(|n| (NodeId(10 + n), Role::Worker));
         let gateways = (0..shape.gateways).map(|n| (NodeId(50 + n), Role::Gateway));
         let nodes = placement.chain(workers).chain(gateways);
-        let nodes: BTreeMap<NodeId, Node> =
-            nodes.map(|(id, role)| (id, Node::new(id, role, seed))).collect();
+        let nodes: BTreeMap<NodeId, Node> = nodes.map(|(id, role)| (id, Node::new(id, role, seed))).collect();
         let directory = Directory {
             rooms: nodes.iter().map(|(id, node)| (*id, node.rooms.clone())).collect(),
             replicas: BTreeMap::new(),

@@ -173,8 +173,10 @@ impl Nemesis {
 
     /// A process whose journal has stopped is of no use until somebody restarts it.
     fn restart_stopped(&mut self, cluster: &mut Cluster) {
-        let stopped = |node: &super::Node| node.handle().is_some_and(|handle| handle.journal().failed.is_some());
-        let stopped: Vec<NodeId> = cluster.nodes.values().filter(|node| stopped(node)).map(|n| n.id).collect();
+        let stopped =
+            |node: &super::Node| node.handle().is_some_and(|handle| handle.journal().failed.is_some());
+        let stopped: Vec<NodeId> =
+            cluster.nodes.values().filter(|node| stopped(node)).map(|n| n.id).collect();
         for node in stopped {
             cluster.lose_power(node);
             self.relieve(cluster, 100..2_000, Relief::Start(node));
@@ -270,7 +272,9 @@ impl Nemesis {
                 disk.set_capacity(Some(used + room));
                 self.relieve(cluster, 1_000..6_000, Relief::Disk(worker));
             }
-            Mischief::ClockStep => Self::clock(cluster, worker, |random| random(7_200_000) as i64 - 3_600_000, true),
+            Mischief::ClockStep => {
+                Self::clock(cluster, worker, |random| random(7_200_000) as i64 - 3_600_000, true)
+            }
             Mischief::ClockDrift => Self::clock(cluster, worker, |random| random(1_001) as i64 - 500, false),
         }
     }
@@ -279,7 +283,11 @@ impl Nemesis {
         if cluster.nodes.get(&node).is_some_and(|node| node.life.is_none()) {
             return;
         }
-        if power { cluster.lose_power(node) } else { cluster.kill(node) }
+        if power {
+            cluster.lose_power(node)
+        } else {
+            cluster.kill(node)
+        }
         self.relieve(cluster, 200..6_000, Relief::Start(node));
     }
 

@@ -111,7 +111,8 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     board.history.lock().owners = owners(&collection);
     for number in 0..scenario.workload.clients {
         let node = NodeId(CLIENTS + number);
-        let gateways = cluster.of_role(Role::Gateway).into_iter().map(|to| cluster.gateway(node, to)).collect();
+        let gateways =
+            cluster.of_role(Role::Gateway).into_iter().map(|to| cluster.gateway(node, to)).collect();
         let client = Client {
             node,
             gateways,
@@ -121,6 +122,7 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
             board: board.clone(),
             token: None,
             saw: None,
+            own: None,
         };
         cluster.executor.on(node, None).spawn_task(Box::pin(client.run()));
     }
@@ -283,7 +285,8 @@ fn probe(cluster: &mut Cluster, id: String) -> bool {
     let probing = async move {
         let written = gateway.call(wait, true, |g| Box::pin(async move { g.upsert(write).await })).await;
         let told = written.ok().and_then(|done| token_positions(&done.session));
-        told.is_some() && gateway.call(wait, true, |g| Box::pin(async move { g.delete(delete).await })).await.is_ok()
+        told.is_some()
+            && gateway.call(wait, true, |g| Box::pin(async move { g.delete(delete).await })).await.is_ok()
     };
     cluster.run_until_done(Duration::from_secs(8), probing).unwrap_or(false)
 }
@@ -334,7 +337,8 @@ fn finals(cluster: &Cluster, collection: &Collection, ids: u32, stranded_count: 
                 continue;
             }
             let points = read.value.into_iter().flatten();
-            let points = points.filter_map(|point| Some((parse_id(&point.id)?, seen(point.version, point.payload)?)));
+            let points =
+                points.filter_map(|point| Some((parse_id(&point.id)?, seen(point.version, point.payload)?)));
             finals.push(Final {
                 replica: format!("shard {} on node {}", hosted.id(), node.id.0),
                 applied: read.applied_index,

@@ -73,8 +73,12 @@ impl Cluster {
                     ConsensusMetrics::default(),
                 );
                 let Ok((driver, handle)) = opened else { return false };
-                let outbox =
-                    Post { from: id, network: network.clone(), directory: directory.clone(), flaws: flaws.clone() };
+                let outbox = Post {
+                    from: id,
+                    network: network.clone(),
+                    directory: directory.clone(),
+                    flaws: flaws.clone(),
+                };
                 let driver = driver.with_outbox(Box::new(outbox));
                 Some(Logs { driver, handle, turn_at: executor.now() })
             }

@@ -11,7 +11,8 @@ pub(super) fn positions(token: &str) -> Option<Positions> {
     let mut numbers = Numbers(bytes.get(1..bytes.len().checked_sub(6)?)?);
     numbers.next()?;
     let count = numbers.next()?;
-    let pairs: Option<Vec<(u64, u64)>> = (0..count).map(|_| Some((numbers.next()?, numbers.next()?))).collect();
+    let pairs: Option<Vec<(u64, u64)>> =
+        (0..count).map(|_| Some((numbers.next()?, numbers.next()?))).collect();
     pairs.filter(|_| numbers.0.is_empty()).map(Positions)
 }
 

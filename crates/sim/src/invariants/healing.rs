@@ -38,7 +38,9 @@ impl Healing {
     /// What does not hold, if the time is over.
     pub fn check(&self, now: Tick) -> Option<String> {
         let late = now.since(self.since) > WITHIN && !self.waiting.is_empty();
-        late.then(|| format!("no writes {:?} after healing: shards {:?}", now.since(self.since), self.waiting))
+        late.then(|| {
+            format!("no writes {:?} after healing: shards {:?}", now.since(self.since), self.waiting)
+        })
     }
 }
 

@@ -34,7 +34,10 @@ impl Digests {
         }
         (digest != state.digest).then(|| {
             let (shard, applied) = (state.shard, state.applied);
-            format!("shard {shard} at {applied}: {first:?} has {digest:x}, {:?} has {:x}", state.node, state.digest)
+            format!(
+                "shard {shard} at {applied}: {first:?} has {digest:x}, {:?} has {:x}",
+                state.node, state.digest
+            )
         })
     }
 

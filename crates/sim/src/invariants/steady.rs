@@ -43,7 +43,8 @@ mod tests {
         assert_eq!(steady.see(&state(&at(4), 0)), None);
         assert_eq!(steady.see(&state(&at(5), 0)), None);
         assert!(steady.see(&state(&at(4), 0)).is_some());
-        let next_life = ReplicaState { life: 2, ..state(&at(3), 0) };
+        let earlier = at(3);
+        let next_life = ReplicaState { life: 2, ..state(&earlier, 0) };
         assert_eq!(steady.see(&next_life), None);
     }
 

@@ -47,10 +47,11 @@ pub struct Exhibit {
     pub budget: u64,
     broken: Broken,
     mischief: &'static [Mischief],
+    every_ms: u64,
 }
 
 const OUTAGES: &[Mischief] = &[Mischief::PowerLoss, Mischief::Blackout, Mischief::PowerLossAmidWrite];
-const DELUSIONS: &[Mischief] = &[Mischief::Pause, Mischief::Isolation, Mischief::OneWay, Mischief::Partition];
+const DELUSIONS: &[Mischief] = &[Mischief::Pause, Mischief::Isolation, Mischief::Bridge, Mischief::Partition];
 const ALL: &[Mischief] = &Mischief::ALL;
 
 const fn exhibit(
@@ -60,7 +61,7 @@ const fn exhibit(
     mischief: &'static [Mischief],
     budget: u64,
 ) -> Exhibit {
-    Exhibit { name, what, budget, broken, mischief }
+    Exhibit { name, what, budget, broken, mischief, every_ms: 1_500 }
 }
 
 /// All of them.
@@ -86,19 +87,31 @@ pub const EXHIBITS: [Exhibit; 23] = [
         "one replica applies another content",
         Broken::Nondeterminism,
         ALL,
-        5,
+        10,
     ),
-    exhibit("stale local read", "strict reads ask nobody", Broken::Worker(Lie::StaleRead), ALL, 5),
+    exhibit("stale local read", "strict reads ask nobody", Broken::Worker(Lie::StaleRead), ALL, 30),
     exhibit(
-        "unchecked lease",
-        "who believes to lead answers strict reads alone",
-        Broken::Worker(Lie::UncheckedLease),
+        "lease that is never given up",
+        "who led once answers strict reads alone",
+        Broken::Worker(Lie::EternalLease),
         DELUSIONS,
         60,
     ),
     exhibit("cache over a strict read", "points are cached", Broken::Worker(Lie::CachedRead), ALL, 5),
-    exhibit("lost session token", "sessions wait for nothing", Broken::Worker(Lie::ForgottenSession), ALL, 10),
-    exhibit("bound not kept", "bounded reads are as old as may be", Broken::Worker(Lie::IgnoredBound), ALL, 20),
+    exhibit(
+        "lost session token",
+        "sessions wait for nothing",
+        Broken::Worker(Lie::ForgottenSession),
+        ALL,
+        40,
+    ),
+    exhibit(
+        "bound not kept",
+        "bounded reads are as old as may be",
+        Broken::Worker(Lie::IgnoredBound),
+        ALL,
+        30,
+    ),
     exhibit(
         "acknowledged before commit",
         "writes are answered once they are proposed",
@@ -113,17 +126,23 @@ pub const EXHIBITS: [Exhibit; 23] = [
         "writes of unknown outcome are called not applied",
         Broken::Worker(Lie::DeniedDoubt),
         ALL,
-        20,
+        120,
     ),
     exhibit("wrong version told", "versions are one too low", Broken::Worker(Lie::WrongVersion), ALL, 5),
-    exhibit("failure as emptiness", "a failing shard has no hits", Broken::Worker(Lie::EmptyOnFailure), ALL, 20),
+    exhibit(
+        "failure as emptiness",
+        "a failing shard has no hits",
+        Broken::Worker(Lie::EmptyOnFailure),
+        ALL,
+        40,
+    ),
     exhibit("partial without flag", "failed shards are not named", Broken::UnflaggedPart, ALL, 40),
     exhibit("wrong merge", "the best hit of several shards is lost", Broken::Merge, ALL, 5),
     exhibit("deleted points return", "old hits stay hits", Broken::Worker(Lie::ReturningHits), ALL, 5),
     exhibit("filter lost", "filters do not reach the shard", Broken::Worker(Lie::LostFilter), ALL, 5),
     exhibit("too few candidates", "shards give half of k", Broken::Worker(Lie::FewerHits), ALL, 5),
     exhibit("score of an old version", "scores are remembered", Broken::Worker(Lie::RememberedScore), ALL, 5),
-    exhibit("remembered count", "counts are remembered", Broken::Worker(Lie::RememberedCount), ALL, 5),
+    exhibit("remembered count", "counts are remembered", Broken::Worker(Lie::RememberedCount), ALL, 15),
 ];
 
 impl Flaws for Broken {
@@ -174,9 +193,9 @@ impl Flaws for Broken {
 impl Exhibit {
     /// The run in which it must be found, with the bug or without.
     pub fn scenario(&self, broken: bool) -> Scenario {
-        let mut scenario = Scenario::everything(Duration::from_secs(40));
+        let mut scenario = Scenario::everything(Duration::from_secs(60));
         scenario.mischief = self.mischief.to_vec();
-        scenario.every_ms = 1_000;
+        scenario.every_ms = self.every_ms;
         if broken {
             scenario.flaws = Arc::new(self.broken);
         }

@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use vectron_base::ids::ShardId;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::worker::{
-    Delivered, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage,
-    ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
-    SnapshotRequest, Target, Worker, WriteOperation,
+    Delivered, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
+    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
 };
 use vectron_worker::Host;
 
@@ -17,8 +18,8 @@ use vectron_worker::Host;
 pub(super) enum Lie {
     /// Linearizable reads are answered out of what the replica has.
     StaleRead,
-    /// Who leads, or believes to, answers linearizable reads without asking anybody.
-    UncheckedLease,
+    /// Who led once answers linearizable reads without asking anybody.
+    EternalLease,
     /// Points that were read once are answered from a cache, at every level.
     CachedRead,
     /// The index in a session's token is not waited for.
@@ -56,12 +57,13 @@ pub(super) struct Crooked {
     points: Mutex<BTreeMap<String, Option<PointRecord>>>,
     hits: Mutex<BTreeMap<String, Hit>>,
     counts: Mutex<BTreeMap<u64, ShardCounted>>,
+    led: Mutex<BTreeSet<ShardId>>,
 }
 
 impl Crooked {
     pub(super) fn new(host: Arc<Host>, lie: Lie) -> Self {
-        let (points, hits, counts) = Default::default();
-        Self { host, lie, points, hits, counts }
+        let (points, hits, counts, led) = Default::default();
+        Self { host, lie, points, hits, counts, led }
     }
 
     /// The level that is kept in place of the one that was asked for; `None` when it is that one.
@@ -70,8 +72,13 @@ impl Crooked {
             (Lie::StaleRead, ReadLevel::Linearizable)
             | (Lie::ForgottenSession, ReadLevel::Session(_))
             | (Lie::IgnoredBound, ReadLevel::Bounded(_)) => true,
-            (Lie::UncheckedLease, ReadLevel::Linearizable) => {
-                self.host.status(target).await.is_ok_and(|status| status.leads)
+            (Lie::EternalLease, ReadLevel::Linearizable) => {
+                let leads = self.host.status(target).await.is_ok_and(|status| status.leads);
+                let mut led = self.led.lock();
+                if leads {
+                    led.insert(target.shard);
+                }
+                led.contains(&target.shard)
             }
             _ => false,
         };
@@ -114,7 +121,9 @@ impl Worker for Crooked {
         let answer = self.host.write(request).await;
         match self.lie {
             Lie::DeniedDoubt => answer.map_err(|fault| fault.with_outcome(Outcome::NotApplied)),
-            Lie::WrongVersion => answer.map(|written| ShardWritten { version: written.version - 1, ..written }),
+            Lie::WrongVersion => {
+                answer.map(|written| ShardWritten { version: written.version - 1, ..written })
+            }
             _ => answer,
         }
     }
@@ -195,7 +204,9 @@ impl Crooked {
             }
             Lie::RememberedScore => {
                 for hit in hits.iter_mut() {
-                    if let Some(old) = known.get(&hit.point.id).filter(|old| old.point.version < hit.point.version) {
+                    if let Some(old) =
+                        known.get(&hit.point.id).filter(|old| old.point.version < hit.point.version)
+                    {
                         hit.score = old.score;
                     }
                 }

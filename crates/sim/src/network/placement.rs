@@ -9,8 +9,8 @@ use std::time::Duration;
 use vectron_base::filter::FieldIndex;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::{
-    CatalogSnapshot, CatalogView, ClusterChange, ClusterView, Collection, CollectionSpec, Placement, PlannedMove,
-    Registration, WorkerReport,
+    CatalogSnapshot, CatalogView, ClusterChange, ClusterView, Collection, CollectionSpec, Placement,
+    PlannedMove, Registration, WorkerReport,
 };
 
 /// Finds the placement driver that runs on a node now, if one does.
