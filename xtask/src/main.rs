@@ -9,7 +9,9 @@ cargo xtask test             every test of the workspace: units, properties, sim
 cargo xtask check            every gate, writing nothing: format, lints, dependencies
 cargo xtask fix              what can be repaired: format and machine-applicable lints
 cargo xtask codegen          rewrites the files that are generated from declarations in the code
-cargo xtask sim [SEEDS] [FIRST]   the simulation over more seeds than the tests take (default 200, from 1)
+cargo xtask sim [SEEDS] [FIRST]   the simulation of one node over more seeds than the tests take (default 200, from 1)
+cargo xtask sim cluster [--seeds N] [--first F] [--minutes M]   the cluster, M virtual minutes per seed
+cargo xtask sim museum       every seeded bug, and the seeds that find it
 cargo xtask bench            what is measured, how, and the commands: index, serve, report
 ";
 

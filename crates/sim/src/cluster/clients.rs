@@ -1,0 +1,438 @@
+//! Clients that write, delete, read, search and count the same few points through the gateways, and note everything.
+
+use super::token::positions;
+use crate::executor::{Executor, NodeId};
+use crate::history::{
+    Content, Count, DIMENSION, Delivered, Ended, History, Hit, Id, Level, NEVER, Positions, Read, Search,
+    Seen, Span, Write, parse_id, public_id,
+};
+use crate::network::RemoteGateway;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use vectron_base::pool::Pool;
+use vectron_base::random::{Random, SeededRandom};
+use vectron_base::{Code, Fault, Outcome};
+use vectron_gateway::api;
+
+/// The collection of every workload.
+pub const COLLECTION: &str = "cluster";
+/// How long a client waits for its gateway.
+const WAIT: Duration = Duration::from_secs(4);
+/// What it asks the gateway to take at most.
+const TIMEOUT_MS: u64 = 3_000;
+
+/// What clients do.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    /// How many clients.
+    pub clients: u32,
+    /// How many points they share.
+    pub ids: u32,
+    /// The pause between two operations of a client is drawn up to this, in milliseconds.
+    pub pause_ms: u64,
+    /// Whether a write with a key that is refused counts as one that never happens. The gateway repeats such a write
+    /// when its outcome is unknown, and then tells the outcome of the last attempt: `not_applied`, though an attempt
+    /// before may have been, or may yet be, carried out. Until that is mended, it counts as one in doubt.
+    pub believes_refusals: bool,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self { clients: 5, ids: 40, pause_ms: 150, believes_refusals: false }
+    }
+}
+
+/// What the clients of a run share.
+pub(super) struct Board {
+    pub(super) history: Mutex<History>,
+    pub(super) stop: AtomicBool,
+    /// Clients at work.
+    pub(super) at_work: AtomicU64,
+    next: AtomicU64,
+    /// Passed over every answer of a search.
+    pub(super) flaws: Arc<dyn super::Flaws>,
+}
+
+impl Board {
+    pub(super) fn new(limit: usize, flaws: Arc<dyn super::Flaws>) -> Self {
+        Self {
+            history: Mutex::new(History::new(limit)),
+            stop: AtomicBool::new(false),
+            at_work: AtomicU64::new(0),
+            next: AtomicU64::new(1),
+            flaws,
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+/// One client.
+pub(super) struct Client {
+    pub(super) node: NodeId,
+    pub(super) gateways: Vec<RemoteGateway>,
+    pub(super) executor: Executor,
+    pub(super) random: SeededRandom,
+    pub(super) workload: Workload,
+    pub(super) board: Arc<Board>,
+    /// The token of its last answer.
+    pub(super) token: Option<String>,
+    /// A version that it saw, for conditional writes.
+    pub(super) saw: Option<(Id, u64)>,
+    /// A point that it has just written and reads next, in its session.
+    pub(super) own: Option<Id>,
+}
+
+/// A write with everything that belongs to its retries.
+struct Sending {
+    request: u64,
+    key: Option<String>,
+    points: Vec<(Id, u64, Content, Option<u64>)>,
+}
+
+impl Client {
+    /// Works until it is told to stop.
+    pub(super) async fn run(mut self) {
+        self.board.at_work.fetch_add(1, Ordering::SeqCst);
+        while !self.board.stop.load(Ordering::SeqCst) && !self.board.history.lock().full() {
+            match self.random.below(20) {
+                _ if self.own.is_some() => self.get().await,
+                0..=6 => self.upsert().await,
+                7..=8 => self.delete().await,
+                9..=14 => self.get().await,
+                15..=18 => self.search().await,
+                _ => self.count().await,
+            }
+            let pause = Duration::from_micros(self.random.below(self.workload.pause_ms * 1_000));
+            self.executor.on(self.node, None).sleep(pause).await;
+        }
+        self.board.at_work.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn gateway(&self) -> RemoteGateway {
+        self.gateways[self.random.below(self.gateways.len() as u64) as usize].clone()
+    }
+
+    fn id(&self) -> Id {
+        self.random.below(u64::from(self.workload.ids)) as Id
+    }
+
+    fn content(&self) -> Content {
+        let mut vector = [0.0; DIMENSION];
+        vector.iter_mut().for_each(|number| *number = self.random.below(32) as f32);
+        Content { vector, color: self.random.below(3) as u8 }
+    }
+
+    fn begin(&self) -> Span {
+        Span { invoked: self.executor.now(), returned: NEVER }
+    }
+
+    fn end(&self, span: Span) -> Span {
+        Span { returned: self.executor.now(), ..span }
+    }
+
+    async fn upsert(&mut self) {
+        let mut points: Vec<(Id, u64, Content, Option<u64>)> = Vec::new();
+        let several = if self.random.below(4) == 0 { 2 + self.random.below(3) } else { 1 };
+        for _ in 0..several {
+            let id = self.id();
+            if points.iter().all(|(other, ..)| *other != id) {
+                points.push((id, self.board.number(), self.content(), None));
+            }
+        }
+        if points.len() == 1 && self.random.below(4) == 0 {
+            let (id, version) = self.saw.take().unwrap_or((points[0].0, 0));
+            points[0].0 = id;
+            points[0].3 = Some(version);
+        }
+        // Conditions are decided anew by a retry without a key; with one they are not.
+        let key = (self.random.below(2) == 0).then(|| format!("k{}", self.board.number()));
+        let sending = Sending { request: self.board.number(), key, points };
+        for attempt in 0..3 {
+            let doubtful = self.send(&sending).await;
+            // Sometimes what was answered is sent again too: the answer must be the same.
+            let again = sending.key.is_some() && (doubtful || (attempt == 0 && self.random.below(8) == 0));
+            if !again || self.board.stop.load(Ordering::SeqCst) {
+                return;
+            }
+            self.executor.on(self.node, None).sleep(Duration::from_millis(100 << attempt)).await;
+        }
+    }
+
+    /// Sends a write once; whether its outcome is in doubt.
+    async fn send(&mut self, sending: &Sending) -> bool {
+        let points = sending.points.iter().map(|(id, number, content, if_version)| api::PointInput {
+            id: api::PointId(public_id(*id)),
+            vector: Some(content.vector.to_vec()),
+            vector_b64: None,
+            payload: Some(api::JsonText::unparsed(payload(*number, content.color))),
+            if_version: *if_version,
+        });
+        let request = api::UpsertRequest {
+            collection: COLLECTION.into(),
+            points: points.collect(),
+            idempotency_key: sending.key.clone(),
+            timeout_ms: Some(TIMEOUT_MS),
+        };
+        let span = self.begin();
+        let gateway = self.gateway();
+        let answer =
+            gateway.call(WAIT, true, |gateway| Box::pin(async move { gateway.upsert(request).await })).await;
+        let span = self.end(span);
+        let token = answer.as_ref().ok().and_then(|done| positions(&done.session));
+        let doubted = sending.key.is_some() && !self.workload.believes_refusals;
+        let mut doubtful = false;
+        let mut history = self.board.history.lock();
+        for (id, number, content, if_version) in &sending.points {
+            let (ended, replayed) = match &answer {
+                Ok(done) => {
+                    let failed = done.failed.iter().find(|failed| failed.id == public_id(*id));
+                    let ended = match failed {
+                        Some(failed) => of_failure(failed),
+                        None => Ended::Applied(token.as_ref().and_then(|token| history.position(*id, token))),
+                    };
+                    (ended, done.replayed)
+                }
+                Err(fault) => (of_fault(fault, doubted), false),
+            };
+            doubtful |= ended == Ended::Unknown;
+            history.writes.push(Write {
+                span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
+                number: *number,
+                request: sending.request,
+                id: *id,
+                content: Some(*content),
+                if_version: *if_version,
+                keyed: sending.key.is_some(),
+                ended,
+                replayed,
+                existed: None,
+            });
+        }
+        drop(history);
+        if let Ok(done) = answer {
+            self.token = Some(done.session);
+            self.own = (self.random.below(3) == 0).then(|| sending.points[0].0);
+        }
+        doubtful
+    }
+
+    async fn delete(&mut self) {
+        let (id, number) = (self.id(), self.board.number());
+        let key = (self.random.below(2) == 0).then(|| format!("k{number}"));
+        let doubted = key.is_some() && !self.workload.believes_refusals;
+        for attempt in 0..2 {
+            let request = api::DeleteRequest {
+                collection: COLLECTION.into(),
+                ids: Some(vec![api::PointId(public_id(id))]),
+                filter: None,
+                idempotency_key: key.clone(),
+                timeout_ms: Some(TIMEOUT_MS),
+            };
+            let span = self.begin();
+            let call =
+                move |gateway: Arc<vectron_gateway::Gateway>| -> futures::future::BoxFuture<'static, _> {
+                    Box::pin(async move { gateway.delete(request).await })
+                };
+            let answer = self.gateway().call(WAIT, true, call).await;
+            let span = self.end(span);
+            let mut history = self.board.history.lock();
+            let ended = match &answer {
+                Ok(done) => {
+                    let token = positions(&done.session);
+                    Ended::Applied(token.and_then(|token| history.position(id, &token)))
+                }
+                Err(fault) => of_fault(fault, doubted),
+            };
+            history.writes.push(Write {
+                span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
+                number,
+                request: number,
+                id,
+                content: None,
+                if_version: None,
+                keyed: key.is_some(),
+                ended,
+                replayed: answer.as_ref().is_ok_and(|done| done.replayed),
+                existed: answer.as_ref().ok().map(|done| done.deleted == 1),
+            });
+            drop(history);
+            if let Ok(done) = answer {
+                self.token = Some(done.session);
+            }
+            if key.is_none() || ended != Ended::Unknown || attempt > 0 {
+                return;
+            }
+        }
+    }
+
+    /// A level for the next read, and how to ask for it.
+    fn level(&self) -> (Level, api::Consistency) {
+        let named = api::Consistency::named;
+        let drawn = if self.own.is_some() { 5 } else { self.random.below(10) };
+        match drawn {
+            0..=4 => (Level::Linearizable, named("linearizable")),
+            5..=6 => match self.token.as_ref().and_then(|token| Some((positions(token)?, token.clone()))) {
+                Some((seen, token)) => {
+                    (Level::Session(seen), api::Consistency { token: Some(token), ..named("session") })
+                }
+                None => (Level::Linearizable, named("linearizable")),
+            },
+            7..=8 => {
+                let ms = [100, 1_000, 5_000][self.random.below(3) as usize];
+                (Level::Bounded(ms), api::Consistency { max_staleness_ms: Some(ms), ..named("bounded") })
+            }
+            _ => (Level::Eventual, named("eventual")),
+        }
+    }
+
+    fn delivered(meta: &api::ReadMeta) -> Delivered {
+        let mut positions = positions(&meta.session).unwrap_or_default();
+        // A token goes on with what the one before had seen, of shards that did not answer too.
+        positions.0.retain(|(shard, _)| meta.shards.failed.iter().all(|failed| failed.shard != *shard));
+        Delivered { positions, staleness_ms: meta.consistency.staleness_ms }
+    }
+
+    async fn get(&mut self) {
+        let (level, consistency) = self.level();
+        let id = self.own.take().unwrap_or_else(|| self.id());
+        let request = api::BatchGetRequest {
+            collection: COLLECTION.into(),
+            ids: vec![api::PointId(public_id(id))],
+            include_payload: None,
+            include_vector: None,
+            consistency: Some(consistency),
+            timeout_ms: Some(TIMEOUT_MS),
+        };
+        let span = self.begin();
+        let gateway = self.gateway();
+        let answer = gateway
+            .call(WAIT, false, |gateway| Box::pin(async move { gateway.batch_get(request).await }))
+            .await;
+        let span = self.end(span);
+        let Ok(answer) = answer else { return self.refused() };
+        let found = answer.points.into_iter().next();
+        let found =
+            found.and_then(|point| seen(point.version, point.payload.map(api::JsonText::into_string)));
+        if let Some(seen) = found {
+            self.saw = Some((id, seen.version));
+        }
+        let mut delivered = Self::delivered(&answer.meta);
+        let mut history = self.board.history.lock();
+        // The token goes on with what the one before had seen of other shards, which this answer says nothing of.
+        let read = history.owners.place(history.owners.owner(id), &delivered.positions);
+        delivered.positions = Positions(read.into_iter().collect());
+        history.reads.push(Read { span, level, id, found, delivered });
+        drop(history);
+        self.token = Some(answer.meta.session);
+    }
+
+    async fn search(&mut self) {
+        let (level, consistency) = self.level();
+        let (query, k) = (self.content().vector, 1 + self.random.below(8) as usize);
+        let color = (self.random.below(2) == 0).then(|| self.random.below(3) as u8);
+        let allow_partial = self.random.below(6) == 0;
+        let request = api::SearchRequest {
+            collection: COLLECTION.into(),
+            vector: Some(query.to_vec()),
+            vector_b64: None,
+            top_k: Some(k as u64),
+            filter: color.map(|color| api::JsonText::unparsed(format!("{{\"color\":{color}}}"))),
+            include_payload: None,
+            include_vector: None,
+            score_threshold: None,
+            consistency: Some(consistency),
+            timeout_ms: Some(TIMEOUT_MS),
+            allow_partial: Some(allow_partial),
+            params: None,
+            explain: None,
+        };
+        let span = self.begin();
+        let (gateway, flaws) = (self.gateway(), self.board.flaws.clone());
+        let answer =
+            gateway.call(WAIT, false, |gateway| Box::pin(async move { gateway.search(request).await })).await;
+        let span = self.end(span);
+        let Ok(answer) = answer.map(|answer| flaws.searched(answer)) else { return self.refused() };
+        let hits = answer.results.into_iter().filter_map(|hit| {
+            let seen = seen(hit.version, hit.payload.map(api::JsonText::into_string))?;
+            Some(Hit { id: parse_id(&hit.id)?, seen, score: hit.score })
+        });
+        let search = Search {
+            span,
+            level,
+            query,
+            k,
+            color,
+            // Shards of a few points are scanned.
+            exact: true,
+            hits: hits.collect(),
+            shards: answer.meta.shards.total as usize,
+            partial: answer.meta.partial,
+            delivered: Self::delivered(&answer.meta),
+        };
+        self.board.history.lock().searches.push(search);
+        self.token = Some(answer.meta.session);
+    }
+
+    async fn count(&mut self) {
+        let (level, consistency) = self.level();
+        let color = (self.random.below(2) == 0).then(|| self.random.below(3) as u8);
+        let request = api::CountRequest {
+            collection: COLLECTION.into(),
+            filter: color.map(|color| api::JsonText::unparsed(format!("{{\"color\":{color}}}"))),
+            consistency: Some(consistency),
+            timeout_ms: Some(TIMEOUT_MS),
+        };
+        let span = self.begin();
+        let gateway = self.gateway();
+        let answer =
+            gateway.call(WAIT, false, |gateway| Box::pin(async move { gateway.count(request).await })).await;
+        let span = self.end(span);
+        let Ok(answer) = answer else { return self.refused() };
+        let (count, delivered) = (answer.count, Self::delivered(&answer.meta));
+        self.board.history.lock().counts.push(Count { span, level, color, count, delivered });
+    }
+
+    fn refused(&self) {
+        self.board.history.lock().refused += 1;
+    }
+}
+
+/// The payload of a write.
+fn payload(number: u64, color: u8) -> String {
+    format!("{{\"number\":{number},\"color\":{color}}}")
+}
+
+/// What a point of this version and payload shows; a payload that nobody wrote shows write 0, which nobody made.
+pub(super) fn seen(version: u64, payload: Option<String>) -> Option<Seen> {
+    let payload = payload?;
+    let digits = payload.strip_prefix("{\"number\":").and_then(|rest| rest.split(',').next());
+    Some(Seen { version, number: digits.and_then(|digits| digits.parse().ok()).unwrap_or(0) })
+}
+
+fn of_failure(failed: &api::ItemFailure) -> Ended {
+    match failed.current_version {
+        Some(version) if failed.code == Code::VersionMismatch.as_str() => Ended::Mismatch(version),
+        // An item of a shard that failed: which outcome it had is not told item by item.
+        _ => Ended::Unknown,
+    }
+}
+
+/// How a write ended that failed; `doubted`: a refusal is not believed.
+fn of_fault(fault: &Fault, doubted: bool) -> Ended {
+    match (fault.outcome, fault.code, fault.current_version) {
+        (Outcome::NotApplied, Code::VersionMismatch, Some(version)) => Ended::Mismatch(version),
+        (Outcome::NotApplied, ..) if doubted => Ended::Unknown,
+        (Outcome::NotApplied, ..) => Ended::NotApplied,
+        (Outcome::Unknown | Outcome::Applied, ..) => Ended::Unknown,
+    }
+}
+
+/// A token's positions, for who has no client.
+pub(super) fn token_positions(token: &str) -> Option<Positions> {
+    positions(token)
+}
