@@ -5,12 +5,15 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use vectron::assembly::{Capacity, Rooms, Seams, assemble};
+use vectron::assembly::{Capacity, Plan, Rooms, Seams, assemble};
 use vectron::settings::Settings;
 use vectron_base::clock::{Clock, ManualClock, Tick};
+use vectron_base::disk::Disk;
 use vectron_base::disk::sim::SimDisk;
 use vectron_base::metric::Registry;
 use vectron_base::random::{Random, SeededRandom};
+use vectron_gateway::Gateway;
+use vectron_worker::Host;
 use vectron_consensus::{ConsensusMetrics, Driver};
 
 /// Why a run ended before its future did.
@@ -63,14 +66,14 @@ impl World {
         let clock = Arc::new(ManualClock::starting_at(EPOCH_MS));
         let random = Arc::new(SeededRandom::new(seed ^ 0x5eed));
         let executor = Executor::new(clock.clone(), seed);
+        let storage: Arc<dyn Disk> = Arc::new(disk.clone());
         let seams = Seams {
-            disk: Arc::new(disk.clone()),
             clock: clock.clone(),
             random: random.clone(),
             pool: Arc::new(executor.clone()),
         };
         let opened = Driver::open(
-            seams.disk.clone(),
+            storage.clone(),
             seams.clock.clone(),
             seams.random.clone(),
             settings.consensus.clone(),
@@ -82,10 +85,7 @@ impl World {
             Err(error) => return Err(Halt::Refused(error.to_string())),
         };
         let capacity = Capacity { cores: 1, memory_bytes: 1 << 30 };
-        let raising = {
-            let (settings, registry) = (settings.clone(), Registry::default());
-            async move { assemble(&seams, handle, &settings, registry, capacity, None).await }
-        };
+        let raising = assemble(Plan::alone(seams, storage, handle, settings.clone(), capacity));
         let random_for_run = random.clone();
         let raised = run(&executor, &clock, &random_for_run, disk, &mut driver, raising)?;
         let rooms = match raised {
@@ -94,7 +94,7 @@ impl World {
             Err(error) => return Err(Halt::Refused(error.to_string())),
         };
         let mut world = World { disk: disk.clone(), executor, rooms, driver, clock, random };
-        let worker = world.rooms.worker.clone();
+        let worker = world.worker();
         world.run(async move { worker.wait_ready(READY_PATIENCE).await })?;
         Ok(world)
     }
@@ -105,6 +105,16 @@ impl World {
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Halt> {
         run(&self.executor, &self.clock, &self.random, &self.disk, &mut self.driver, future)
+    }
+
+    /// The node's gateway.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.rooms.gateway.clone().expect("a node that is everything has a gateway")
+    }
+
+    /// The node's worker.
+    pub fn worker(&self) -> Arc<Host> {
+        self.rooms.worker.clone().expect("a node that is everything has a worker")
     }
 
     /// Steps the wall clock, as an operator or NTP would.

@@ -12,7 +12,7 @@ use vectron_base::filter::FieldIndex;
 use vectron_base::ids::{GroupId, ShardId};
 use vectron_base::{Code, Fault};
 use vectron_consensus::Machine;
-use vectron_store::{ForkStatus, Outcome, Shard};
+use vectron_store::{Outcome, Shard};
 use vectron_wire::worker::Target;
 
 /// Writes of a shard that may be held back at a time: those that wait must not be all that a gateway has room for.
@@ -151,17 +151,9 @@ impl Hosted {
         *self.held.lock()
     }
 
-    /// The fork to go on with: one that is cut, for until its child is durable nothing is checkpointed; else the one
-    /// that grows.
-    pub fn fork(&self) -> Option<ForkStatus> {
-        let mut forks = self.shard.forks();
-        forks.sort_by_key(|fork| fork.cut.is_none());
-        forks.into_iter().next()
-    }
-
     /// Whether its copy of the upper part is ready, while it is split.
     pub fn split_ready(&self) -> bool {
-        self.fork().is_some_and(|fork| fork.ready || fork.cut.is_some())
+        self.shard.forks().iter().any(|fork| fork.ready || fork.cut.is_some())
     }
 
     /// Whether the collection is deleted.

@@ -90,7 +90,8 @@ impl Cluster {
             (Role::Placement, Some(handle)) => raise_placement(outside, handle, &settings, rooms),
             (Role::Worker, Some(handle)) => {
                 let placement = placement(id, &network, &directory);
-                raise_worker(id, outside, handle, &settings, placement, &flaws, &rooms);
+                let workers = Arc::new(Connections { from: id, network: network.clone(), directory });
+                raise_worker(id, outside, handle, &settings, placement, workers, &flaws, &rooms);
             }
             _ => {
                 let placement = placement(id, &network, &directory);
@@ -181,13 +182,14 @@ fn raise_placement(outside: Outside, consensus: Handle, settings: &Settings, roo
             let metrics = PlacementMetrics::default();
             let Ok(catalog) = SharedCatalog::open(disk, metrics.clone()) else { return };
             let (group, replica) = (GroupId::CATALOG, ReplicaId(1));
-            let config = GroupConfig { group, replica, voters: vec![replica] };
+            let config = GroupConfig { group, replica, voters: vec![replica], start: None };
             if consensus.open_group(config, Box::new(catalog.machine())).await.is_err()
                 || consensus.barrier(group).await.is_err()
             {
                 return;
             }
-            let parts = serve::Parts { catalog, consensus, clock, pool, knobs, metrics };
+            let membership = serve::Membership::alone();
+            let parts = serve::Parts { catalog, consensus, membership, clock, pool, knobs, metrics };
             rooms.lock().placement = Some(serve::Service::start(parts));
         }
     };
@@ -200,6 +202,7 @@ fn raise_worker(
     consensus: Handle,
     settings: &Settings,
     placement: Arc<dyn Placement>,
+    workers: Arc<dyn WorkerDirectory>,
     flaws: &Arc<dyn Flaws>,
     rooms: &Mutex<Rooms>,
 ) {
@@ -216,7 +219,10 @@ fn raise_worker(
         disk: outside.disk,
         consensus,
         placement,
+        workers,
+        peers: Arc::default(),
         clock: outside.clock,
+        random: outside.random,
         pool: outside.pool,
         knobs: settings.worker.clone(),
         store_knobs: settings.store.clone(),

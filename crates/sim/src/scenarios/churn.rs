@@ -66,7 +66,7 @@ impl Board {
 
 /// Runs the clients, `calls` calls in all.
 pub fn run_clients(world: &mut World, seed: u64, board: &Board, calls: u64) -> Result<(), Halt> {
-    let client = Client { gateway: world.rooms.gateway.clone(), collection: COLLECTION.into() };
+    let client = Client { gateway: world.gateway(), collection: COLLECTION.into() };
     if !*board.created.lock() {
         let (creating, shards, created) = (client.clone(), u64::from(board.shards), board.created.clone());
         world.run(async move {
@@ -86,7 +86,7 @@ pub fn run_clients(world: &mut World, seed: u64, board: &Board, calls: u64) -> R
         calls: calls / CLIENTS + 1,
     });
     let runs: Vec<Churn> = runs.collect();
-    let names = Client { gateway: world.rooms.gateway.clone(), collection: format!("brief-{}", seed % 5) };
+    let names = Client { gateway: world.gateway(), collection: format!("brief-{}", seed % 5) };
     world.run(async move {
         let writers = join_all(runs.into_iter().map(Churn::run));
         futures::join!(writers, brief_collection(names));

@@ -188,7 +188,7 @@ pub fn idle_shard(seed: u64) {
             Ok(world) => world,
             Err(halt) => panic!("seed {seed}: {halt:?}"),
         };
-        let gateway = world.rooms.gateway.clone();
+        let gateway = world.gateway();
         let client = |name: &str| Client { gateway: gateway.clone(), collection: name.into() };
         let (idle, busy) = (client("idle"), client("busy"));
         let wrote = world.run(async move {
@@ -205,7 +205,7 @@ pub fn idle_shard(seed: u64) {
         assert_eq!(wrote, Ok(Ok(())), "seed {seed}");
         let pool: Arc<dyn Pool> = Arc::new(world.executor.clone());
         assert_eq!(world.run(async move { pool.sleep(Duration::from_secs(10)).await }), Ok(()));
-        let bytes = world.rooms.consensus.journal().bytes;
+        let bytes = world.rooms.consensus.as_ref().expect("it has logs").journal().bytes;
         assert!(
             bytes <= bound,
             "seed {seed}, life {life}: the journal has {bytes} bytes, the bound is {bound}"

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Reads every id and settles it: acknowledged writes are there, a write in doubt happened or did not, wholly.
 /// Then count, scroll and exact search must agree with what was read.
 pub fn settle(world: &mut World, board: &Board) -> Result<(), Halt> {
-    let client = Client { gateway: world.rooms.gateway.clone(), collection: COLLECTION.into() };
+    let client = Client { gateway: world.gateway(), collection: COLLECTION.into() };
     let (oracle, created, shards) = (board.oracle.clone(), board.created.clone(), board.shards);
     // A create whose answer was lost may have happened; it has for certain when a write was acknowledged.
     if !*created.lock() && oracle.lock().present().next().is_none() {
@@ -62,7 +62,7 @@ async fn agree(client: &Client, oracle: &Oracle) {
 /// Digest of the logical state of each shard of the shared collection, by shard. Brief collections may be half
 /// way through their removal.
 pub fn digests(world: &World) -> BTreeMap<u64, u128> {
-    let mut serving = world.rooms.worker.serving();
+    let mut serving = world.worker().serving();
     serving.retain(|hosted| hosted.meta.spec.name == COLLECTION);
     serving.iter().map(|hosted| (hosted.id().0, hosted.shard.digest().value)).collect()
 }

@@ -171,6 +171,7 @@ fn record(data_dir: &Path, processes: &[NodeProcess]) -> Outcome<()> {
     written.map_err(|error| Failure::error(format!("cannot write {}: {error}", path.display())))
 }
 
+#[allow(clippy::disallowed_methods, reason = "the command line's own waiting, outside any node")]
 async fn all_ready(processes: &[NodeProcess], key: Option<&str>) -> Outcome<()> {
     let waited = tokio::time::timeout(READY_PATIENCE, async {
         for process in processes {
@@ -193,6 +194,7 @@ async fn is_ready(address: SocketAddr, key: Option<&str>) -> bool {
 }
 
 /// Waits until a node ends, and starts it again after a pause.
+#[allow(clippy::disallowed_methods, reason = "the command line's own waiting, outside any node")]
 async fn watch(processes: &mut [NodeProcess], args: &UpArgs, members: &str, restart: Duration) {
     let waiting = processes.iter_mut().filter_map(|process| {
         let (id, child) = (process.id, process.child.as_mut()?);
@@ -207,9 +209,9 @@ async fn watch(processes: &mut [NodeProcess], args: &UpArgs, members: &str, rest
     let Some(process) = processes.iter_mut().find(|process| process.id == id) else { return };
     process.child = None;
     if restart.is_zero() {
-        note(&format!("node {id} has ended ({ended}) and is left so"));
+        note(format!("node {id} has ended ({ended}) and is left so"));
     } else {
-        note(&format!("node {id} has ended ({ended}); it is started again in {} ms", restart.as_millis()));
+        note(format!("node {id} has ended ({ended}); it is started again in {} ms", restart.as_millis()));
         tokio::time::sleep(restart).await;
         if let Err(failure) = process.start(args, members) {
             note(failure.render(false).trim_end());
