@@ -153,7 +153,7 @@ impl Hosted {
 
     /// Whether its copy of the upper part is ready, while it is split.
     pub fn split_ready(&self) -> bool {
-        self.shard.fork_status().is_some_and(|fork| fork.ready || fork.cut.is_some())
+        self.shard.forks().iter().any(|fork| fork.ready || fork.cut.is_some())
     }
 
     /// Whether the collection is deleted.

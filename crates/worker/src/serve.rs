@@ -24,7 +24,7 @@ impl Host {
     fn held(&self, target: &Target) -> Result<Arc<Hosted>, Fault> {
         match self.slot(target.shard) {
             Some(Slot::Serving(hosted)) => Ok(hosted),
-            Some(Slot::Opening(_)) => {
+            Some(Slot::Opening(..)) => {
                 let detail = format!("shard {} is being opened here", target.shard);
                 Err(Fault::new(Code::Unavailable, detail).retry_after(100))
             }

@@ -41,7 +41,7 @@ impl Host {
             let Some(successor) = successor.filter(|_| status.role == Role::Leader) else { return };
             // Refused while a change of members is under way, and in vain if that one is away: it is tried again.
             let handing = self.parts.consensus.transfer_leader(group, successor);
-            if !within(&self.parts.pool, ONE_TRY, handing).await.is_some_and(|handed| handed.is_ok()) {
+            if within(&self.parts.pool, ONE_TRY, handing).await.is_none_or(|handed| handed.is_err()) {
                 self.parts.pool.sleep(PAUSE).await;
             }
         }

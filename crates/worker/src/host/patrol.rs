@@ -7,7 +7,7 @@ use crate::member::{Step, next_step};
 use crate::meta::{self, ShardMeta};
 use crate::{WorkerEvent, snapshot};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use vectron_base::pool::within;
 use vectron_consensus::{GroupStatus, Role};
@@ -109,14 +109,16 @@ impl Host {
     /// Fetches a copy of the leader's state and puts it in the place of what is here.
     async fn renew(self: &Arc<Self>, hosted: &Arc<Hosted>) {
         let wanted = hosted.assigned();
-        let Ok(meta) = snapshot::fetch(self, &wanted, hosted.meta.generation + 1).await else { return };
+        let bytes = Arc::new(AtomicU64::new(0));
+        let fetched = snapshot::fetch(self, &wanted, hosted.meta.generation + 1, &bytes).await;
+        let Ok(meta) = fetched else { return };
         let covers = meta.origin.as_ref().map_or(0, |origin| origin.index);
         if hosted.over() || hosted.shard.applied_index() >= covers {
             // The log came after all.
             return;
         }
         hosted.retire();
-        self.put(hosted.id(), Some(Slot::Opening(hosted.meta.replica)));
+        self.put(hosted.id(), Some(Slot::Opening(hosted.meta.replica, bytes)));
         if let Err(why) = self.exchange(meta).await {
             self.parts.metrics.events.note(&WorkerEvent::CopyFailed(hosted.id(), why));
             // Whatever is on the disk is a whole replica, with the log that belongs to it or to be replaced.

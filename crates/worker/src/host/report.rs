@@ -53,11 +53,13 @@ impl Host {
 
     /// What to report of a replica.
     fn shard_report(&self, shard: ShardId, replica: ReplicaId, slot: Option<&Slot>) -> ShardReport {
-        let phase = match slot {
+        let (phase, disk_bytes) = match slot {
             Some(Slot::Serving(hosted)) => return self.replica_report(hosted),
-            Some(Slot::Removed(_)) => ShardPhase::Removed,
-            Some(Slot::Failed(..)) => ShardPhase::Failed,
-            Some(Slot::Opening(_)) | None => ShardPhase::Opening,
+            Some(Slot::Removed(_)) => (ShardPhase::Removed, 0),
+            Some(Slot::Failed(..)) => (ShardPhase::Failed, 0),
+            // That these grow says that a copy makes progress.
+            Some(Slot::Opening(_, fetched)) => (ShardPhase::Opening, fetched.load(Ordering::Relaxed)),
+            None => (ShardPhase::Opening, 0),
         };
         ShardReport {
             shard,
@@ -65,7 +67,7 @@ impl Host {
             phase,
             epoch: 0,
             points: 0,
-            disk_bytes: 0,
+            disk_bytes,
             memory_bytes: 0,
             index_lag: 0,
             applied_index: 0,

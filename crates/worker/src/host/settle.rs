@@ -9,6 +9,7 @@ use crate::hosted::Hosted;
 use crate::meta::{self, ShardMeta};
 use crate::{indexes, snapshot};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use vectron_base::disk::{DiskError, DiskFailure};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId};
@@ -139,7 +140,7 @@ impl Host {
         let table = self.table.read();
         table.get(&parent).is_some_and(|entry| match &entry.slot {
             // Until it has replayed its log nobody knows.
-            Some(Slot::Serving(hosted)) => hosted.proof().is_none() || hosted.shard.fork_status().is_some(),
+            Some(Slot::Serving(hosted)) => hosted.proof().is_none() || !hosted.shard.forks().is_empty(),
             Some(_) => false,
             None => entry.unread,
         })
@@ -159,8 +160,9 @@ impl Host {
         if self.made_here(shard) {
             return false;
         }
-        self.put(shard, Some(Slot::Opening(replica)));
-        let fetched = snapshot::fetch(self, wanted, 0).await;
+        let fetched = Arc::new(AtomicU64::new(0));
+        self.put(shard, Some(Slot::Opening(replica, fetched.clone())));
+        let fetched = snapshot::fetch(self, wanted, 0, &fetched).await;
         self.put(shard, None);
         match fetched {
             Ok(meta) => self.open(meta).await,
@@ -210,7 +212,7 @@ impl Host {
                 hosted.seal();
                 self.seal_in_log(&hosted).await;
             }
-            Some(Slot::Opening(known) | Slot::Failed(known, _)) => replica = known,
+            Some(Slot::Opening(known, _) | Slot::Failed(known, _)) => replica = known,
             _ => {}
         }
         self.report().await;

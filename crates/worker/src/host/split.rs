@@ -16,7 +16,7 @@ use vectron_base::ids::ShardId;
 use vectron_base::pool::{Lane, compute, within};
 use vectron_consensus::Role;
 use vectron_store as store;
-use vectron_wire::placement::Split;
+use vectron_wire::placement::{Replica, ReplicaRole, Split};
 
 /// The first term of a child's log. All of its replicas begin at the cut with the same state, so any term does, if only
 /// all agree on it.
@@ -36,7 +36,7 @@ enum Next {
     /// More of the copy, or of the child's graph; then the cut, if it may be.
     Grow(Split),
     /// The split is not wanted any more.
-    Forget,
+    Forget(u64),
     /// The child is cut off and must be made durable.
     Finish(store::ForkStatus),
     /// The cut was applied before this copy of the shard was made: the child comes from a peer.
@@ -62,10 +62,13 @@ impl Host {
 
     fn next_of_split(&self, hosted: &Arc<Hosted>) -> Next {
         let split = self.wanted(hosted.id()).and_then(|meta| meta.shard.split.clone());
-        match (hosted.shard.fork_status(), split) {
-            (Some(fork), _) if fork.cut.is_some() => Next::Finish(fork),
+        let mut forks = hosted.shard.forks();
+        if let Some(at) = forks.iter().position(|fork| fork.cut.is_some()) {
+            return Next::Finish(forks.swap_remove(at));
+        }
+        match (forks.first(), split) {
             (Some(fork), Some(split)) if fork.first == split.first => Next::Grow(split),
-            (Some(_), _) => Next::Forget,
+            (Some(fork), _) => Next::Forget(fork.first),
             (None, None) => Next::Nothing,
             (None, Some(split)) if hosted.shard.range().last >= split.first => Next::Fork(split.first),
             (None, Some(split)) if self.slot(split.child).is_none() => Next::Fetch(split.child),
@@ -91,8 +94,8 @@ impl Host {
                         None => false,
                     }
                 }
-                Next::Forget => {
-                    hosted.shard.forget_fork();
+                Next::Forget(first) => {
+                    hosted.shard.forget_fork(first);
                     self.remove_strays().await;
                     return;
                 }
@@ -153,7 +156,7 @@ impl Host {
             // It is tried again, and the child's last checkpoint at the latest says why not.
             compute(&self.parts.pool, Lane::Background, move || saved.checkpoint()).await;
         }
-        let ready = hosted.shard.fork_status().is_some_and(|fork| fork.ready);
+        let ready = hosted.shard.forks().iter().any(|fork| fork.first == split.first && fork.ready);
         let leads = self.status_of(hosted).is_some_and(|status| status.role == Role::Leader);
         if ready && split.cut && leads {
             return self.cut(hosted, split).await;
@@ -181,7 +184,7 @@ impl Host {
         match self.slot(child) {
             // Made in an earlier life, or fetched.
             Some(Slot::Serving(_) | Slot::Removed(_)) => {
-                hosted.shard.forget_fork();
+                hosted.shard.forget_fork(fork.first);
                 return true;
             }
             Some(_) => return false,
@@ -193,16 +196,14 @@ impl Host {
             // Not wanted here any more, if the catalog was seen; else it will be.
             let gone = self.ready_for_catalog(child);
             if gone {
-                hosted.shard.forget_fork();
+                hosted.shard.forget_fork(fork.first);
             }
             return gone;
         };
-        let origin = Origin {
-            index,
-            term: FIRST_TERM,
-            voters: meta.shard.replicas.iter().map(|r| r.replica).collect(),
-            learners: Vec::new(),
-        };
+        let (learners, voters): (Vec<&Replica>, Vec<&Replica>) =
+            meta.shard.replicas.iter().partition(|r| r.role == ReplicaRole::Learner);
+        let ids = |replicas: Vec<&Replica>| replicas.into_iter().map(|r| r.replica).collect();
+        let origin = Origin { index, term: FIRST_TERM, voters: ids(voters), learners: ids(learners) };
         let meta =
             ShardMeta { origin: Some(origin), parent: Some(hosted.id()), generation: 0, ..(*meta).clone() };
         // Before the child is whole: from then on the parent's log may end after the cut.
@@ -237,7 +238,7 @@ impl Host {
         let making = move || -> Result<Option<Arc<store::Shard>>, String> {
             shard.fork(disk, &directory, first).map_err(|error| error.to_string())?;
             while shard.fork_step().map_err(|refusal| refusal.to_string())? {}
-            shard.take_child().map_err(|error| error.to_string())
+            shard.take_child(first).map_err(|error| error.to_string())
         };
         match compute(&self.parts.pool, Lane::Background, making).await? {
             Ok(child) => child,

@@ -3,13 +3,14 @@
 use crate::hosted::Hosted;
 use crate::meta::ShardMeta;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use vectron_base::ids::{Incarnation, ReplicaId};
 
 /// What is here of a shard.
 #[derive(Clone)]
 pub(crate) enum Slot {
-    /// Being opened or fetched.
-    Opening(ReplicaId),
+    /// Being fetched, so many bytes so far.
+    Opening(ReplicaId, Arc<AtomicU64>),
     Serving(Arc<Hosted>),
     /// Cannot be opened; named in status and reports, and kept on disk for inspection.
     Failed(ReplicaId, Arc<str>),
@@ -75,7 +76,7 @@ impl Entry {
     pub fn replica(&self) -> Option<ReplicaId> {
         match (&self.slot, &self.wanted) {
             (Some(Slot::Serving(hosted)), _) => Some(hosted.meta.replica),
-            (Some(Slot::Opening(replica) | Slot::Failed(replica, _) | Slot::Removed(replica)), _) => {
+            (Some(Slot::Opening(replica, _) | Slot::Failed(replica, _) | Slot::Removed(replica)), _) => {
                 Some(*replica)
             }
             (None, Some(Wanted::Held(meta))) => Some(meta.replica),
@@ -95,7 +96,7 @@ fn held(meta: &Arc<ShardMeta>, slot: &Slot) -> Option<Job> {
             // A replica that was removed never comes back under its old number.
             return (meta.replica > *replica).then(|| Job::TakeUp(meta.clone()));
         }
-        Slot::Opening(replica) | Slot::Failed(replica, _) => *replica,
+        Slot::Opening(replica, _) | Slot::Failed(replica, _) => *replica,
     };
     // Numbers grow: a lower one here is a replica that the catalog has replaced.
     (meta.replica > here).then_some(Job::Leave(meta.catalog))

@@ -4,6 +4,7 @@
 use crate::host::{Host, OpenFailure};
 use crate::meta::{Origin, ShardMeta, data_directory};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use vectron_base::ids::{ReplicaId, WorkerId};
 use vectron_base::pool::{Lane, compute, within};
@@ -23,16 +24,17 @@ const PART_PAUSE: Duration = Duration::from_millis(200);
 const MISMATCHES_MAX: usize = 3;
 
 /// Fetches a copy of the shard into the data directory of this generation. On return it is whole and durable, and the
-/// meta says where the log goes on; the meta is not written.
+/// meta says where the log goes on; the meta is not written. The bytes so far are counted in `fetched`.
 pub(crate) async fn fetch(
     host: &Arc<Host>,
     wanted: &Arc<ShardMeta>,
     generation: u64,
+    fetched: &AtomicU64,
 ) -> Result<ShardMeta, OpenFailure> {
     let _place = host.fetching.acquire().await.map_err(OpenFailure::waits)?;
     let (source, offer) = ask(host, wanted).await?;
     let import = begin(host, wanted, generation, &offer).await?;
-    let mut transfer = Transfer { host, wanted, source, offer, import: Some(import), mismatches: 0 };
+    let mut transfer = Transfer { host, wanted, source, offer, import: Some(import), mismatches: 0, fetched };
     transfer.run().await?;
     let SnapshotOffer { index, term, members, .. } = transfer.offer;
     let origin = Origin { index, term, voters: members.voters, learners: members.learners };
@@ -129,6 +131,7 @@ struct Transfer<'a> {
     /// Away while a lane works on it.
     import: Option<store::Import>,
     mismatches: usize,
+    fetched: &'a AtomicU64,
 }
 
 impl Transfer<'_> {
@@ -141,6 +144,7 @@ impl Transfer<'_> {
             self.host.throttle.wait(clock, pool, limit, knobs.snapshot_bytes_per_s).await;
             let bytes = self.part(&file, offset, limit).await?;
             self.host.metrics().fetched.inc_by(bytes.len() as u64);
+            self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             self.put(file, offset, bytes).await?;
         }
         let covered = self.work(store::Import::finish).await?.map_err(OpenFailure::passing)?;
