@@ -1,6 +1,7 @@
 //! Several workers in one process, on simulated disks and one clock.
 
 mod catalog;
+mod churn;
 mod executor;
 mod faults;
 mod lessons;

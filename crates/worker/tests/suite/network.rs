@@ -107,7 +107,7 @@ impl Worker for Call {
     async fn snapshot_part(&self, request: SnapshotPart) -> Result<Vec<u8>, Fault> {
         let call = self.network.parts.fetch_add(1, Ordering::SeqCst) + 1;
         let broken = self.network.broken_parts.load(Ordering::SeqCst);
-        if broken > 0 && call % broken == 0 {
+        if broken > 0 && call.is_multiple_of(broken) {
             return Err(Fault::new(Code::Unavailable, "the connection broke"));
         }
         self.host()?.snapshot_part(request).await

@@ -17,7 +17,11 @@ fn replicas(count: u64) -> Vec<Replica> {
 }
 
 pub fn begin(world: &World, count: u64) {
-    let split = Split { child: CHILD, first: MIDDLE, replicas: replicas(count), cut: false };
+    begin_with(world, replicas(count));
+}
+
+pub fn begin_with(world: &World, replicas: Vec<Replica>) {
+    let split = Split { child: CHILD, first: MIDDLE, replicas, cut: false };
     world.catalog.change_shard(SHARD, |shard| shard.split = Some(split));
 }
 
@@ -32,16 +36,17 @@ pub fn cut(world: &World) {
 }
 
 /// What the placement driver does when the cut is reported: two shards in the place of one.
-pub fn replace(world: &World, count: u64) {
+pub fn replace_with(world: &World, parent: ShardId) {
     world.catalog.change(|view| {
         let shards = &mut view.collections[0].shards;
-        let mut lower = shards.remove(0);
+        let at = shards.iter().position(|s| s.shard == parent).unwrap();
+        let mut lower = shards.remove(at);
         let upper = Shard {
             shard: CHILD,
             first: MIDDLE,
             epoch: lower.epoch + 1,
             config: 1,
-            replicas: replicas(count),
+            replicas: lower.split.as_ref().unwrap().replicas.clone(),
             leader: None,
             split: None,
             ..lower.clone()
@@ -111,7 +116,7 @@ fn a_shard_is_split_while_it_is_written() {
     assert!(fault.retry_after_ms.is_some());
     assert!(world.get(leader, old, ReadLevel::Eventual, &some).is_err(), "half an answer is none");
 
-    replace(&world, 3);
+    replace_with(&world, SHARD);
     for n in 5000..5020 {
         let shard = of(&format!("p{n}"));
         let version = world.write_operation(shard, WriteOperation::Upsert(vec![point(n)])).version;
@@ -148,7 +153,7 @@ fn power_is_lost_everywhere_around_the_cut_and_the_child_is_there() {
             world.start(worker, disk);
         }
         all_served(&mut world, 3);
-        replace(&world, 3);
+        replace_with(&world, SHARD);
         hold(&mut world, 3, &expected);
     }
 }
@@ -169,7 +174,7 @@ fn a_replica_that_slept_through_the_split_has_both_parts_afterwards() {
     cut(&world);
     let awake: Vec<u64> = (1..=3).filter(|n| *n != away).collect();
     world.until("the others serve the child", |w| awake.iter().all(|n| w.store(*n, CHILD).is_some()));
-    replace(&world, 3);
+    replace_with(&world, SHARD);
     world.start(away, disk);
     all_served(&mut world, 3);
     hold(&mut world, 3, &expected);
@@ -209,7 +214,7 @@ fn l28_a_split_and_a_move_stop_writes_for_less_than_an_outage() {
         w.leader(SHARD).is_some_and(|n| w.catalog.report_of(WorkerId(n), SHARD).is_some_and(|r| r.epoch == 2))
     });
     let begun = world.clock.now();
-    replace(&world, 3);
+    replace_with(&world, SHARD);
     for shard in [SHARD, CHILD] {
         let numbers = (1000..).filter(|n| of(&format!("p{n}")) == shard).take(1);
         world.write_operation(shard, WriteOperation::Upsert(numbers.map(point).collect()));
