@@ -110,7 +110,7 @@ pub const EXHIBITS: [Exhibit; 23] = [
         "bounded reads are as old as may be",
         Broken::Worker(Lie::IgnoredBound),
         ALL,
-        30,
+        90,
     ),
     exhibit(
         "acknowledged before commit",
