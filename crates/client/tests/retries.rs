@@ -90,6 +90,12 @@ impl VectronService for Handle {
         Ok(Response::new(pb::DeleteResponse { deleted: 1, ..Default::default() }))
     }
 
+    type SearchStreamStream = tokio_stream::Empty<Result<pb::SearchEvent, Status>>;
+
+    async fn search_stream(&self, _: Request<pb::SearchRequest>) -> Answer<Self::SearchStreamStream> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
     unused! {
         list_collections(ListCollectionsRequest) -> ListCollectionsResponse;
         get_collection(GetCollectionRequest) -> Collection;

@@ -10,11 +10,10 @@ use vectron::settings::Settings;
 use vectron_base::clock::{Clock, ManualClock, Tick};
 use vectron_base::disk::Disk;
 use vectron_base::disk::sim::SimDisk;
-use vectron_base::metric::Registry;
 use vectron_base::random::{Random, SeededRandom};
+use vectron_consensus::{ConsensusMetrics, Driver};
 use vectron_gateway::Gateway;
 use vectron_worker::Host;
-use vectron_consensus::{ConsensusMetrics, Driver};
 
 /// Why a run ended before its future did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +66,7 @@ impl World {
         let random = Arc::new(SeededRandom::new(seed ^ 0x5eed));
         let executor = Executor::new(clock.clone(), seed);
         let storage: Arc<dyn Disk> = Arc::new(disk.clone());
-        let seams = Seams {
-            clock: clock.clone(),
-            random: random.clone(),
-            pool: Arc::new(executor.clone()),
-        };
+        let seams = Seams { clock: clock.clone(), random: random.clone(), pool: Arc::new(executor.clone()) };
         let opened = Driver::open(
             storage.clone(),
             seams.clock.clone(),

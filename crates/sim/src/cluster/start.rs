@@ -44,6 +44,12 @@ struct Outside {
     pool: Arc<Executor>,
 }
 
+/// The rooms of other nodes.
+struct Others {
+    placement: Arc<dyn Placement>,
+    workers: Arc<dyn WorkerDirectory>,
+}
+
 impl Cluster {
     /// Switches a node on. False when its disk has lost power meanwhile.
     pub fn start(&mut self, id: NodeId) -> bool {
@@ -91,7 +97,7 @@ impl Cluster {
             (Role::Worker, Some(handle)) => {
                 let placement = placement(id, &network, &directory);
                 let workers = Arc::new(Connections { from: id, network: network.clone(), directory });
-                raise_worker(id, outside, handle, &settings, placement, workers, &flaws, &rooms);
+                raise_worker(id, outside, handle, &settings, Others { placement, workers }, &flaws, &rooms);
             }
             _ => {
                 let placement = placement(id, &network, &directory);
@@ -201,8 +207,7 @@ fn raise_worker(
     outside: Outside,
     consensus: Handle,
     settings: &Settings,
-    placement: Arc<dyn Placement>,
-    workers: Arc<dyn WorkerDirectory>,
+    others: Others,
     flaws: &Arc<dyn Flaws>,
     rooms: &Mutex<Rooms>,
 ) {
@@ -218,8 +223,8 @@ fn raise_worker(
         registration,
         disk: outside.disk,
         consensus,
-        placement,
-        workers,
+        placement: others.placement,
+        workers: others.workers,
         peers: Arc::default(),
         clock: outside.clock,
         random: outside.random,

@@ -227,6 +227,7 @@ impl Churn {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "how far to search is the tester's choice")]
 #[test]
 fn whatever_overlaps_nothing_is_lost() {
     let seeds = std::env::var("VECTRON_TEST_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12u64);
