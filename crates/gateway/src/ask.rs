@@ -47,6 +47,8 @@ impl Effect {
             Code::Unavailable | Code::NotFound => true,
             // Another replica may be able to prove what this one could not.
             Code::StalenessUnmet => self == Effect::ReadAnywhere,
+            // The attempt's time, not the call's: whoever leads may stand still, and another will.
+            Code::DeadlineExceeded => true,
             _ => false,
         };
         elsewhere && (self != Effect::Write { keyed: false } || fault.outcome == Outcome::NotApplied)
@@ -85,11 +87,12 @@ impl Gateway {
         let mut shard = call.shard.clone();
         let mut pause = PAUSE_LEAST;
         let mut rounds = 0;
+        let mut doubt = false;
         loop {
-            let refused = match self.round(&call, &shard, &mut begin).await {
+            let refused = match self.round(&call, &shard, &mut begin, &mut doubt).await {
                 Round::Answered(answer) => return Ok(answer),
-                Round::Failed(fault) => return Err(fault),
-                Round::Refused(fault) => fault,
+                Round::Failed(fault) => return Err(doubtful(fault, doubt)),
+                Round::Refused(fault) => doubtful(fault, doubt),
             };
             rounds += 1;
             let alone = shard.replicas.len() <= 1;
@@ -127,6 +130,7 @@ impl Gateway {
         call: &ShardCall<'_>,
         shard: &Shard,
         begin: &mut (impl FnMut(Arc<dyn Worker>, Target, u64) -> Option<Answer<T>> + Send),
+        doubt: &mut bool,
     ) -> Round<T> {
         let address = target(call.collection, shard);
         let mut waiting = self.catalog.order(shard, call.effect).into_iter();
@@ -144,7 +148,7 @@ impl Gateway {
                 let Some(work) = begin(connection, address, call.deadline.left_ms()) else {
                     return Round::Failed(last);
                 };
-                running.push(self.bounded(call, worker, work));
+                running.push(self.bounded(call, shard, worker, work));
             }
             let more = waiting.len() > 0;
             let answered = match self.hedge_wait(call.effect, more) {
@@ -157,13 +161,14 @@ impl Gateway {
                             && let Some(work) = begin(connection, address, call.deadline.left_ms())
                         {
                             self.metrics().hedged();
-                            running.push(self.bounded(call, worker, work));
+                            running.push(self.bounded(call, shard, worker, work));
                         }
                         continue;
                     }
                 },
             };
             let Some((worker, result)) = answered else { continue };
+            *doubt |= result.as_ref().is_err_and(|fault| fault.outcome == Outcome::Unknown);
             match result.map_err(|fault| naming(fault, address.shard)) {
                 Ok(answer) => {
                     self.catalog.answered(shard, worker, call.effect);
@@ -173,18 +178,29 @@ impl Gateway {
                     self.catalog.refused(shard, worker);
                     last = fault;
                 }
-                Err(fault) => return Round::Failed(fault),
+                Err(fault) => {
+                    if fault.code == Code::DeadlineExceeded {
+                        self.catalog.refused(shard, worker);
+                    }
+                    return Round::Failed(fault);
+                }
             }
         }
     }
 
+    /// One attempt. Where another replica could answer and asking again does no harm, it does not get all of the
+    /// call's time: a worker may stand still and still hold its connection.
     fn bounded<'a, T: Send + 'static>(
         &self,
         call: &'a ShardCall<'_>,
+        shard: &Shard,
         worker: WorkerId,
         work: Answer<T>,
     ) -> BoxFuture<'a, (WorkerId, Result<T, Fault>)> {
-        Box::pin(async move { (worker, call.deadline.bound(call.effect.when_late(), work).await) })
+        let shared = shard.replicas.len() > 1 && call.effect != Effect::Write { keyed: false };
+        let most = if shared { self.knobs().attempt_ms } else { u64::MAX };
+        let deadline = call.deadline.no_later_than(most);
+        Box::pin(async move { (worker, deadline.bound(call.effect.when_late(), work).await) })
     }
 
     /// How long to wait before a slow read is sent to another replica as well; `None` to wait for ever.
@@ -206,6 +222,12 @@ impl Gateway {
             Err(_) => (last.code != Code::NotFound).then(|| call.shard.clone()),
         }
     }
+}
+
+/// The fault of a call of which an earlier attempt may have been carried out: that is not taken back by a later one
+/// that certainly was not.
+fn doubtful(fault: Fault, doubt: bool) -> Fault {
+    if doubt { fault.with_outcome(Outcome::Unknown) } else { fault }
 }
 
 /// What asking every replica once came to.

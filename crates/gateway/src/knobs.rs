@@ -43,6 +43,8 @@ vectron_base::knobs! {
         status_timeout_ms: u64 = 2_000u64, "STATUS_TIMEOUT_MS", Bounds::Integer(10, 60_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
         /// How often all replicas of a shard are asked in one call before it fails; its deadline may come first. More rounds bridge longer elections and hold a call's resources longer.
         route_rounds: u64 = 64u64, "ROUTE_ROUNDS", Bounds::Integer(2, 10_000), "", Affects::Limits, "vectron_gateway_shard_retries_total";
+        /// Most time that one replica gets for a call that another could answer. Shorter notices a machine that stands still sooner and repeats slow calls.
+        attempt_ms: u64 = 3_000u64, "ATTEMPT_MS", Bounds::Integer(10, 600_000), "ms", Affects::Speed, "vectron_gateway_shard_retries_total";
         /// Time after which a read that is not linearizable is sent to a second replica as well; 0 for never. Shorter cuts the slowest answers and costs more reads.
         hedge_after_ms: u64 = 50u64, "HEDGE_AFTER_MS", Bounds::Integer(0, 60_000), "ms", Affects::Speed, "vectron_gateway_hedges_total";
         /// Most reads of a hundred that are sent twice. More cut the slowest answers under load, and add to it.

@@ -51,8 +51,8 @@ impl Deadline {
 
     /// The same, but at most `ms` from now.
     pub fn no_later_than(&self, ms: u64) -> Self {
-        let at = self.clock.now().plus(Duration::from_millis(ms));
-        Self { at: at.min(self.at), total_ms: self.total_ms.min(ms), ..self.clone() }
+        let at = self.at.min(self.clock.now().plus(Duration::from_millis(ms.min(self.total_ms))));
+        Self { at, total_ms: self.total_ms.min(ms), ..self.clone() }
     }
 
     fn fault(&self, outcome: Outcome) -> Fault {

@@ -33,7 +33,8 @@ impl Leaders {
 pub(super) mod tests {
     use super::*;
     use crate::executor::NodeId;
-    use vectron_consensus::GroupStatus;
+    use std::collections::BTreeMap;
+    use vectron_consensus::{GroupStatus, Members};
 
     pub(in super::super) fn status(replica: u64, role: Role, term: u64, committed: u64) -> GroupStatus {
         GroupStatus {
@@ -45,6 +46,10 @@ pub(super) mod tests {
             checkpointed: 0,
             leader: None,
             sole: false,
+            members: Members::default(),
+            matched: BTreeMap::new(),
+            lagging: None,
+            at_rest: false,
             quarantined: None,
         }
     }
