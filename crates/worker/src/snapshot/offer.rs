@@ -97,7 +97,8 @@ fn shown(token: u64, offer: &Kept) -> SnapshotOffer {
     }
 }
 
-/// Offers a copy to a member of the group. Only who leads does, for it alone knows who lacks what.
+/// Offers a copy to a member of the group. Who leads does; where nobody does, anybody, for it may be the replica that
+/// asks without which nobody can be elected.
 ///
 /// No barrier comes first: what a checkpoint covers is committed, whoever leads by now, and with one voter away a new
 /// leader can commit nothing before the voter that asks has its copy. One who leads no more and does not know it offers
@@ -111,7 +112,7 @@ pub(crate) async fn offer(
     let refuse = |detail: String| Fault::new(Code::Unavailable, detail).retry_after(200);
     let status =
         host.consensus().status(group).ok_or_else(|| refuse(format!("shard {shard} is not open")))?;
-    if status.role != Role::Leader {
+    if status.role != Role::Leader && status.leader.is_some() {
         return Err(not_leader(host, hosted, status.leader));
     }
     if !status.members.contains(request.replica) {
