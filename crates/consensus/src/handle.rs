@@ -230,8 +230,8 @@ impl Handle {
     }
 
     /// Changes the members; answers when the change is applied here. Only on the leader, one change at a time:
-    /// another one is [refused](ProposeError::Refused), as is one that would leave no voter, change nothing, or
-    /// give a vote to a replica that is no learner yet or that lacks log which is gone here.
+    /// another one is [refused](ProposeError::Refused), as is one that would leave no voter, change nothing, give
+    /// a vote to a replica that is no learner yet or that lacks log which is gone here, or leave a majority of such.
     /// Several at once are made by joint consensus, whose second phase follows by itself and may still last when
     /// this answers. A leader that is removed leads no more; hand over leadership first, for a shorter pause.
     pub async fn change_members(

@@ -61,9 +61,19 @@ impl Members {
         if changes.iter().all(|change| self.has(change)) {
             return Some("the members are so already");
         }
-        let added = changes.iter().any(|change| matches!(change, MemberChange::AddVoter(_)));
-        let stays = self.voters.iter().any(|voter| !ids.contains(voter));
-        (!added && !stays).then_some("no voter would be left")
+        self.voters_after(changes).is_empty().then_some("no voter would be left")
+    }
+
+    /// The voters once `changes` are made.
+    pub(crate) fn voters_after(&self, changes: &[MemberChange]) -> BTreeSet<ReplicaId> {
+        let mut voters: BTreeSet<ReplicaId> = self.voters.iter().copied().collect();
+        for change in changes {
+            match change {
+                MemberChange::AddVoter(replica) => voters.insert(*replica),
+                MemberChange::AddLearner(replica) | MemberChange::Remove(replica) => voters.remove(replica),
+            };
+        }
+        voters
     }
 
     fn has(&self, change: &MemberChange) -> bool {

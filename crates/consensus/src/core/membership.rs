@@ -48,6 +48,11 @@ impl Core {
                 return Err(ProposeError::Refused("a new voter must be a learner that has the log first"));
             }
         }
+        let after = self.members().voters_after(changes);
+        let able = after.iter().filter(|voter| **voter == self.replica() || self.caught_up(**voter)).count();
+        if 2 * able <= after.len() {
+            return Err(ProposeError::Refused("too many of the voters left lack log that is gone here"));
+        }
         // Not by the library's own way in, which would parse the content.
         let entry = Entry::new(0, 0, EntryKind::Members, MemberChange::encode(changes)).0;
         let raft = &mut self.node.raft;
@@ -59,10 +64,10 @@ impl Core {
         Ok((raft.pending_conf_index, raft.term))
     }
 
-    /// Whether the log that a learner lacks is here.
-    fn caught_up(&self, learner: ReplicaId) -> bool {
+    /// Whether the log that a member lacks is here, as far as this leader knows.
+    fn caught_up(&self, member: ReplicaId) -> bool {
         let base = self.node.store().base();
-        self.node.raft.prs().get(learner.0).is_some_and(|progress| progress.matched >= base.max(1))
+        self.node.raft.prs().get(member.0).is_some_and(|progress| progress.matched >= base.max(1))
     }
 
     /// Makes a committed change of members, in order with all that is applied. One that cannot be made is none,

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use vectron_base::ids::GroupId;
 
+/// Groups in one message, which is then no longer than 160 KiB.
+const BEAT_GROUPS_MAX: usize = 4_096;
+
 impl Driver {
     /// Lets a tick pass if it is time.
     pub(super) fn tick(&mut self) {
@@ -70,7 +73,8 @@ impl Driver {
                 self.told.remove(&process);
                 pulses.iter().for_each(|pulse| self.stir(pulse.group, |_| {}));
             } else {
-                self.outgoing.extend(Message::beat(pulses));
+                let beats = pulses.chunks(BEAT_GROUPS_MAX).filter_map(|some| Message::beat(some.to_vec()));
+                self.outgoing.extend(beats);
             }
         }
     }

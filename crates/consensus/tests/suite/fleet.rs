@@ -456,6 +456,8 @@ impl Fleet {
         }
         let mut end = None;
         for _ in 0..20 {
+            // A leader may need a voter that the log left behind.
+            (0..self.nodes.len()).for_each(|n| assert!(self.pull(n), "{context}"));
             let leader = self.leader();
             if let Some(Ok(applied)) = self.propose(leader, b"end") {
                 end = Some(applied.index);

