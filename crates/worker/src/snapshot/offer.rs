@@ -1,6 +1,6 @@
 //! Offering copies: a checkpoint that is kept under a number for as long as somebody reads it.
 
-use crate::faults::{late, not_leader, of_propose};
+use crate::faults::not_leader;
 use crate::host::Host;
 use crate::hosted::Hosted;
 use crate::tend;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::clock::Tick;
 use vectron_base::ids::{GroupId, ReplicaId, ShardId};
-use vectron_base::pool::{Lane, compute, within};
-use vectron_base::{Code, Fault, Outcome};
+use vectron_base::pool::{Lane, compute};
+use vectron_base::{Code, Fault};
 use vectron_consensus::{Role, Start};
 use vectron_store as store;
 use vectron_wire::placement::Members;
@@ -97,22 +97,22 @@ fn shown(token: u64, offer: &Kept) -> SnapshotOffer {
     }
 }
 
-/// Offers a copy to a member of the group. Only the leader does, after a fresh barrier: a copy of an older state would
-/// be no use, and one made before the asking replica became a member would not name it.
+/// Offers a copy to a member of the group. Who leads does; where nobody does, anybody, for it may be the replica that
+/// asks without which nobody can be elected.
+///
+/// No barrier comes first: what a checkpoint covers is committed, whoever leads by now, and with one voter away a new
+/// leader can commit nothing before the voter that asks has its copy. One who leads no more and does not know it offers
+/// a copy that is older than it could be, and the log, or another copy, does the rest.
 pub(crate) async fn offer(
     host: &Host,
     hosted: &Arc<Hosted>,
     request: SnapshotRequest,
 ) -> Result<SnapshotOffer, Fault> {
-    let (group, shard, limit) = (hosted.group(), hosted.id(), Duration::from_millis(request.timeout_ms));
-    within(host.pool(), limit, host.consensus().barrier(group))
-        .await
-        .ok_or_else(|| late(shard, Outcome::NotApplied))?
-        .map_err(|error| of_propose(host, hosted, &error).with_outcome(Outcome::NotApplied))?;
+    let (group, shard) = (hosted.group(), hosted.id());
     let refuse = |detail: String| Fault::new(Code::Unavailable, detail).retry_after(200);
     let status =
         host.consensus().status(group).ok_or_else(|| refuse(format!("shard {shard} is not open")))?;
-    if status.role != Role::Leader {
+    if status.role != Role::Leader && status.leader.is_some() {
         return Err(not_leader(host, hosted, status.leader));
     }
     if !status.members.contains(request.replica) {

@@ -61,7 +61,17 @@ impl Churn {
             self.world.pass(Duration::from_millis(100));
             self.drive();
         }
-        panic!("nobody takes a write of {id}");
+        let shard = self.of(id);
+        for worker in self.world.nodes.keys() {
+            let group = self.world.group(*worker, shard);
+            eprintln!("{worker}: {:?} {group:?}", self.world.phase(*worker, shard));
+        }
+        let down = self.down.as_ref().map(|down| down.0);
+        let cut = self.world.network.cut.lock().clone();
+        let (catalog, leader) = (self.world.catalog.shard(shard), self.world.leader(shard));
+        let target = self.world.target(shard);
+        let last = leader.map(|n| self.world.try_write(n, target, operation.clone()));
+        panic!("nobody takes a write of {id} (next point {}): down {down:?}, cut {cut:?}, {catalog:?}, {leader:?}: {last:?}", self.next_point);
     }
 
     fn write_some(&mut self) {
