@@ -2,13 +2,15 @@
 
 use crate::settings::Settings;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use vectron_base::metric::{Counter, Registry};
 use vectron_base::pool::Pool;
 use vectron_wire::grpc::MessageLimits;
 use vectron_wire::grpc::dial::{DialOptions, GrpcDialer};
 use vectron_wire::grpc::key::ClusterKey;
 use vectron_wire::grpc::peer::PeerCarriers;
-use vectron_wire::links::{LinkLimits, Links};
+use vectron_wire::links::{LinkCounters, LinkLimits, Links};
 
 /// Room for what surrounds the largest request or answer in a message between processes.
 const ENVELOPE_BYTES: u64 = 1 << 20;
@@ -36,8 +38,15 @@ pub fn dialer(settings: &Settings, pool: &Arc<dyn Pool>, key: Option<ClusterKey>
     Arc::new(GrpcDialer::new(options, pool.clone()))
 }
 
-/// The links that the logs' messages take. `sender` tells this life of the process from all others.
-pub fn links(settings: &Settings, pool: &Arc<dyn Pool>, dialer: Arc<GrpcDialer>, sender: u64) -> Links {
+/// The links that the logs' messages take, with their figures in `registry`. `sender` tells this life of the process
+/// from all others.
+pub fn links(
+    settings: &Settings,
+    pool: &Arc<dyn Pool>,
+    dialer: Arc<GrpcDialer>,
+    sender: u64,
+    registry: &mut Registry,
+) -> Links {
     let node = &settings.node;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let limits = LinkLimits {
@@ -48,5 +57,45 @@ pub fn links(settings: &Settings, pool: &Arc<dyn Pool>, dialer: Arc<GrpcDialer>,
         pause_max: Duration::from_millis(node.connect_timeout_ms),
         idle: Duration::from_secs(60),
     };
-    Links::new(Arc::new(PeerCarriers::new(dialer, sender)), pool.clone(), limits)
+    let links = Links::new(Arc::new(PeerCarriers::new(dialer, sender)), pool.clone(), limits);
+    let shown = publish(links.counters(), pool.clone(), registry);
+    pool.spawn("link figures", Box::pin(shown));
+    links
+}
+
+/// Carries what the links count over to the metrics, until the links are gone.
+fn publish(
+    counters: Arc<LinkCounters>,
+    pool: Arc<dyn Pool>,
+    registry: &mut Registry,
+) -> impl Future<Output = ()> + Send + use<> {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    let mut counter = |name: &str, help: &str| {
+        let counter: Counter = Counter::default();
+        registry.register(name, help, counter.clone());
+        counter
+    };
+    let sent = counter("vectron_node_link_sent_messages", "Messages of the logs sent to other processes");
+    let dropped = counter(
+        "vectron_node_link_dropped_messages",
+        "Messages of the logs given up: a queue was full or a connection broke",
+    );
+    let batches = counter("vectron_node_link_sent_batches", "Batches that those messages went in");
+    let bytes = counter("vectron_node_link_sent_bytes", "Bytes of those messages");
+    let broken = counter("vectron_node_link_breaks", "Times that a connection of the logs broke");
+    async move {
+        while Arc::strong_count(&counters) > 1 {
+            let figures = [
+                (&sent, &counters.sent),
+                (&dropped, &counters.dropped),
+                (&batches, &counters.batches),
+                (&bytes, &counters.bytes),
+                (&broken, &counters.broken),
+            ];
+            for (shown, counted) in figures {
+                shown.inc_by(counted.load(Ordering::Relaxed).saturating_sub(shown.get()));
+            }
+            pool.sleep(INTERVAL).await;
+        }
+    }
 }

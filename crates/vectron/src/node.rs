@@ -171,7 +171,8 @@ fn open_logs(
     )
     .map_err(|error| StartError::Journal(error.to_string()))?;
     let book = Arc::new(AddressBook::new(topology.drivers.clone()));
-    let links = network::links(settings, &seams.pool, dialer.clone(), seams.random.next_u64());
+    let sender = seams.random.next_u64();
+    let links = network::links(settings, &seams.pool, dialer.clone(), sender, registry);
     let outbox = PeerOutbox::new(book.clone(), links, registry);
     let driver = driver.with_outbox(Box::new(outbox));
     let thread = std::thread::Builder::new().name("vectron-log".into()).spawn(move || driver.run())?;
