@@ -97,9 +97,24 @@ async fn writes(binary: &Path) -> Result<Vec<Value>, Failure> {
     };
     let (one, three) = (middle(&mut one), middle(&mut three));
     Ok(vec![
-        row("writes, one replica", one.0, "rows/CPU-s", json!({"replication": 1, "rows_per_s": one.1.round()})),
-        row("writes, three replicas", three.0, "rows/CPU-s", json!({"replication": 3, "rows_per_s": three.1.round()})),
-        row("three replicas against one, per CPU-second of all processes", three.0 / one.0, "ratio", json!({})),
+        row(
+            "writes, one replica",
+            one.0,
+            "rows/CPU-s",
+            json!({"replication": 1, "rows_per_s": one.1.round()}),
+        ),
+        row(
+            "writes, three replicas",
+            three.0,
+            "rows/CPU-s",
+            json!({"replication": 3, "rows_per_s": three.1.round()}),
+        ),
+        row(
+            "three replicas against one, per CPU-second of all processes",
+            three.0 / one.0,
+            "ratio",
+            json!({}),
+        ),
     ])
 }
 
@@ -180,7 +195,8 @@ async fn failover(binary: &Path) -> Result<Vec<Value>, Failure> {
         load.end().await?;
         wait_for("the node's return", || {
             nodes.pids().get(leader).is_some_and(|pid| *pid != victim)
-                && call("GET", &format!("{}/readyz", urls[leader]), &Value::Null, Duration::from_secs(2)).0 == 200
+                && call("GET", &format!("{}/readyz", urls[leader]), &Value::Null, Duration::from_secs(2)).0
+                    == 200
         })?;
         std::thread::sleep(Duration::from_secs(2));
     }
@@ -204,7 +220,8 @@ async fn drain(binary: &Path) -> Result<Vec<Value>, Failure> {
     let load = Load::start(urls.clone(), "docs", 4);
     eventually("POST", &format!("{}/v1/admin/workers/{leader}/drain", urls[0]), &json!({}))?;
     let took = wait_for("the drain", || {
-        let (_, answer) = call("GET", &format!("{}/v1/admin/workers", urls[0]), &Value::Null, Duration::from_secs(3));
+        let (_, answer) =
+            call("GET", &format!("{}/v1/admin/workers", urls[0]), &Value::Null, Duration::from_secs(3));
         let workers = answer["workers"].as_array().cloned().unwrap_or_default();
         workers.iter().any(|w| w["worker"] == leader && w["replicas"] == 0)
     })?;
@@ -236,7 +253,8 @@ impl Roles {
         let at = |name: &str| directory.path().join(name).display().to_string();
         let (driver, public) = (format!("127.0.0.1:{}", free_port()?), format!("127.0.0.1:{}", free_port()?));
         let members = format!("1={driver}");
-        let words = ["pd", "--member", "1", "--members", &members, "--listen", &driver, "--data-dir", &at("pd")];
+        let words =
+            ["pd", "--member", "1", "--members", &members, "--listen", &driver, "--data-dir", &at("pd")];
         let (driver, _) = Process::start(binary, &words, false)?;
         let words = ["gateway", "--placement", &members, "--listen", &public];
         let (gateway, _) = Process::start(binary, &words, false)?;
@@ -254,7 +272,8 @@ impl Roles {
         self.workers.push(Process::start(binary, &words, false)?.0);
         let alive = self.workers.len();
         wait_for("the worker", || {
-            let (_, answer) = call("GET", &format!("{}/v1/admin/workers", self.url), &Value::Null, Duration::from_secs(3));
+            let (_, answer) =
+                call("GET", &format!("{}/v1/admin/workers", self.url), &Value::Null, Duration::from_secs(3));
             let workers = answer["workers"].as_array().cloned().unwrap_or_default();
             workers.iter().filter(|w| w["alive"] == true).count() == alive
         })?;
@@ -277,7 +296,12 @@ fn import(binary: &Path, data: &Path, url: &str) -> Result<(), Failure> {
 }
 
 /// Processor microseconds per search of all these processes.
-async fn searched(url: &str, pids: &[u64], queries: &Arc<Vec<Vec<f32>>>, count: usize) -> Result<f64, Failure> {
+async fn searched(
+    url: &str,
+    pids: &[u64],
+    queries: &Arc<Vec<Vec<f32>>>,
+    count: usize,
+) -> Result<f64, Failure> {
     const CLIENTS: usize = 8;
     let before = cpu(pids);
     let tasks: Vec<_> = (0..CLIENTS)
@@ -304,8 +328,10 @@ async fn searched(url: &str, pids: &[u64], queries: &Arc<Vec<Vec<f32>>>, count: 
 fn queries(data: &Path) -> Result<Arc<Vec<Vec<f32>>>, Failure> {
     let bytes = std::fs::read(data.join("vectors.f16.npy"))?;
     let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let numbers: Vec<f32> =
-        bytes[header..].chunks_exact(2).map(|two| half::f16::from_le_bytes([two[0], two[1]]).to_f32()).collect();
+    let numbers: Vec<f32> = bytes[header..]
+        .chunks_exact(2)
+        .map(|two| half::f16::from_le_bytes([two[0], two[1]]).to_f32())
+        .collect();
     Ok(Arc::new(numbers.chunks_exact(384).step_by(60).map(<[f32]>::to_vec).collect()))
 }
 
@@ -314,7 +340,8 @@ async fn remote(binary: &Path, data: &Path) -> Result<Vec<Value>, Failure> {
     let queries = queries(data)?;
     let directory = tempfile::tempdir()?;
     let path = directory.path().display().to_string();
-    let (alone, ready) = Process::start(binary, &["up", "--listen", "127.0.0.1:0", "--data-dir", &path], true)?;
+    let (alone, ready) =
+        Process::start(binary, &["up", "--listen", "127.0.0.1:0", "--data-dir", &path], true)?;
     let alone_url = format!("http://{}", ready["address"].as_str().ok_or("no address")?);
     let roles = Roles::start(binary)?;
     for url in [&alone_url, &roles.url] {
@@ -345,26 +372,34 @@ async fn replica(binary: &Path, data: &Path) -> Result<Vec<Value>, Failure> {
     let mut roles = Roles::start(binary)?;
     create(&roles.url, "docs", 384, 1)?;
     import(binary, data, &roles.url)?;
-    let shards = || call("GET", &format!("{}/v1/admin/shards", roles.url), &Value::Null, Duration::from_secs(3)).1;
+    let shards =
+        || call("GET", &format!("{}/v1/admin/shards", roles.url), &Value::Null, Duration::from_secs(3)).1;
     let first = shards()["shards"][0].clone();
     let (shard, holder) = (first["shard"].clone(), first["replicas"][0]["worker"].clone());
     let url = roles.url.clone();
     roles.add_worker(binary)?;
     let workers = eventually("GET", &format!("{url}/v1/admin/workers"), &Value::Null)?;
-    let other = workers["workers"].as_array().and_then(|all| all.iter().find(|w| w["worker"] != holder).cloned());
+    let other =
+        workers["workers"].as_array().and_then(|all| all.iter().find(|w| w["worker"] != holder).cloned());
     let other = other.ok_or("no other worker")?["worker"].clone();
     let begun = Instant::now();
     eventually("POST", &format!("{url}/v1/admin/shards/{shard}/learners"), &json!({"worker": other}))?;
     let mut lag = Value::Null;
     wait_for("the replica", || {
-        let (_, answer) = call("GET", &format!("{url}/v1/admin/shards"), &Value::Null, Duration::from_secs(3));
+        let (_, answer) =
+            call("GET", &format!("{url}/v1/admin/shards"), &Value::Null, Duration::from_secs(3));
         let replicas = answer["shards"][0]["replicas"].as_array().cloned().unwrap_or_default();
         let found = replicas.into_iter().find(|r| r["worker"] == other && r["phase"] == "ready");
         lag = found.as_ref().map_or(Value::Null, |r| r["index_lag"].clone());
         found.is_some()
     })?;
     let more = json!({"replication": 1, "concurrency": 1, "dataset": "debian", "index_lag_when_ready": lag});
-    Ok(vec![row("new replica of 62,666 rows, from the wish to serving", begun.elapsed().as_secs_f64(), "s", more)])
+    Ok(vec![row(
+        "new replica of 62,666 rows, from the wish to serving",
+        begun.elapsed().as_secs_f64(),
+        "s",
+        more,
+    )])
 }
 
 async fn measure(binary: &Path, data: &Path, only: &[String]) -> Result<Map<String, Value>, Failure> {
@@ -395,7 +430,9 @@ fn main() -> Result<(), Failure> {
         return Err("usage: bench_cluster BINARY DATA OUT [--only A,B]".into());
     };
     let only = match rest {
-        [flag, names] if flag == "--only" => names.split(',').filter(|n| !n.is_empty()).map(String::from).collect(),
+        [flag, names] if flag == "--only" => {
+            names.split(',').filter(|n| !n.is_empty()).map(String::from).collect()
+        }
         [] => Vec::new(),
         _ => return Err("the only option is --only A,B".into()),
     };

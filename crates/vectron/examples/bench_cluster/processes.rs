@@ -73,14 +73,13 @@ pub fn free_port() -> Result<u16, Failure> {
 
 /// A REST call within a time: status and body; status 0 when nobody answered.
 pub fn call(method: &str, url: &str, body: &Value, within: Duration) -> (u16, Value) {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(within))
-        .build()
-        .into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(within)).build().into();
     let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     let request = ureq::http::Request::builder().method(method).uri(url);
-    let Ok(request) = request.header("content-type", "application/json").body(body) else { return (0, Value::Null) };
+    let Ok(request) = request.header("content-type", "application/json").body(body) else {
+        return (0, Value::Null);
+    };
     match agent.run(request) {
         Ok(mut response) => {
             let text = response.body_mut().read_to_string().unwrap_or_default();
@@ -128,8 +127,17 @@ impl Nodes {
         let directory = tempfile::tempdir()?;
         let data = directory.path().display().to_string();
         let nodes = nodes.to_string();
-        let words =
-            ["up", "--nodes", &nodes, "--listen", "127.0.0.1:0", "--restart-after-ms", "1000", "--data-dir", &data];
+        let words = [
+            "up",
+            "--nodes",
+            &nodes,
+            "--listen",
+            "127.0.0.1:0",
+            "--restart-after-ms",
+            "1000",
+            "--data-dir",
+            &data,
+        ];
         let (process, _) = Process::start(binary, &words, true)?;
         Ok(Nodes { _process: process, directory })
     }
@@ -152,11 +160,13 @@ impl Nodes {
         let entries = self.entries();
         for entry in &entries {
             let url = format!("{}/v1/admin", entry["addresses"]["rest"].as_str()?);
-            let ask = |path: &str| call("GET", &format!("{url}/{path}"), &Value::Null, Duration::from_secs(3));
+            let ask =
+                |path: &str| call("GET", &format!("{url}/{path}"), &Value::Null, Duration::from_secs(3));
             let (200, shards) = ask("shards") else { continue };
             let shard = shards["shards"].as_array()?.iter().find(|s| s["collection"] == collection)?.clone();
             let (200, workers) = ask("workers") else { continue };
-            let worker = workers["workers"].as_array()?.iter().find(|w| w["worker"] == shard["leader"])?.clone();
+            let worker =
+                workers["workers"].as_array()?.iter().find(|w| w["worker"] == shard["leader"])?.clone();
             return entries.iter().position(|e| e["addresses"]["internal"] == worker["address"]);
         }
         None

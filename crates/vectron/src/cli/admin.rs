@@ -146,8 +146,10 @@ pub struct MovesArgs {
 #[derive(Debug, Subcommand)]
 pub enum PdCommand {
     /// List the members and who leads.
+    #[command(after_help = "Example:\n  vectron admin pd members")]
     Members,
     /// Let a new member join, which has been started with `vectron pd --join`.
+    #[command(after_help = "Example:\n  vectron admin pd add 4 pd4:7100")]
     Add {
         /// Its number, never used before.
         member: u64,
@@ -155,6 +157,7 @@ pub enum PdCommand {
         address: String,
     },
     /// Let a member leave.
+    #[command(after_help = "Example:\n  vectron admin pd remove 2 --yes")]
     Remove {
         /// Its number.
         member: u64,

@@ -56,8 +56,7 @@ pub struct PdArgs {
 /// Arguments of `worker`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example:
-  vectron worker --placement pd1:7100,pd2:7100,pd3:7100 --listen 0.0.0.0:7200 --advertise w1:7200 --zone a \\
-    --cluster-key-file key")]
+  vectron worker --placement pd1:7100,pd2:7100 --listen 0.0.0.0:7200 --advertise w1:7200 --zone a --cluster-key-file key")]
 pub struct WorkerArgs {
     /// Where shards are kept.
     #[arg(long, env = "VECTRON_DATA_DIR", default_value = "./vectron-worker", value_name = "DIR")]
@@ -100,8 +99,7 @@ impl Place {
 /// Arguments of `gateway`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example:
-  vectron gateway --placement pd1:7100,pd2:7100,pd3:7100 --listen 0.0.0.0:8080 --admin-key-file /etc/vectron/key \\
-    --cluster-key-file key
+  vectron gateway --placement pd1:7100,pd2:7100 --listen 0.0.0.0:8080 --admin-key-file admin --cluster-key-file key
 
 Gateways keep nothing: start as many as you like, and put any balancer in front.")]
 pub struct GatewayArgs {
