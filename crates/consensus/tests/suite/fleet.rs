@@ -466,8 +466,12 @@ impl Fleet {
         }
         let end = end.unwrap_or_else(|| panic!("{context}: nothing can be written"));
         let leader = self.leader();
-        let members = self.status(leader).unwrap().members;
+        let mut members = self.status(leader).unwrap().members;
         for _ in 0..2_000 {
+            // A change that was under way may still come to be.
+            if let Some(leader) = self.leading() {
+                members = self.status(leader).unwrap().members;
+            }
             let hosts = members.all().into_iter().map(|replica| self.places[&replica]).collect::<Vec<_>>();
             if hosts.iter().all(|n| self.status(*n).is_some_and(|status| status.applied >= end)) {
                 break;
@@ -479,6 +483,11 @@ impl Fleet {
         for replica in members.all() {
             let n = self.places[&replica];
             let log = self.nodes[n].kept.lock().log.clone();
+            let status = self.status(n);
+            assert!(
+                status.as_ref().is_some_and(|s| s.applied >= end),
+                "{context}: {replica} {status:?} of {members:?}"
+            );
             assert!(
                 log == oracle[..log.len()] && self.status(n).is_some_and(|s| s.applied >= end),
                 "{context}: {replica}"
