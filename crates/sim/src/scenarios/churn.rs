@@ -103,7 +103,12 @@ async fn brief_collection(client: Client) {
     let _ = client.upsert(&[("only".into(), content)], None).await;
     if client.drop_collection().await.is_ok() {
         let read = client.get(&["only".into()], "eventual").await;
-        assert_eq!(read.err().map(|f| f.code), Some(Code::NotFound), "read after an acknowledged delete");
+        // A placement driver whose journal has stopped cannot say that the name is free; no read succeeds all the same.
+        let code = read.err().map(|f| f.code);
+        assert!(
+            matches!(code, Some(Code::NotFound | Code::Unavailable)),
+            "read after an acknowledged delete: {code:?}"
+        );
         if client.create(1).await == Ok(true) {
             assert_eq!(client.count(None).await.unwrap_or(0), 0, "a new collection shows old points");
             // Left for the next life or deleted: both must be fine.

@@ -71,7 +71,10 @@ impl Churn {
         let (catalog, leader) = (self.world.catalog.shard(shard), self.world.leader(shard));
         let target = self.world.target(shard);
         let last = leader.map(|n| self.world.try_write(n, target, operation.clone()));
-        panic!("nobody takes a write of {id} (next point {}): down {down:?}, cut {cut:?}, {catalog:?}, {leader:?}: {last:?}", self.next_point);
+        panic!(
+            "nobody takes a write of {id} (next point {}): down {down:?}, cut {cut:?}, {catalog:?}, {leader:?}: {last:?}",
+            self.next_point
+        );
     }
 
     fn write_some(&mut self) {
