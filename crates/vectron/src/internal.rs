@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -43,6 +44,8 @@ impl Services {
             // Either told to stop, or the node was dropped: stop in both cases.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
+        // Answers are small and waited for: they go out at once. A failure leaves the connection merely slower.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         #[allow(clippy::disallowed_methods, reason = "the process's own serving task")]
         tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop).await })
     }
