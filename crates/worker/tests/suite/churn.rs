@@ -256,6 +256,7 @@ impl Churn {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "more seeds, or a certain one, may be asked for")]
 fn whatever_overlaps_nothing_is_lost() {
     let seeds = std::env::var("VECTRON_TEST_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12u64);
     let first = std::env::var("VECTRON_TEST_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0u64);
