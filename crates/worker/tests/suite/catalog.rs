@@ -13,7 +13,7 @@ use vectron_wire::placement::*;
 
 pub struct Catalog {
     view: watch::Sender<Arc<CatalogView>>,
-    reports: Mutex<BTreeMap<WorkerId, WorkerReport>>,
+    reports: Mutex<BTreeMap<WorkerId, (u64, WorkerReport)>>,
     away: AtomicBool,
     pub asked: AtomicU64,
 }
@@ -82,17 +82,19 @@ impl Catalog {
     }
 
     pub fn report_of(&self, worker: WorkerId, shard: ShardId) -> Option<ShardReport> {
-        self.reports.lock().get(&worker)?.shards.iter().find(|s| s.shard == shard).cloned()
+        self.reports.lock().get(&worker)?.1.shards.iter().find(|s| s.shard == shard).cloned()
     }
 
     pub fn load_of(&self, worker: WorkerId) -> Option<WorkerLoad> {
-        self.reports.lock().get(&worker).map(|report| report.load)
+        self.reports.lock().get(&worker).map(|(_, report)| report.load)
     }
 
-    /// What the leader of the highest term says.
+    /// What the leader of the highest term has said since the catalog changed last.
     pub fn lead(&self, shard: ShardId) -> Option<(WorkerId, LeadReport)> {
+        let epoch = self.view().epoch;
         let reports = self.reports.lock();
-        let leads = reports.values().filter_map(|report| {
+        let fresh = reports.values().filter(|(at, _)| *at == epoch).map(|(_, report)| report);
+        let leads = fresh.filter_map(|report| {
             let lead = report.shards.iter().find(|s| s.shard == shard)?.lead.clone()?;
             Some((report.worker, lead))
         });
@@ -134,7 +136,9 @@ impl Placement for Catalog {
 
     async fn report(&self, report: WorkerReport) -> Result<(), Fault> {
         self.here()?;
-        self.reports.lock().insert(report.worker, report);
+        // With the epoch that the worker may have seen: what it said before a change says nothing after it.
+        let epoch = self.view().epoch;
+        self.reports.lock().insert(report.worker, (epoch, report));
         Ok(())
     }
 
