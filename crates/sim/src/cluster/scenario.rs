@@ -152,7 +152,10 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     let mut outcome = outcome(&cluster, &history, &nemesis);
     outcome.shards = last.shards.len();
     outcome.moved = moved(&collection, &last);
-    outcome.violations.extend(check::check(&history));
+    // Who owned what is known of a cluster that came to rest only.
+    if outcome.violations.is_empty() {
+        outcome.violations.extend(check::check(&history));
+    }
     outcome
 }
 
