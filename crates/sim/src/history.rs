@@ -259,6 +259,9 @@ pub struct History {
     pub finals: Vec<Final>,
     /// Reads, searches and counts that were refused.
     pub refused: u64,
+    /// What answers to writes said of states, by the write's place: whose states only the end tells, for shards may
+    /// be split meanwhile.
+    tokens: Vec<(usize, Positions)>,
     limit: usize,
 }
 
@@ -266,6 +269,29 @@ impl History {
     /// A history of at most `limit` operations.
     pub fn new(limit: usize) -> Self {
         Self { limit, ..Self::default() }
+    }
+
+    /// Notes a write, and the positions of the answer if there were any.
+    pub fn wrote(&mut self, write: Write, token: Option<&Positions>) {
+        self.tokens.extend(token.map(|token| (self.writes.len(), token.clone())));
+        self.writes.push(write);
+    }
+
+    /// Names the owners at the end: what answers said of states is understood by them.
+    pub fn resolve(&mut self, owners: Owners) {
+        self.owners = owners;
+        for (at, token) in std::mem::take(&mut self.tokens) {
+            let Some(write) = self.writes.get_mut(at) else { continue };
+            if write.ended == Ended::Applied(None) {
+                let owner = self.owners.owner(write.id);
+                write.ended = Ended::Applied(self.owners.position(owner, &token));
+            }
+        }
+        // A token goes on with what the one before had seen of other shards, which a read says nothing of.
+        for read in &mut self.reads {
+            let place = self.owners.place(self.owners.owner(read.id), &read.delivered.positions);
+            read.delivered.positions = Positions(place.into_iter().collect());
+        }
     }
 
     /// Operations noted.

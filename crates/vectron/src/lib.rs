@@ -13,7 +13,7 @@ pub mod assembly;
 pub mod cli;
 pub mod formats;
 mod internal;
-mod network;
+pub mod network;
 pub mod node;
 pub mod peers;
 pub mod runtime;

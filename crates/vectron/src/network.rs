@@ -38,6 +38,20 @@ pub fn dialer(settings: &Settings, pool: &Arc<dyn Pool>, key: Option<ClusterKey>
     Arc::new(GrpcDialer::new(options, pool.clone()))
 }
 
+/// Bounds of the links that the logs' messages take.
+pub fn link_limits(settings: &Settings) -> LinkLimits {
+    let node = &settings.node;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    LinkLimits {
+        messages_max: size(node.link_messages_max),
+        bytes_max: size(node.link_bytes_max),
+        batch_bytes_max: message_limits(settings).send.saturating_sub(size(ENVELOPE_BYTES) / 2),
+        pause_min: Duration::from_millis(20),
+        pause_max: Duration::from_millis(node.connect_timeout_ms),
+        idle: Duration::from_secs(60),
+    }
+}
+
 /// The links that the logs' messages take, with their figures in `registry`. `sender` tells this life of the process
 /// from all others.
 pub fn links(
@@ -47,17 +61,7 @@ pub fn links(
     sender: u64,
     registry: &mut Registry,
 ) -> Links {
-    let node = &settings.node;
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let limits = LinkLimits {
-        messages_max: size(node.link_messages_max),
-        bytes_max: size(node.link_bytes_max),
-        batch_bytes_max: message_limits(settings).send.saturating_sub(size(ENVELOPE_BYTES) / 2),
-        pause_min: Duration::from_millis(20),
-        pause_max: Duration::from_millis(node.connect_timeout_ms),
-        idle: Duration::from_secs(60),
-    };
-    let links = Links::new(Arc::new(PeerCarriers::new(dialer, sender)), pool.clone(), limits);
+    let links = Links::new(Arc::new(PeerCarriers::new(dialer, sender)), pool.clone(), link_limits(settings));
     let shown = publish(links.counters(), pool.clone(), registry);
     pool.spawn("link figures", Box::pin(shown));
     links

@@ -57,7 +57,8 @@ fn cluster(words: &[String]) -> ExitCode {
     let (seeds, first) = (option(words, "--seeds", 200), option(words, "--first", 1));
     let scenario = Scenario::everything(Duration::from_secs(60 * option(words, "--minutes", 1)));
     let begun = processor_seconds();
-    let (mut operations, mut acknowledged, mut compared, mut refused, mut stranded) = (0, 0, 0, 0, 0);
+    let (mut operations, mut acknowledged, mut compared, mut refused) = (0, 0, 0, 0);
+    let (mut shards, mut moved, mut asked) = (0, 0, BTreeMap::new());
     let (mut virtual_s, mut failed, mut mischief) = (0.0, Vec::new(), BTreeMap::new());
     for seed in first..first + seeds {
         let outcome = run(&scenario, seed);
@@ -65,7 +66,13 @@ fn cluster(words: &[String]) -> ExitCode {
         acknowledged += outcome.acknowledged;
         compared += outcome.compared;
         refused += outcome.refused;
-        stranded += outcome.stranded;
+        shards += outcome.shards;
+        moved += outcome.moved;
+        for (kind, (begun, refused)) in &outcome.asked {
+            let (all, no) = asked.entry(*kind).or_insert((0, 0));
+            *all += begun;
+            *no += refused;
+        }
         virtual_s += outcome.virtual_time.as_secs_f64();
         outcome.mischief.iter().for_each(|(kind, count)| *mischief.entry(*kind).or_insert(0) += count);
         if !outcome.violations.is_empty() {
@@ -81,8 +88,10 @@ fn cluster(words: &[String]) -> ExitCode {
     );
     println!("{operations} operations, {acknowledged} acknowledged writes, {refused} refused reads");
     println!(
-        "{compared} states compared between replicas, {stranded} replicas stranded, faults: {mischief:?}"
+        "{compared} states compared between replicas, {shards} shards and {moved} moved replicas at the end"
     );
+    println!("faults: {mischief:?}");
+    println!("changes, (begun, refused): {asked:?}");
     println!("failed: {failed:?}");
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

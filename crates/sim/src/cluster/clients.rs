@@ -32,15 +32,11 @@ pub struct Workload {
     pub ids: u32,
     /// The pause between two operations of a client is drawn up to this, in milliseconds.
     pub pause_ms: u64,
-    /// Whether a write with a key that is refused counts as one that never happens. The gateway repeats such a write
-    /// when its outcome is unknown, and then tells the outcome of the last attempt: `not_applied`, though an attempt
-    /// before may have been, or may yet be, carried out. Until that is mended, it counts as one in doubt.
-    pub believes_refusals: bool,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { clients: 5, ids: 40, pause_ms: 150, believes_refusals: false }
+        Self { clients: 5, ids: 40, pause_ms: 150 }
     }
 }
 
@@ -184,7 +180,6 @@ impl Client {
             gateway.call(WAIT, true, |gateway| Box::pin(async move { gateway.upsert(request).await })).await;
         let span = self.end(span);
         let token = answer.as_ref().ok().and_then(|done| positions(&done.session));
-        let doubted = sending.key.is_some() && !self.workload.believes_refusals;
         let mut doubtful = false;
         let mut history = self.board.history.lock();
         for (id, number, content, if_version) in &sending.points {
@@ -193,14 +188,14 @@ impl Client {
                     let failed = done.failed.iter().find(|failed| failed.id == public_id(*id));
                     let ended = match failed {
                         Some(failed) => of_failure(failed),
-                        None => Ended::Applied(token.as_ref().and_then(|token| history.position(*id, token))),
+                        None => Ended::Applied(None),
                     };
                     (ended, done.replayed)
                 }
-                Err(fault) => (of_fault(fault, doubted), false),
+                Err(fault) => (of_fault(fault), false),
             };
             doubtful |= ended == Ended::Unknown;
-            history.writes.push(Write {
+            let write = Write {
                 span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
                 number: *number,
                 request: sending.request,
@@ -211,7 +206,8 @@ impl Client {
                 ended,
                 replayed,
                 existed: None,
-            });
+            };
+            history.wrote(write, token.as_ref());
         }
         drop(history);
         if let Ok(done) = answer {
@@ -224,7 +220,6 @@ impl Client {
     async fn delete(&mut self) {
         let (id, number) = (self.id(), self.board.number());
         let key = (self.random.below(2) == 0).then(|| format!("k{number}"));
-        let doubted = key.is_some() && !self.workload.believes_refusals;
         for attempt in 0..2 {
             let request = api::DeleteRequest {
                 collection: COLLECTION.into(),
@@ -242,13 +237,10 @@ impl Client {
             let span = self.end(span);
             let mut history = self.board.history.lock();
             let ended = match &answer {
-                Ok(done) => {
-                    let token = positions(&done.session);
-                    Ended::Applied(token.and_then(|token| history.position(id, &token)))
-                }
-                Err(fault) => of_fault(fault, doubted),
+                Ok(_) => Ended::Applied(None),
+                Err(fault) => of_fault(fault),
             };
-            history.writes.push(Write {
+            let write = Write {
                 span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
                 number,
                 request: number,
@@ -259,7 +251,8 @@ impl Client {
                 ended,
                 replayed: answer.as_ref().is_ok_and(|done| done.replayed),
                 existed: answer.as_ref().ok().map(|done| done.deleted == 1),
-            });
+            };
+            history.wrote(write, answer.as_ref().ok().and_then(|done| positions(&done.session)).as_ref());
             drop(history);
             if let Ok(done) = answer {
                 self.token = Some(done.session);
@@ -321,13 +314,8 @@ impl Client {
         if let Some(seen) = found {
             self.saw = Some((id, seen.version));
         }
-        let mut delivered = Self::delivered(&answer.meta);
-        let mut history = self.board.history.lock();
-        // The token goes on with what the one before had seen of other shards, which this answer says nothing of.
-        let read = history.owners.place(history.owners.owner(id), &delivered.positions);
-        delivered.positions = Positions(read.into_iter().collect());
-        history.reads.push(Read { span, level, id, found, delivered });
-        drop(history);
+        let delivered = Self::delivered(&answer.meta);
+        self.board.history.lock().reads.push(Read { span, level, id, found, delivered });
         self.token = Some(answer.meta.session);
     }
 
@@ -422,11 +410,10 @@ fn of_failure(failed: &api::ItemFailure) -> Ended {
     }
 }
 
-/// How a write ended that failed; `doubted`: a refusal is not believed.
-fn of_fault(fault: &Fault, doubted: bool) -> Ended {
+/// How a write ended that failed.
+fn of_fault(fault: &Fault) -> Ended {
     match (fault.outcome, fault.code, fault.current_version) {
         (Outcome::NotApplied, Code::VersionMismatch, Some(version)) => Ended::Mismatch(version),
-        (Outcome::NotApplied, ..) if doubted => Ended::Unknown,
         (Outcome::NotApplied, ..) => Ended::NotApplied,
         (Outcome::Unknown | Outcome::Applied, ..) => Ended::Unknown,
     }

@@ -6,6 +6,7 @@
 mod clients;
 mod nemesis;
 mod node;
+mod operator;
 mod scenario;
 mod start;
 mod token;
@@ -14,30 +15,32 @@ pub use clients::Workload;
 pub use nemesis::{Mischief, Nemesis};
 pub use node::{Node, Role};
 pub use scenario::{Outcome, Scenario, run};
-pub use start::node_of;
+pub use start::{node_of, worker_on};
 
 use crate::check::Violation;
 use crate::executor::{Executor, NodeId, WORLD};
 use crate::invariants::{Invariants, ReplicaState};
-use crate::network::{Network, RemoteGateway};
+use crate::network::{Connections, Network, RemoteGateway};
 use parking_lot::Mutex;
-use start::Directory;
+use start::{Directory, drivers};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use vectron::assembly::placement_waits;
 use vectron::settings::Settings;
 use vectron_base::clock::{Clock, ManualClock, Tick};
 use vectron_base::disk::Disk;
 use vectron_base::disk::sim::SimDisk;
-use vectron_base::ids::ShardId;
+use vectron_base::ids::{GroupId, ShardId};
 use vectron_base::random::{Random, SeededRandom};
 use vectron_gateway::api;
+use vectron_wire::connections::{Dialer, PlacementConnections};
 use vectron_wire::placement::{CatalogView, Placement};
 use vectron_wire::worker::Worker;
 
-/// The placement driver's node.
-pub const PLACEMENT: NodeId = NodeId(1);
+/// The nodes of the placement driver.
+pub const PLACEMENT: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 /// Wall time at the start of every cluster, in milliseconds since the Unix epoch.
 const EPOCH_MS: u64 = 1_800_000_000_000;
 /// The least time between work that arrives at a node's logs and the turn that does it.
@@ -57,6 +60,10 @@ pub trait Flaws: Send + Sync {
     /// What answers for a worker on the network.
     fn worker(&self, _node: NodeId, worker: Arc<vectron_worker::Host>) -> Arc<dyn Worker> {
         worker
+    }
+    /// How a node reaches the others.
+    fn dialer(&self, _node: NodeId, dialer: Arc<dyn Dialer>) -> Arc<dyn Dialer> {
+        dialer
     }
     /// A message between logs.
     fn message(&self, _from: NodeId, _to: NodeId, bytes: Vec<u8>) -> Vec<u8> {
@@ -95,7 +102,9 @@ pub struct Cluster {
     time: Arc<ManualClock>,
     random: Arc<SeededRandom>,
     settings: Settings,
-    directory: Arc<Mutex<Directory>>,
+    directory: Arc<Directory>,
+    /// What operators ask, from outside.
+    placement: Arc<dyn Placement>,
     flaws: Arc<dyn Flaws>,
     /// Nodes that lost power by themselves, at a chosen disk operation.
     dark: Vec<NodeId>,
@@ -107,15 +116,21 @@ impl Cluster {
         let time = Arc::new(ManualClock::starting_at(EPOCH_MS));
         let executor = Executor::new(time.clone(), seed);
         let network = Network::new(executor.clone(), seed ^ 0x6e65_7477);
-        let placement = std::iter::once((PLACEMENT, Role::Placement));
+        let placement = PLACEMENT.into_iter().map(|id| (id, Role::Placement));
         let workers = (0..shape.workers).map(|n| (NodeId(10 + n), Role::Worker));
         let gateways = (0..shape.gateways).map(|n| (NodeId(50 + n), Role::Gateway));
         let nodes = placement.chain(workers).chain(gateways);
         let nodes: BTreeMap<NodeId, Node> = nodes.map(|(id, role)| (id, Node::new(id, role, seed))).collect();
-        let directory = Directory {
-            rooms: nodes.iter().map(|(id, node)| (*id, node.rooms.clone())).collect(),
-            replicas: BTreeMap::new(),
-        };
+        let rooms = nodes.iter().map(|(id, node)| (*id, node.rooms.clone())).collect();
+        let directory = Arc::new(Directory { rooms });
+        let dialer = Connections::new(network.clone(), WORLD, directory.clone());
+        let placement = Arc::new(PlacementConnections::new(
+            Arc::new(dialer),
+            drivers().into_values().collect(),
+            time.clone(),
+            Arc::new(executor.clone()),
+            placement_waits(&settings),
+        ));
         let mut cluster = Self {
             nodes,
             network,
@@ -124,7 +139,8 @@ impl Cluster {
             time,
             random: Arc::new(SeededRandom::new(seed ^ 0x636c_7573)),
             settings,
-            directory: Arc::new(Mutex::new(directory)),
+            directory,
+            placement,
             flaws,
             dark: Vec::new(),
         };
@@ -160,20 +176,24 @@ impl Cluster {
         RemoteGateway::new(self.network.clone(), from, to, Arc::new(move || rooms.lock().gateway.clone()))
     }
 
-    /// The catalog as the placement driver has it, if it is on.
+    /// The placement driver as operators reach it.
+    pub fn placement(&self) -> Arc<dyn Placement> {
+        self.placement.clone()
+    }
+
+    /// The catalog as the placement driver has it, if it answers.
     pub fn catalog(&mut self) -> Option<Arc<CatalogView>> {
-        let placement = self.nodes.get(&PLACEMENT)?.rooms.lock().placement.clone()?;
+        let placement = self.placement();
         self.run_until_done(Duration::from_secs(20), async move { placement.watch(0).await.ok() }).flatten()
     }
 
-    /// Lets messages find every replica of the catalog.
-    pub fn learn_addresses(&mut self, view: &CatalogView) {
-        let mut directory = self.directory.lock();
-        for shard in view.collections.iter().flat_map(|collection| &collection.shards) {
-            for replica in &shard.replicas {
-                directory.replicas.insert((shard.shard.group(), replica.replica), node_of(replica.worker));
-            }
-        }
+    /// The member of the placement driver that leads, if one does.
+    pub fn leading_driver(&self) -> Option<NodeId> {
+        let leads = |node: &&Node| {
+            let status = node.handle().and_then(|handle| handle.status(GroupId::CATALOG));
+            status.is_some_and(|status| status.role == vectron_consensus::Role::Leader)
+        };
+        PLACEMENT.iter().filter_map(|id| self.nodes.get(id)).find(leads).map(|node| node.id)
     }
 
     /// Nodes that lost power amid a disk operation since the last call.

@@ -1,6 +1,7 @@
 //! What goes wrong, when, and for how long: drawn from the seed, any of it at the same time.
 
 use super::node::{Role, USUAL_DISK_US};
+use super::operator::{self, Asked};
 use super::{Cluster, PLACEMENT};
 use crate::executor::NodeId;
 use crate::network::Link;
@@ -45,15 +46,33 @@ pub enum Mischief {
     ClockStep,
     /// A clock runs faster or slower.
     ClockDrift,
-    /// The placement driver is down.
+    /// Every member of the placement driver loses power.
     PlacementDown,
+    /// A member of the placement driver loses power.
+    DriverPowerLoss,
+    /// The member of the placement driver that leads dies.
+    DriverLeaderKill,
+    /// A member of the placement driver is cut off.
+    DriverIsolation,
     /// A gateway dies.
     GatewayKill,
+    /// An operator moves a replica.
+    Move,
+    /// An operator drains a worker, or ends that.
+    Drain,
+    /// An operator splits a shard.
+    Split,
+    /// An operator hands a leadership over.
+    Transfer,
+    /// An operator adds a search-only replica, or takes one away.
+    Learner,
+    /// An operator has replicas spread evenly.
+    Rebalance,
 }
 
 impl Mischief {
     /// All of it.
-    pub const ALL: [Mischief; 18] = [
+    pub const ALL: [Mischief; 27] = [
         Mischief::PowerLoss,
         Mischief::PowerLossAmidWrite,
         Mischief::Blackout,
@@ -71,7 +90,25 @@ impl Mischief {
         Mischief::ClockStep,
         Mischief::ClockDrift,
         Mischief::PlacementDown,
+        Mischief::DriverPowerLoss,
+        Mischief::DriverLeaderKill,
+        Mischief::DriverIsolation,
         Mischief::GatewayKill,
+        Mischief::Move,
+        Mischief::Drain,
+        Mischief::Split,
+        Mischief::Transfer,
+        Mischief::Learner,
+        Mischief::Rebalance,
+    ];
+    /// What operators do while nothing else goes wrong.
+    pub const OPERATIONS: [Mischief; 6] = [
+        Mischief::Move,
+        Mischief::Drain,
+        Mischief::Split,
+        Mischief::Transfer,
+        Mischief::Learner,
+        Mischief::Rebalance,
     ];
 }
 
@@ -93,13 +130,22 @@ pub struct Nemesis {
     reliefs: Vec<(Tick, Relief)>,
     /// How often each kind happened.
     pub counts: BTreeMap<Mischief, u64>,
+    /// What became of what operators asked for.
+    pub asked: Asked,
 }
 
 impl Nemesis {
     /// Something of `kinds` about every `every_ms` milliseconds, beginning a little after `now`.
     pub fn new(kinds: &[Mischief], every_ms: u64, now: Tick) -> Self {
         let next = if kinds.is_empty() { Tick(u64::MAX) } else { now.plus(Duration::from_millis(every_ms)) };
-        Self { kinds: kinds.to_vec(), every_ms, next, reliefs: Vec::new(), counts: BTreeMap::new() }
+        Self {
+            kinds: kinds.to_vec(),
+            every_ms,
+            next,
+            reliefs: Vec::new(),
+            counts: BTreeMap::new(),
+            asked: Asked::default(),
+        }
     }
 
     /// When it acts next.
@@ -204,7 +250,28 @@ impl Nemesis {
                     self.off(cluster, node, true);
                 }
             }
-            Mischief::PlacementDown => self.off(cluster, PLACEMENT, true),
+            Mischief::PlacementDown => PLACEMENT.into_iter().for_each(|id| self.off(cluster, id, true)),
+            Mischief::DriverPowerLoss => {
+                let driver = Self::pick(cluster, Role::Placement);
+                self.off(cluster, driver, true);
+            }
+            Mischief::DriverLeaderKill => {
+                if let Some(leader) = cluster.leading_driver() {
+                    self.off(cluster, leader, false);
+                }
+            }
+            Mischief::DriverIsolation => {
+                let driver = cluster.leading_driver().unwrap_or(PLACEMENT[0]);
+                let others: Vec<NodeId> = cluster.ids().into_iter().filter(|id| *id != driver).collect();
+                cluster.network.partition(&[driver], &others);
+                self.relieve(cluster, 1_000..8_000, Relief::Network);
+            }
+            Mischief::Move
+            | Mischief::Drain
+            | Mischief::Split
+            | Mischief::Transfer
+            | Mischief::Learner
+            | Mischief::Rebalance => operator::ask(cluster, kind, &self.asked),
             Mischief::GatewayKill => {
                 let gateway = Self::pick(cluster, Role::Gateway);
                 self.off(cluster, gateway, false);

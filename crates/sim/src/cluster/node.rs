@@ -34,6 +34,8 @@ pub struct Rooms {
     pub worker: Option<Arc<dyn Worker>>,
     /// Its gateway.
     pub gateway: Option<Arc<Gateway>>,
+    /// Why it was not raised.
+    pub refused: Option<String>,
 }
 
 /// One machine.

@@ -15,14 +15,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vectron_base::ids::ShardId;
 use vectron_base::random::{SeededRandom, mix64};
-use vectron_consensus::Role as RaftRole;
 use vectron_gateway::api;
 use vectron_store::Include;
-use vectron_wire::placement::{CatalogView, Collection};
+use vectron_wire::placement::{CatalogView, ClusterChange, Collection, ReplicaRole, Shard};
 
-/// Replicas do not copy each other's checkpoints yet. One that was away for long is stranded; until they do it is
-/// counted, and not held to what came later. Then this is to go.
-const NO_COPIES: bool = true;
 /// Where clients run.
 const CLIENTS: u32 = 100;
 /// The client that makes the collection and looks at the end.
@@ -86,10 +82,14 @@ pub struct Outcome {
     pub virtual_time: Duration,
     /// States whose digest was compared with another replica's.
     pub compared: u64,
-    /// Replicas that needed a copy at the end and could not get one.
-    pub stranded: u64,
     /// What went wrong, how often.
     pub mischief: BTreeMap<Mischief, u64>,
+    /// What operators asked for: how often it was begun and how often refused.
+    pub asked: BTreeMap<Mischief, (u64, u64)>,
+    /// Shards at the end.
+    pub shards: usize,
+    /// Replicas at the end that were not among the first.
+    pub moved: usize,
 }
 
 /// Runs a scenario under a seed.
@@ -98,6 +98,15 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     settings.consensus.journal_segment_bytes = 64 << 10;
     settings.consensus.journal_limit_bytes = 256 << 10;
     settings.store.checkpoint_bytes = 16 << 10;
+    settings.placement.plan_interval_ms = 250;
+    settings.placement.dead_after_ms = 5_000;
+    settings.placement.repair_grace_ms = 5_000;
+    settings.placement.move_stall_ms = 15_000;
+    settings.placement.caught_up_entries = 16;
+    settings.placement.checkpoint_entries = 16;
+    settings.worker.snapshot_idle_ms = 5_000;
+    settings.worker.snapshot_part_bytes = 4 << 10;
+    settings.worker.mark_interval_s = 5;
     let mut cluster = Cluster::new(mix64(seed), scenario.shape, settings, scenario.flaws.clone());
     let board = Arc::new(Board::new(HISTORY_LIMIT, scenario.flaws.clone()));
     let mut nemesis = Nemesis::new(&scenario.mischief, scenario.every_ms, cluster.now());
@@ -108,7 +117,6 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
             return outcome(&cluster, &History::default(), &nemesis);
         }
     };
-    board.history.lock().owners = owners(&collection);
     for number in 0..scenario.workload.clients {
         let node = NodeId(CLIENTS + number);
         let gateways =
@@ -136,13 +144,18 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     }
     board.stop.store(true, Ordering::SeqCst);
     nemesis.heal(&mut cluster);
-    settle(&mut cluster, &mut nemesis, &board, &collection);
+    let settled = settle(&mut cluster, &mut nemesis, &board, &collection);
+    let last = settled.unwrap_or_else(|| collection.clone());
     let mut history = std::mem::take(&mut *board.history.lock());
-    let mut stranded = 0;
-    history.finals = finals(&cluster, &collection, scenario.workload.ids, &mut stranded);
+    history.resolve(owners(&collection, &last));
+    history.finals = finals(&cluster, &last, &history.owners, scenario.workload.ids);
     let mut outcome = outcome(&cluster, &history, &nemesis);
-    outcome.stranded = stranded;
-    outcome.violations.extend(check::check(&history));
+    outcome.shards = last.shards.len();
+    outcome.moved = moved(&collection, &last);
+    // Who owned what is known of a cluster that came to rest only.
+    if outcome.violations.is_empty() {
+        outcome.violations.extend(check::check(&history));
+    }
     outcome
 }
 
@@ -155,8 +168,10 @@ fn outcome(cluster: &Cluster, history: &History, nemesis: &Nemesis) -> Outcome {
         refused: history.refused,
         virtual_time: Duration::from_nanos(cluster.now().0),
         compared: cluster.invariants.compared(),
-        stranded: 0,
         mischief: nemesis.counts.clone(),
+        asked: nemesis.asked.lock().clone(),
+        shards: 0,
+        moved: 0,
     }
 }
 
@@ -185,12 +200,8 @@ fn create(cluster: &mut Cluster, scenario: &Scenario) -> Result<Collection, Stri
             call.await
         };
         let answer = cluster.run_until_done(PATIENCE, creating);
-        // Where replicas are is known before they can commit: nobody would reach them otherwise.
-        if let Some(view) = cluster.catalog() {
-            cluster.learn_addresses(&view);
-            if let (Some(Ok(_)), Some(collection)) = (&answer, live(&view)) {
-                return Ok(collection);
-            }
+        if let (Some(Ok(_)), Some(collection)) = (&answer, cluster.catalog().and_then(|view| live(&view))) {
+            return Ok(collection);
         }
         last = format!("{answer:?}");
         cluster.run_for(Duration::from_millis(500));
@@ -202,20 +213,49 @@ fn live(view: &CatalogView) -> Option<Collection> {
     view.live(COLLECTION).cloned()
 }
 
-fn owners(collection: &Collection) -> Owners {
-    let shards = collection.shards.iter().map(|shard| (shard.last, shard.shard.0)).collect();
-    Owners { shards, parents: BTreeMap::new() }
+/// Who owns what at the end, and where it came from. A shard that splits keeps its first hash, and the one that
+/// splits off takes the rest: so it came from whoever was there before it and begins next below it.
+fn owners(first: &Collection, last: &Collection) -> Owners {
+    let shards = last.shards.iter().map(|shard| (shard.last, shard.shard.0)).collect();
+    let younger = last.shards.iter().filter(|shard| first.shards.iter().all(|old| old.shard != shard.shard));
+    let parents = younger.filter_map(|child| {
+        let older = last.shards.iter().filter(|shard| shard.shard < child.shard && shard.first < child.first);
+        older.max_by_key(|shard| shard.first).map(|parent| (child.shard.0, parent.shard.0))
+    });
+    Owners { parents: parents.collect(), shards }
 }
 
-/// Waits until every shard accepts writes and every replica has applied everything.
-fn settle(cluster: &mut Cluster, nemesis: &mut Nemesis, board: &Arc<Board>, collection: &Collection) {
-    let shards: Vec<ShardId> = collection.shards.iter().map(|shard| shard.shard).collect();
-    let mut healing = Healing::new(cluster.now(), shards);
+/// Replicas that were not among the first.
+fn moved(first: &Collection, last: &Collection) -> usize {
+    let was =
+        |replica| first.shards.iter().flat_map(|shard| &shard.replicas).any(|old| old.replica == replica);
+    last.shards.iter().flat_map(|shard| &shard.replicas).filter(|new| !was(new.replica)).count()
+}
+
+/// Waits until every shard accepts writes, every change of the cluster has ended, and every replica has applied
+/// everything; the collection as it is then.
+fn settle(
+    cluster: &mut Cluster,
+    nemesis: &mut Nemesis,
+    board: &Arc<Board>,
+    first: &Collection,
+) -> Option<Collection> {
+    let mut collection = first.clone();
+    let mut healing: Option<Healing> = None;
+    let began = cluster.now();
     let mut number = 0u64;
     while cluster.violations().is_empty() {
+        if let Some(view) = cluster.catalog()
+            && let Some(now) = live(&view)
+        {
+            collection = now;
+        }
+        let shards = || collection.shards.iter().map(|shard| shard.shard);
+        let healing = healing.get_or_insert_with(|| Healing::new(began, shards()));
         if let Some(what) = healing.check(cluster.now()) {
+            let what = format!("{what}: {}", describe(cluster, &collection));
             cluster.invariants.report(crate::invariants::HEALING, what);
-            return;
+            return Some(collection);
         }
         let waiting: Vec<ShardId> = healing.waiting().collect();
         if waiting.is_empty() {
@@ -223,7 +263,7 @@ fn settle(cluster: &mut Cluster, nemesis: &mut Nemesis, board: &Arc<Board>, coll
         }
         for shard in waiting {
             number += 1;
-            if let Some(id) = id_of(collection, shard, number)
+            if let Some(id) = id_of(&collection, shard, number)
                 && probe(cluster, id)
             {
                 healing.accepted(shard);
@@ -233,20 +273,52 @@ fn settle(cluster: &mut Cluster, nemesis: &mut Nemesis, board: &Arc<Board>, coll
         nemesis.heal(cluster);
         cluster.run_for(Duration::from_millis(100));
     }
-    for _ in 0..60 {
-        cluster.run_for(Duration::from_millis(500));
-        if board.at_work.load(Ordering::SeqCst) == 0 && level(cluster, collection) {
-            return;
+    for _ in 0..120 {
+        if !cluster.violations().is_empty() {
+            return Some(collection);
+        }
+        cluster.run_for(Duration::from_secs(1));
+        nemesis.heal(cluster);
+        let Some(view) = cluster.catalog() else { continue };
+        let Some(now) = live(&view) else { continue };
+        collection = now;
+        if board.at_work.load(Ordering::SeqCst) == 0
+            && super::operator::drained(&view).is_empty()
+            && at_rest(&collection)
+            && level(cluster, &collection)
+        {
+            return Some(collection);
+        }
+        // Operators end what they began; shards that nobody can serve with the workers left wait for them.
+        for worker in super::operator::drained(&view) {
+            let placement = cluster.placement();
+            let ending = async move { placement.change(ClusterChange::Undrain(worker)).await.is_ok() };
+            cluster.run_until_done(Duration::from_secs(10), ending);
         }
     }
+    let what = describe(cluster, &collection);
+    cluster.invariants.report("replicas catch up after healing", what);
+    Some(collection)
+}
+
+/// Whether no replica comes or goes and nothing is split.
+fn at_rest(collection: &Collection) -> bool {
+    let stays = |role| matches!(role, ReplicaRole::Voter | ReplicaRole::Learner);
+    let rests = |shard: &Shard| shard.split.is_none() && shard.replicas.iter().all(|r| stays(r.role));
+    collection.shards.iter().all(rests)
+}
+
+/// Everything about shards whose replicas are not as they should be, for people.
+fn describe(cluster: &Cluster, collection: &Collection) -> String {
     let states = states(cluster, collection);
-    let of = |node: &super::Node| {
-        let handle = node.handle()?;
-        let groups = collection.shards.iter().filter_map(|shard| handle.status(shard.shard.group()));
-        Some((node.id, groups.collect::<Vec<_>>(), handle.journal()))
+    let of = |shard: &Shard| {
+        let logs = cluster.nodes.values().filter_map(|node| {
+            let status = node.handle()?.status(shard.shard.group())?;
+            Some(format!("\n    {:?}: {status:?}", node.id))
+        });
+        format!("\n  {shard:?} {:?}{}", states.get(&shard.shard), logs.collect::<String>())
     };
-    let logs: Vec<_> = cluster.nodes.values().filter_map(of).collect();
-    cluster.invariants.report("replicas catch up after healing", format!("{states:?} {logs:?}"));
+    collection.shards.iter().map(of).collect()
 }
 
 /// An id of this shard that no client writes.
@@ -305,37 +377,25 @@ fn states(cluster: &Cluster, collection: &Collection) -> BTreeMap<ShardId, Vec<(
 }
 
 fn level(cluster: &Cluster, collection: &Collection) -> bool {
-    states(cluster, collection).iter().all(|(shard, replicas)| {
+    states(cluster, collection).values().all(|replicas| {
         let most = replicas.iter().filter_map(|(_, applied)| *applied).max();
-        replicas.iter().all(|(_, applied)| {
-            applied.is_some_and(|applied| Some(applied) == most || stranded(cluster, *shard, applied))
-        })
+        replicas.iter().all(|(_, applied)| applied.is_some() && *applied == most)
     })
 }
 
-/// Whether a replica lacks entries that no leader's log has any more, so that it needs a copy.
-fn stranded(cluster: &Cluster, shard: ShardId, applied: u64) -> bool {
-    let leads = |node: &super::Node| {
-        let status = node.handle()?.status(shard.group())?;
-        (status.role == RaftRole::Leader).then_some(status.checkpointed)
-    };
-    NO_COPIES && cluster.nodes.values().filter_map(leads).any(|start| applied < start)
-}
-
-/// What every replica holds.
-fn finals(cluster: &Cluster, collection: &Collection, ids: u32, stranded_count: &mut u64) -> Vec<Final> {
-    let owners = owners(collection);
+/// What every replica of the catalog holds.
+fn finals(cluster: &Cluster, collection: &Collection, owners: &Owners, ids: u32) -> Vec<Final> {
     let mut finals = Vec::new();
     for node in cluster.nodes.values() {
         for hosted in node.host().iter().flat_map(|host| host.serving()) {
+            let listed = collection.shards.iter().find(|shard| shard.shard == hosted.id());
+            if listed.is_none_or(|shard| shard.on(super::worker_on(node.id)).is_none()) {
+                continue;
+            }
             let ids: Vec<u32> = (0..ids).filter(|id| owners.owner(*id) == hosted.id().0).collect();
             let names: Vec<String> = ids.iter().map(|id| public_id(*id)).collect();
             let include = Include { payload: true, vector: false };
             let Ok(read) = hosted.shard.get(&names, include) else { continue };
-            if stranded(cluster, hosted.id(), read.applied_index) {
-                *stranded_count += 1;
-                continue;
-            }
             let points = read.value.into_iter().flatten();
             let points =
                 points.filter_map(|point| Some((parse_id(&point.id)?, seen(point.version, point.payload)?)));

@@ -1,34 +1,43 @@
-//! Raising a node's process: production rooms on simulated seams.
+//! Raising a node's process: the production assembly on simulated seams.
 
 use super::node::{Life, Logs, Role, Rooms};
-use super::{Cluster, Flaws};
+use super::{Cluster, PLACEMENT};
 use crate::clock::NodeClock;
-use crate::executor::{Executor, NodeId};
-use crate::network::{Network, RemotePlacement, RemoteWorker};
+use crate::executor::NodeId;
+use crate::network::{Connections, Residents, Tamper, Wires, address_of};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use vectron::settings::Settings;
-use vectron_base::clock::{Clock, Tick};
-use vectron_base::disk::Disk;
-use vectron_base::ids::{GroupId, ReplicaId, WorkerId};
+use vectron::assembly::{self, Capacity, Plan, Seams, assemble};
+use vectron::network::link_limits;
+use vectron::peers::{AddressBook, PeerInbox, PeerOutbox};
+use vectron::topology::{Roles, Topology};
+use vectron_base::clock::Tick;
+use vectron_base::disk::{Disk, replace_file};
+use vectron_base::ids::{ReplicaId, WorkerId};
 use vectron_base::metric::Registry;
-use vectron_base::random::{Random, SeededRandom};
-use vectron_consensus::{ConsensusMetrics, Driver, GroupConfig, Handle, Message, Outbox};
-use vectron_gateway::{AdminSources, Gateway, GatewayMetrics};
-use vectron_placement::catalog::SharedCatalog;
-use vectron_placement::{PlacementMetrics, serve};
-use vectron_wire::placement::{Locality, Placement, Registration};
-use vectron_wire::worker::{Worker, WorkerDirectory};
-use vectron_worker::{Host, WorkerMetrics};
+use vectron_base::pool::Pool;
+use vectron_base::random::{Random, SeededRandom, mix64};
+use vectron_consensus::{ConsensusMetrics, Driver};
+use vectron_wire::links::Links;
+use vectron_wire::peer::Inbox;
+use vectron_wire::placement::{Locality, Placement};
+use vectron_wire::worker::Worker;
 
-/// Where replicas are reached, and what runs where.
+/// The rooms of every node.
 #[derive(Default)]
 pub(super) struct Directory {
-    /// The rooms of each node.
     pub(super) rooms: BTreeMap<NodeId, Arc<Mutex<Rooms>>>,
-    /// The node of each replica.
-    pub(super) replicas: BTreeMap<(GroupId, ReplicaId), NodeId>,
+}
+
+impl Residents for Directory {
+    fn worker(&self, node: NodeId) -> Option<Arc<dyn Worker>> {
+        self.rooms.get(&node)?.lock().worker.clone()
+    }
+
+    fn placement(&self, node: NodeId) -> Option<Arc<dyn Placement>> {
+        self.rooms.get(&node)?.lock().placement.clone().map(|found| found as Arc<dyn Placement>)
+    }
 }
 
 /// The node that a worker runs on: workers are numbered as their nodes are.
@@ -36,18 +45,37 @@ pub fn node_of(worker: WorkerId) -> NodeId {
     NodeId(worker.0 as u32)
 }
 
-/// The seams of one life of a node.
-struct Outside {
-    disk: Arc<dyn Disk>,
-    clock: Arc<NodeClock>,
-    random: Arc<SeededRandom>,
-    pool: Arc<Executor>,
+/// The worker that runs on a node.
+pub fn worker_on(node: NodeId) -> WorkerId {
+    WorkerId(u64::from(node.0))
 }
 
-/// The rooms of other nodes.
-struct Others {
-    placement: Arc<dyn Placement>,
-    workers: Arc<dyn WorkerDirectory>,
+/// The members of the placement driver.
+pub(super) fn drivers() -> BTreeMap<ReplicaId, String> {
+    PLACEMENT.into_iter().map(|node| (ReplicaId(u64::from(node.0)), address_of(node))).collect()
+}
+
+fn topology(id: NodeId, role: Role) -> Topology {
+    let roles = match role {
+        Role::Placement => Roles::PLACEMENT,
+        Role::Worker => Roles::WORKER,
+        Role::Gateway => Roles::GATEWAY,
+    };
+    Topology {
+        roles,
+        address: address_of(id),
+        drivers: drivers(),
+        driver: (role == Role::Placement).then(|| ReplicaId(u64::from(id.0))),
+        joins: false,
+        locality: Locality::default(),
+    }
+}
+
+/// Gives a worker's disk its node's number for an identity, where it has none, so that people find it again.
+fn identify(disk: &dyn Disk, id: NodeId) -> bool {
+    let worker = worker_on(id);
+    let line = format!("vectron-node 1 {worker} {:016x}\n", mix64(worker.0));
+    disk.exists("identity").unwrap_or(false) || replace_file(disk, "identity", line.as_bytes()).is_ok()
 }
 
 impl Cluster {
@@ -58,56 +86,73 @@ impl Cluster {
         let (flaws, directory) = (self.flaws.clone(), self.directory.clone());
         let random = self.random.next_u64();
         let Some(node) = self.nodes.get_mut(&id).filter(|node| node.life.is_none()) else { return false };
+        if node.role == Role::Worker && !identify(&node.disk, id) {
+            return false;
+        }
         node.lives += 1;
         // What a monotonic clock begins at tells nothing.
         let begins = Tick(random >> 20);
         let clock = Arc::new(NodeClock::new(time, begins, node.drift_ppm, node.wall_offset_ms));
-        let outside = Outside {
-            disk: flaws.disk(id, Arc::new(node.disk.clone())),
-            pool: Arc::new(executor.on(id, Some(clock.clone()))),
+        let pool = Arc::new(executor.on(id, Some(clock.clone())));
+        let seams = Seams {
             clock: clock.clone(),
             random: Arc::new(SeededRandom::new(random)),
+            pool: pool.clone() as Arc<dyn Pool>,
         };
-        let logs = match node.role {
-            Role::Gateway => None,
-            Role::Placement | Role::Worker => {
-                let opened = Driver::open(
-                    outside.disk.clone(),
-                    outside.clock.clone(),
-                    outside.random.clone(),
-                    settings.consensus.clone(),
-                    ConsensusMetrics::default(),
-                );
-                let Ok((driver, handle)) = opened else { return false };
-                let outbox = Post {
-                    from: id,
-                    network: network.clone(),
-                    directory: directory.clone(),
-                    flaws: flaws.clone(),
-                };
-                let driver = driver.with_outbox(Box::new(outbox));
-                Some(Logs { driver, handle, turn_at: executor.now() })
-            }
-        };
-        let handle = logs.as_ref().map(|logs| logs.handle.clone());
-        node.life = Some(Life { clock, logs });
-        let rooms = node.rooms.clone();
-        match (node.role, handle.clone()) {
-            (Role::Placement, Some(handle)) => raise_placement(outside, handle, &settings, rooms),
-            (Role::Worker, Some(handle)) => {
-                let placement = placement(id, &network, &directory);
-                let workers = Arc::new(Connections { from: id, network: network.clone(), directory });
-                raise_worker(id, outside, handle, &settings, Others { placement, workers }, &flaws, &rooms);
-            }
-            _ => {
-                let placement = placement(id, &network, &directory);
-                let workers = Arc::new(Connections { from: id, network: network.clone(), directory });
-                rooms.lock().gateway = Some(gateway(outside, placement, workers, &settings));
-            }
+        let mut registry = Registry::default();
+        let (mut logs, mut held, mut inbox) = (None, None, None);
+        if node.role != Role::Gateway {
+            let disk = flaws.disk(id, Arc::new(node.disk.clone()));
+            let opened = Driver::open(
+                disk.clone(),
+                seams.clock.clone(),
+                seams.random.clone(),
+                settings.consensus.clone(),
+                ConsensusMetrics::register(&mut registry),
+            );
+            let Ok((driver, handle)) = opened else { return false };
+            let book = Arc::new(AddressBook::new(drivers()));
+            let tamper: Tamper = {
+                let flaws = flaws.clone();
+                Arc::new(move |from, to, bytes| flaws.message(from, to, bytes))
+            };
+            let wires = Arc::new(Wires::new(network.clone(), id, tamper));
+            let links = Links::new(wires, seams.pool.clone(), link_limits(&settings));
+            let outbox = PeerOutbox::new(book.clone(), links, &mut registry);
+            let driver = driver.with_outbox(Box::new(outbox));
+            inbox = Some(PeerInbox::new(handle.clone(), &mut registry));
+            held = Some(assembly::Logs { disk, consensus: handle.clone(), book });
+            logs = Some(Logs { driver, handle, turn_at: executor.now() });
         }
+        node.life = Some(Life { clock, logs });
+        let dialer = Arc::new(Connections::new(network.clone(), id, directory));
+        let plan = Plan {
+            seams,
+            dialer: flaws.dialer(id, dialer),
+            logs: held,
+            topology: topology(id, node.role),
+            settings,
+            registry,
+            capacity: Capacity { cores: 1, memory_bytes: 1 << 30 },
+            admin_key: None,
+        };
+        let rooms = node.rooms.clone();
+        pool.spawn_task(Box::pin(async move {
+            let raised = assemble(plan).await;
+            let mut rooms = rooms.lock();
+            match raised {
+                Ok(raised) => {
+                    rooms.worker = raised.worker.clone().map(|host| flaws.worker(id, host));
+                    rooms.host = raised.worker;
+                    rooms.placement = raised.placement;
+                    rooms.gateway = raised.gateway;
+                }
+                Err(error) => rooms.refused = Some(error.to_string()),
+            }
+        }));
         network.listen(id, move |_, bytes| {
-            if let (Some(handle), Some(message)) = (&handle, Message::decode(bytes)) {
-                handle.deliver(message);
+            if let Some(inbox) = &inbox {
+                inbox.receive(bytes);
             }
         });
         true
@@ -137,130 +182,4 @@ impl Cluster {
             }
         }
     }
-}
-
-/// Carries a process's Raft messages to the network.
-struct Post {
-    from: NodeId,
-    network: Network,
-    directory: Arc<Mutex<Directory>>,
-    flaws: Arc<dyn Flaws>,
-}
-
-impl Outbox for Post {
-    fn send(&mut self, message: Message) {
-        let to = self.directory.lock().replicas.get(&(message.group(), message.to())).copied();
-        if let Some(to) = to {
-            let bytes = self.flaws.message(self.from, to, message.encode());
-            self.network.send(self.from, to, bytes);
-        }
-    }
-}
-
-/// Connections from one node to all workers.
-struct Connections {
-    from: NodeId,
-    network: Network,
-    directory: Arc<Mutex<Directory>>,
-}
-
-impl WorkerDirectory for Connections {
-    fn worker(&self, id: WorkerId) -> Option<Arc<dyn Worker>> {
-        let rooms = self.directory.lock().rooms.get(&node_of(id))?.clone();
-        let find = Arc::new(move || rooms.lock().worker.clone());
-        Some(Arc::new(RemoteWorker::new(self.network.clone(), self.from, node_of(id), find)))
-    }
-}
-
-fn placement(from: NodeId, network: &Network, directory: &Arc<Mutex<Directory>>) -> Arc<dyn Placement> {
-    let to = super::PLACEMENT;
-    let rooms = directory.lock().rooms.get(&to).cloned().unwrap_or_default();
-    let find = Arc::new(move || rooms.lock().placement.clone().map(|found| found as Arc<dyn Placement>));
-    Arc::new(RemotePlacement::new(network.clone(), from, to, find))
-}
-
-fn raise_placement(outside: Outside, consensus: Handle, settings: &Settings, rooms: Arc<Mutex<Rooms>>) {
-    let Outside { disk, clock, pool, .. } = outside;
-    let knobs = settings.placement.clone();
-    let raising = {
-        let pool = pool.clone();
-        async move {
-            let metrics = PlacementMetrics::default();
-            let Ok(catalog) = SharedCatalog::open(disk, metrics.clone()) else { return };
-            let (group, replica) = (GroupId::CATALOG, ReplicaId(1));
-            let config = GroupConfig { group, replica, voters: vec![replica], start: None };
-            if consensus.open_group(config, Box::new(catalog.machine())).await.is_err()
-                || consensus.barrier(group).await.is_err()
-            {
-                return;
-            }
-            let membership = serve::Membership::alone();
-            let parts = serve::Parts { catalog, consensus, membership, clock, pool, knobs, metrics };
-            rooms.lock().placement = Some(serve::Service::start(parts));
-        }
-    };
-    pool.spawn_task(Box::pin(raising));
-}
-
-fn raise_worker(
-    id: NodeId,
-    outside: Outside,
-    consensus: Handle,
-    settings: &Settings,
-    others: Others,
-    flaws: &Arc<dyn Flaws>,
-    rooms: &Mutex<Rooms>,
-) {
-    let registration = Registration {
-        worker: WorkerId(u64::from(id.0)),
-        address: format!("node-{}", id.0),
-        locality: Locality::default(),
-        cores: 1,
-        memory_bytes: 1 << 30,
-        disk_bytes: 1 << 40,
-    };
-    let host = Host::start(vectron_worker::Parts {
-        registration,
-        disk: outside.disk,
-        consensus,
-        placement: others.placement,
-        workers: others.workers,
-        peers: Arc::default(),
-        clock: outside.clock,
-        random: outside.random,
-        pool: outside.pool,
-        knobs: settings.worker.clone(),
-        store_knobs: settings.store.clone(),
-        metrics: WorkerMetrics::register(&mut Registry::default()),
-    });
-    if let Ok(host) = host {
-        let mut rooms = rooms.lock();
-        rooms.worker = Some(flaws.worker(id, host.clone()));
-        rooms.host = Some(host);
-    }
-}
-
-fn gateway(
-    outside: Outside,
-    placement: Arc<dyn Placement>,
-    workers: Arc<dyn WorkerDirectory>,
-    settings: &Settings,
-) -> Arc<Gateway> {
-    let admin = AdminSources {
-        metrics_text: Arc::new(|_| String::new()),
-        knobs: serde_json::Value::Null,
-        ready: Arc::new(|| Ok(())),
-        stats: Arc::new(|| serde_json::Value::Null),
-    };
-    Gateway::new(vectron_gateway::Parts {
-        placement,
-        workers,
-        clock: outside.clock as Arc<dyn Clock>,
-        random: outside.random as Arc<dyn Random>,
-        pool: outside.pool,
-        knobs: settings.gateway.clone(),
-        metrics: GatewayMetrics::default(),
-        admin,
-        admin_key: None,
-    })
 }

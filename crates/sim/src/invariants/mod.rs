@@ -1,8 +1,10 @@
 //! What must hold at every step: each invariant in its own file, with its name and its source.
 
 mod healing;
+mod majority;
 mod one_digest;
 mod one_leader;
+mod one_membership;
 mod steady;
 
 pub use healing::{Healing, NAME as HEALING};
@@ -34,6 +36,8 @@ pub struct Invariants {
     leaders: one_leader::Leaders,
     digests: one_digest::Digests,
     steady: steady::Steady,
+    majorities: majority::Majorities,
+    memberships: one_membership::Memberships,
     violations: Vec<Violation>,
 }
 
@@ -47,6 +51,8 @@ impl Invariants {
             (one_leader::NAME, self.leaders.see(state)),
             (one_digest::NAME, self.digests.see(state)),
             (steady::NAME, self.steady.see(state)),
+            (majority::NAME, self.majorities.see(state)),
+            (one_membership::NAME, self.memberships.see(state)),
         ];
         for (property, what) in found {
             if let Some(what) = what {

@@ -6,20 +6,23 @@
 use super::ReplicaState;
 use crate::executor::NodeId;
 use std::collections::BTreeMap;
-use vectron_base::ids::ShardId;
+use vectron_base::ids::{ReplicaId, ShardId};
 
 /// The invariant's name.
 pub(super) const NAME: &str = "terms and states never go back";
 
 /// The last life of each replica, with its highest term and applied index.
 #[derive(Default)]
-pub(super) struct Steady(BTreeMap<(ShardId, NodeId), (u64, u64, u64)>);
+pub(super) struct Steady(BTreeMap<(ShardId, NodeId, ReplicaId), (u64, u64, u64)>);
 
 impl Steady {
     pub(super) fn see(&mut self, state: &ReplicaState<'_>) -> Option<String> {
         let status = state.status;
         let now = (state.life, status.term, state.applied);
-        let before = self.0.insert((state.shard, state.node), now).filter(|(life, ..)| *life == state.life);
+        let before = self
+            .0
+            .insert((state.shard, state.node, status.replica), now)
+            .filter(|(life, ..)| *life == state.life);
         if let Some((_, term, applied)) = before
             && (status.term < term || state.applied < applied)
         {

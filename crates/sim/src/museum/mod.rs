@@ -30,6 +30,8 @@ enum Broken {
     ReusedReplica,
     /// A replica applies another content than the others.
     Nondeterminism,
+    /// Who follows a log counts a learner as a voter from the start.
+    SkippedLearner,
     /// Merging hits of several shards loses the best.
     Merge,
     /// Failed shards are dropped from an answer, which does not say so.
@@ -52,6 +54,7 @@ pub struct Exhibit {
 
 const OUTAGES: &[Mischief] = &[Mischief::PowerLoss, Mischief::Blackout, Mischief::PowerLossAmidWrite];
 const DELUSIONS: &[Mischief] = &[Mischief::Pause, Mischief::Isolation, Mischief::Bridge, Mischief::Partition];
+const MOVES: &[Mischief] = &Mischief::OPERATIONS;
 const ALL: &[Mischief] = &Mischief::ALL;
 
 const fn exhibit(
@@ -65,7 +68,7 @@ const fn exhibit(
 }
 
 /// All of them.
-pub const EXHIBITS: [Exhibit; 23] = [
+pub const EXHIBITS: [Exhibit; 27] = [
     exhibit("lying fsync", "disks say that they have synced", Broken::Disk(Untrue::Everything), OUTAGES, 10),
     exhibit(
         "truncation before sync",
@@ -143,19 +146,49 @@ pub const EXHIBITS: [Exhibit; 23] = [
     exhibit("too few candidates", "shards give half of k", Broken::Worker(Lie::FewerHits), ALL, 5),
     exhibit("score of an old version", "scores are remembered", Broken::Worker(Lie::RememberedScore), ALL, 5),
     exhibit("remembered count", "counts are remembered", Broken::Worker(Lie::RememberedCount), ALL, 15),
+    exhibit(
+        "learner skipped",
+        "followers give a new replica its vote before it has anything",
+        Broken::SkippedLearner,
+        MOVES,
+        5,
+    ),
+    exhibit(
+        "snapshot without membership",
+        "whoever takes a copy is alone in its group",
+        Broken::Worker(Lie::NoMembership),
+        MOVES,
+        10,
+    ),
+    exhibit(
+        "deletes resurrected by a snapshot",
+        "copies are older than they say",
+        Broken::Worker(Lie::OldCopy),
+        MOVES,
+        10,
+    ),
+    exhibit(
+        "missing epoch fence",
+        "calls that mean another range are answered from the range that is here",
+        Broken::Worker(Lie::NoFence),
+        ALL,
+        60,
+    ),
 ];
 
 impl Flaws for Broken {
     fn disk(&self, node: NodeId, disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
         match *self {
             // The placement driver's disk is sound, or there would be no collection to lose.
-            Broken::Disk(untrue) if node != crate::cluster::PLACEMENT => Arc::new(LyingDisk { disk, untrue }),
+            Broken::Disk(untrue) if !crate::cluster::PLACEMENT.contains(&node) => {
+                Arc::new(LyingDisk { disk, untrue })
+            }
             _ => disk,
         }
     }
 
     fn disk_after_power_loss(&self, node: NodeId, _: &SimDisk) -> Option<SimDisk> {
-        let lost = *self == Broken::ReusedReplica && node != crate::cluster::PLACEMENT;
+        let lost = *self == Broken::ReusedReplica && !crate::cluster::PLACEMENT.contains(&node);
         lost.then(|| SimDisk::new(u64::from(node.0)))
     }
 
@@ -173,6 +206,13 @@ impl Flaws for Broken {
             && let Some(at) = bytes.windows(COLOR.len()).position(|window| window == COLOR)
         {
             bytes[at + COLOR.len() - 1] = b'2';
+        }
+        // The entry of one change that adds a learner: its kind, its length, the change.
+        const LEARNER: [u8; 6] = [2, 9, 0, 0, 0, 1];
+        if *self == Broken::SkippedLearner
+            && let Some(at) = bytes.windows(LEARNER.len()).position(|window| window == LEARNER)
+        {
+            bytes[at + LEARNER.len() - 1] = 2;
         }
         bytes
     }

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vectron_base::ids::ShardId;
 use vectron_base::{Fault, Outcome};
+use vectron_wire::placement::Members;
 use vectron_wire::worker::{
     Delivered, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer,
-    SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
+    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotFile,
+    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
 };
 use vectron_worker::Host;
 
@@ -48,7 +49,23 @@ pub(super) enum Lie {
     RememberedScore,
     /// The version that is told is one too low.
     WrongVersion,
+    /// Calls that mean another range are answered from the range that is here.
+    NoFence,
+    /// Offered copies come without the members of the group: whoever takes one is alone in it.
+    NoMembership,
+    /// Offered copies are older than they say: what was deleted meanwhile is back, and what was written is gone.
+    OldCopy,
 }
+
+/// A copy that was offered, as it was.
+#[derive(Clone)]
+struct Copied {
+    index: u64,
+    files: Vec<(SnapshotFile, Vec<u8>)>,
+}
+
+/// Where the manifest of a copy says what it covers.
+const COVERED: std::ops::Range<usize> = 25..33;
 
 /// The worker.
 pub(super) struct Crooked {
@@ -58,12 +75,25 @@ pub(super) struct Crooked {
     hits: Mutex<BTreeMap<String, Hit>>,
     counts: Mutex<BTreeMap<u64, ShardCounted>>,
     led: Mutex<BTreeSet<ShardId>>,
+    /// The first copy of each shard,
+    first: Mutex<BTreeMap<ShardId, Copied>>,
+    /// and the old ones that are offered as new, by number.
+    aged: Mutex<BTreeMap<u64, Copied>>,
 }
 
 impl Crooked {
     pub(super) fn new(host: Arc<Host>, lie: Lie) -> Self {
-        let (points, hits, counts, led) = Default::default();
-        Self { host, lie, points, hits, counts, led }
+        let (points, hits, counts, led, first, aged) = Default::default();
+        Self { host, lie, points, hits, counts, led, first, aged }
+    }
+
+    /// The call as it is let in: of whatever range is here, when ranges are not fenced.
+    fn unfenced(&self, target: Target) -> Target {
+        let here = self.host.serving().into_iter().find(|hosted| hosted.id() == target.shard);
+        match here {
+            Some(hosted) if self.lie == Lie::NoFence => Target { epoch: hosted.epoch(), ..target },
+            _ => target,
+        }
     }
 
     /// The level that is kept in place of the one that was asked for; `None` when it is that one.
@@ -99,6 +129,7 @@ fn claimed<T>(asked: ReadLevel, weaker: Option<ReadLevel>, read: ShardRead<T>) -
 #[async_trait]
 impl Worker for Crooked {
     async fn write(&self, mut request: ShardWrite) -> Result<ShardWritten, Fault> {
+        request.target = self.unfenced(request.target);
         match (self.lie, &mut request.operation) {
             (Lie::LostKey, _) => request.idempotency = None,
             (Lie::LostCondition, WriteOperation::Upsert(points)) => {
@@ -131,6 +162,7 @@ impl Worker for Crooked {
     async fn get(&self, mut request: ShardGet) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
         let (asked, weaker) = (request.read, self.weaker(request.read, request.target).await);
         request.read = weaker.unwrap_or(asked);
+        request.target = self.unfenced(request.target);
         let ids = request.ids.clone();
         let mut read = claimed(asked, weaker, self.host.get(request).await?);
         if self.lie == Lie::CachedRead {
@@ -144,6 +176,7 @@ impl Worker for Crooked {
     async fn search(&self, mut request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         let (asked, weaker) = (request.read, self.weaker(request.read, request.target).await);
         request.read = weaker.unwrap_or(asked);
+        request.target = self.unfenced(request.target);
         let (top_k, target) = (request.top_k, request.target);
         match self.lie {
             Lie::LostFilter => request.filter = None,
@@ -169,7 +202,8 @@ impl Worker for Crooked {
         self.host.scroll(request).await
     }
 
-    async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
+    async fn count(&self, mut request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
+        request.target = self.unfenced(request.target);
         let (shard, all) = (request.target.shard.0, request.filter.is_none());
         let mut read = self.host.count(request).await?;
         if self.lie == Lie::RememberedCount && all {
@@ -183,15 +217,68 @@ impl Worker for Crooked {
     }
 
     async fn snapshot(&self, request: SnapshotRequest) -> Result<SnapshotOffer, Fault> {
-        self.host.snapshot(request).await
+        let (replica, target) = (request.replica, request.target);
+        let mut offer = self.host.snapshot(request).await?;
+        if self.lie == Lie::NoMembership {
+            offer.members = Members { voters: vec![replica], ..Members::default() };
+        }
+        if self.lie == Lie::OldCopy {
+            self.age(target, &mut offer).await?;
+        }
+        Ok(offer)
     }
 
     async fn snapshot_part(&self, request: SnapshotPart) -> Result<Vec<u8>, Fault> {
+        let aged = self.aged.lock().get(&request.token).cloned();
+        if let Some((_, bytes)) =
+            aged.iter().flat_map(|aged| &aged.files).find(|(f, _)| f.name == request.file)
+        {
+            let rest = bytes.get(request.offset as usize..).unwrap_or_default();
+            return Ok(rest[..rest.len().min(request.limit as usize)].to_vec());
+        }
         self.host.snapshot_part(request).await
     }
 }
 
 impl Crooked {
+    /// Puts the first copy of the shard in the place of this one, and says that it is this one.
+    async fn age(&self, target: Target, offer: &mut SnapshotOffer) -> Result<(), Fault> {
+        let first = self.first.lock().get(&target.shard).cloned();
+        let Some(mut old) = first else {
+            let mut files = Vec::new();
+            for file in &offer.files {
+                let mut bytes = Vec::new();
+                while (bytes.len() as u64) < file.bytes {
+                    let part = SnapshotPart {
+                        target,
+                        token: offer.token,
+                        file: file.name.clone(),
+                        offset: bytes.len() as u64,
+                        limit: 1 << 20,
+                        timeout_ms: 1_000,
+                    };
+                    bytes.extend(self.host.snapshot_part(part).await?);
+                }
+                files.push((file.clone(), bytes));
+            }
+            self.first.lock().insert(target.shard, Copied { index: offer.index, files });
+            return Ok(());
+        };
+        if old.index >= offer.index {
+            return Ok(());
+        }
+        for (file, bytes) in old.files.iter_mut().filter(|(file, _)| file.name == "manifest") {
+            bytes[COVERED].copy_from_slice(&offer.index.to_le_bytes());
+            let end = bytes.len() - 4;
+            let crc = crc32fast::hash(&bytes[..end]).to_le_bytes();
+            bytes[end..].copy_from_slice(&crc);
+            file.crc = crc32fast::hash(bytes);
+        }
+        offer.files = old.files.iter().map(|(file, _)| file.clone()).collect();
+        self.aged.lock().insert(offer.token, old);
+        Ok(())
+    }
+
     fn remember(&self, hits: &mut Vec<Hit>, top_k: usize) {
         let mut known = self.hits.lock();
         match self.lie {

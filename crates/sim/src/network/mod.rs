@@ -6,10 +6,12 @@
 //! says what the caller can know, no more.
 
 mod call;
+mod dial;
 mod gateway;
 mod placement;
 mod worker;
 
+pub use dial::{Connections, Residents, Tamper, Wires, address_of, node_at};
 pub use gateway::RemoteGateway;
 pub use placement::RemotePlacement;
 pub use worker::RemoteWorker;

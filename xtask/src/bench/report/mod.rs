@@ -1,5 +1,6 @@
 //! `docs/BENCHMARKS.md` and its pictures, from the files in `bench/results` and nothing else.
 
+mod cluster;
 mod index;
 mod serve;
 mod table;
@@ -28,11 +29,12 @@ equal score counting alike; p5 is the query at the fifth percentile.
 pub fn render(results: &BTreeMap<String, Value>) -> Files {
     let mut page = HEAD.to_string();
     let mut files = Files::new();
-    for kind in ["index", "serve"] {
+    for kind in ["index", "serve", "cluster"] {
         for (name, result) in results.iter().filter(|(_, result)| result["kind"] == kind) {
             page.push('\n');
             match kind {
                 "index" => page.push_str(&index::section(name, result, &mut files)),
+                "cluster" => page.push_str(&cluster::section(result)),
                 _ => page.push_str(&serve::section(name, result, &mut files)),
             }
         }
