@@ -8,7 +8,7 @@ mod nemesis;
 mod node;
 mod scenario;
 mod start;
-mod token;
+pub(crate) mod token;
 
 pub use clients::Workload;
 pub use nemesis::{Mischief, Nemesis};
