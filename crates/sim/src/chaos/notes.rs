@@ -26,10 +26,24 @@ impl Notes {
         *self.figures.entry((kind, outcome)).or_default() += 1;
     }
 
+    /// The least index at which each shard was seen.
+    fn begins(&self) -> BTreeMap<u64, u64> {
+        let written = self.writes.iter().filter_map(|(_, token)| token.as_ref());
+        let read = self.reads.iter().map(|read| &read.delivered.positions);
+        let searched = self.searches.iter().map(|search| &search.delivered.positions);
+        let counted = self.counts.iter().map(|count| &count.delivered.positions);
+        let mut begins: BTreeMap<u64, u64> = BTreeMap::new();
+        for (shard, index) in written.chain(read).chain(searched).chain(counted).flat_map(|of| &of.0) {
+            let least = begins.entry(*shard).or_insert(*index);
+            *least = (*least).min(*index);
+        }
+        begins
+    }
+
     /// The history, for the shards as they are at the end.
     pub fn history(self, owners: Owners, finals: Vec<Final>) -> History {
         let mut history = History::new(usize::MAX);
-        history.owners = owners;
+        history.owners = Owners { begins: self.begins(), ..owners };
         for (mut write, token) in self.writes {
             if let Ended::Applied(_) = write.ended {
                 write.ended = Ended::Applied(token.and_then(|token| history.position(write.id, &token)));
@@ -100,7 +114,7 @@ impl Lineage {
     pub fn owners(&self) -> Owners {
         let mut shards: Vec<(u64, u64)> = self.ranges.iter().map(|(id, range)| (range.1, *id)).collect();
         shards.sort_unstable();
-        Owners { shards, parents: self.parents.clone() }
+        Owners { shards, parents: self.parents.clone(), ..Owners::default() }
     }
 }
 
@@ -130,5 +144,9 @@ mod tests {
         let owners = lineage.owners();
         assert_eq!(owners.shards, vec![(0x7fff, 1), (0xffff, 2)]);
         assert_eq!(owners.position(2, &Positions(vec![(1, 9)])), Some(9));
+        // Past the cut the parent's index is its own.
+        let owners = Owners { begins: [(2, 7)].into(), ..owners };
+        assert_eq!(owners.place(2, &Positions(vec![(1, 9)])), Some((1, 7)));
+        assert_eq!(owners.place(2, &Positions(vec![(1, 9), (2, 8)])), Some((2, 8)));
     }
 }

@@ -204,7 +204,7 @@ fn live(view: &CatalogView) -> Option<Collection> {
 
 fn owners(collection: &Collection) -> Owners {
     let shards = collection.shards.iter().map(|shard| (shard.last, shard.shard.0)).collect();
-    Owners { shards, parents: BTreeMap::new() }
+    Owners { shards, ..Owners::default() }
 }
 
 /// Waits until every shard accepts writes and every replica has applied everything.
