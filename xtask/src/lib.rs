@@ -2,3 +2,4 @@
 #![allow(clippy::disallowed_methods, reason = "a development tool has no seams")]
 
 pub mod bench;
+pub mod chaos;

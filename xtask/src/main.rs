@@ -12,6 +12,9 @@ cargo xtask codegen          rewrites the files that are generated from declarat
 cargo xtask sim [SEEDS] [FIRST]   the simulation of one node over more seeds than the tests take (default 200, from 1)
 cargo xtask sim cluster [--seeds N] [--first F] [--minutes M]   the cluster, M virtual minutes per seed
 cargo xtask sim museum       every seeded bug, and the seeds that find it
+cargo xtask chaos [--minutes N] [--seed S] [--nodes 3|5] [--binary PATH] [--record]   real processes, killed and stopped
+                             under clients, checked; built here unless --binary names a program; --record keeps the
+                             result in bench/results/chaos.json
 cargo xtask bench            what is measured, how, and the commands: index, serve, report
 ";
 
@@ -41,15 +44,8 @@ fn main() -> ExitCode {
             &["run", "--release", "--locked", "--package", "vectron-sim", "--bin", "simulate", "--"],
             rest,
         )],
-        Some("bench") => {
-            return match xtask::bench::run(rest) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("failed: {error}");
-                    ExitCode::FAILURE
-                }
-            };
-        }
+        Some("chaos") => return ended(xtask::chaos::run(rest)),
+        Some("bench") => return ended(xtask::bench::run(rest)),
         _ => {
             print!("{HELP}");
             return if arguments.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) };
@@ -62,6 +58,16 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+fn ended(result: Result<(), xtask::bench::Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn cargo(words: &[&str], rest: &[String]) -> Vec<String> {

@@ -32,7 +32,9 @@ fn kept_results_say_what_they_are() {
         assert!(result["hardware"]["cpu"].is_string(), "{name} names no hardware");
         let parts = match result["kind"].as_str() {
             Some("index") => vec![result.clone()],
-            Some("serve" | "cluster") => result["sections"].as_object().expect("sections").values().cloned().collect(),
+            Some("serve" | "cluster") => {
+                result["sections"].as_object().expect("sections").values().cloned().collect()
+            }
             other => panic!("{name} is of kind {other:?}"),
         };
         for part in parts {

@@ -214,6 +214,9 @@ pub struct Owners {
     pub shards: Vec<(u64, u64)>,
     /// The shard that each split-off shard came from.
     pub parents: BTreeMap<u64, u64>,
+    /// The least index at which each split-off shard was seen. What its parent is said to be at beyond that is past
+    /// the cut, and says nothing of the child.
+    pub begins: BTreeMap<u64, u64>,
 }
 
 impl Owners {
@@ -232,11 +235,12 @@ impl Owners {
 
     /// As [`Owners::position`], with the shard that was seen.
     pub fn place(&self, owner: u64, positions: &Positions) -> Option<(u64, u64)> {
-        let mut shard = owner;
+        let (mut shard, mut most) = (owner, u64::MAX);
         loop {
             if let Some(index) = positions.of(shard) {
-                return Some((shard, index));
+                return Some((shard, index.min(most)));
             }
+            most = self.begins.get(&shard).map_or(most, |begin| most.min(*begin));
             shard = *self.parents.get(&shard)?;
         }
     }

@@ -13,6 +13,7 @@
 //! What it must never know. Nothing is off limits, but nothing is modelled either: the rooms under test are the
 //! ones that ship, and they do not know that they are simulated.
 
+pub mod chaos;
 pub mod check;
 pub mod clock;
 pub mod cluster;

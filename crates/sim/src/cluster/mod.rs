@@ -9,7 +9,7 @@ mod node;
 mod operator;
 mod scenario;
 mod start;
-mod token;
+pub(crate) mod token;
 
 pub use clients::Workload;
 pub use nemesis::{Mischief, Nemesis};

@@ -222,7 +222,7 @@ fn owners(first: &Collection, last: &Collection) -> Owners {
         let older = last.shards.iter().filter(|shard| shard.shard < child.shard && shard.first < child.first);
         older.max_by_key(|shard| shard.first).map(|parent| (child.shard.0, parent.shard.0))
     });
-    Owners { parents: parents.collect(), shards }
+    Owners { parents: parents.collect(), shards, ..Owners::default() }
 }
 
 /// Replicas that were not among the first.

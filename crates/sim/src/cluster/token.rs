@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The applied index of each shard in a token; `None` when it is none.
-pub(super) fn positions(token: &str) -> Option<Positions> {
+pub(crate) fn positions(token: &str) -> Option<Positions> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
     // A version byte, the incarnation, the number of shards, the shards and their indexes; six bytes of check.
     let mut numbers = Numbers(bytes.get(1..bytes.len().checked_sub(6)?)?);

@@ -131,8 +131,9 @@ impl Host {
         }
         // What is gone from here and from the catalog is forgotten.
         let over = |shard: &ShardId, entry: &Entry| {
-            let nothing = matches!(entry.slot, None | Some(Slot::Removed(_))) && !entry.unread && !entry.busy;
-            nothing && !listed.contains_key(shard)
+            let nothing = matches!(entry.slot, None | Some(Slot::Removed(_)));
+            let idle = !entry.unread && !entry.busy && !entry.claimed;
+            nothing && idle && !listed.contains_key(shard)
         };
         table.retain(|shard, entry| !over(shard, entry));
         for (shard, entry) in table.iter() {

@@ -146,8 +146,31 @@ impl Host {
         })
     }
 
+    /// Takes the making of a replica upon the caller, who releases it; false when there is one, or somebody else is
+    /// at it.
+    pub(super) fn claim(&self, shard: ShardId) -> bool {
+        self.table.write().entry(shard).or_default().claim()
+    }
+
+    /// Others may make the replica.
+    pub(super) fn release(&self, shard: ShardId) {
+        if let Some(entry) = self.table.write().get_mut(&shard) {
+            entry.claimed = false;
+        }
+    }
+
     /// Makes a replica that is not here.
     async fn take_up(self: &Arc<Self>, wanted: &Arc<ShardMeta>) -> bool {
+        let shard = wanted.shard.shard;
+        if !self.claim(shard) {
+            return matches!(self.slot(shard), Some(Slot::Serving(_) | Slot::Failed(..)));
+        }
+        let done = self.make(wanted).await;
+        self.release(shard);
+        done
+    }
+
+    async fn make(self: &Arc<Self>, wanted: &Arc<ShardMeta>) -> bool {
         let (shard, replica) = (wanted.shard.shard, wanted.replica);
         self.note_meta(wanted);
         if wanted.begins_group() {

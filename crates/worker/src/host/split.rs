@@ -206,11 +206,21 @@ impl Host {
         let origin = Origin { index, term: FIRST_TERM, voters: ids(voters), learners: ids(learners) };
         let meta =
             ShardMeta { origin: Some(origin), parent: Some(hosted.id()), generation: 0, ..(*meta).clone() };
+        // The catalog may name the child before the cut is applied here, and a copy be under way.
+        if !self.claim(child) {
+            return false;
+        }
+        let done = self.make_child(hosted, meta, fork.first).await;
+        self.release(child);
+        done
+    }
+
+    async fn make_child(self: &Arc<Self>, hosted: &Arc<Hosted>, meta: ShardMeta, first: u64) -> bool {
         // Before the child is whole: from then on the parent's log may end after the cut.
         if meta.save(&**self.disk()).is_err() {
             return false;
         }
-        match self.whole_child(hosted, &meta, fork.first).await {
+        match self.whole_child(hosted, &meta, first).await {
             Some(whole) => self.serve_child(hosted, meta, whole).await,
             None => false,
         }

@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub unread: bool,
     /// Somebody works on it.
     pub busy: bool,
+    /// A replica is being made, from a peer's copy or by a split: by one of the two at a time.
+    pub claimed: bool,
 }
 
 /// What is to be done for a shard.
@@ -57,6 +59,13 @@ pub(crate) enum Job {
 }
 
 impl Entry {
+    /// Takes the making of a replica upon oneself; false when there is one, or somebody else is at it.
+    pub fn claim(&mut self) -> bool {
+        let free = matches!(self.slot, None | Some(Slot::Removed(_))) && !self.unread && !self.claimed;
+        self.claimed |= free;
+        free
+    }
+
     /// What to do next; nothing when all is as the catalog wants it, or cannot be.
     pub fn job(&self) -> Option<Job> {
         match (&self.wanted, &self.slot) {
@@ -100,4 +109,26 @@ fn held(meta: &Arc<ShardMeta>, slot: &Slot) -> Option<Job> {
     };
     // Numbers grow: a lower one here is a replica that the catalog has replaced.
     (meta.replica > here).then_some(Job::Leave(meta.catalog))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A split's end and a copy from a peer once made the same replica, and the second failed it for good: "the group
+    /// is open already".
+    #[test]
+    fn a_replica_is_made_by_one_at_a_time() {
+        let mut entry = Entry::default();
+        assert!(entry.claim(), "nothing is here");
+        assert!(!entry.claim(), "somebody is at it");
+        entry.claimed = false;
+        entry.unread = true;
+        assert!(!entry.claim(), "what is on the disk is opened first");
+        entry.unread = false;
+        entry.slot = Some(Slot::Failed(ReplicaId(1), "damaged".into()));
+        assert!(!entry.claim(), "there is one");
+        entry.slot = Some(Slot::Removed(ReplicaId(1)));
+        assert!(entry.claim(), "there was one");
+    }
 }

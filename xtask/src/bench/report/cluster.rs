@@ -26,8 +26,14 @@ pub fn section(result: &Value) -> String {
         let cells = rows.iter().map(|row| {
             let digits = if row["value"].as_f64().is_some_and(|value| value >= 100.0) { 0 } else { 2 };
             let value = number(&row["value"], digits);
-            [number(&row["what"], 0), value, number(&row["unit"], 0), number(&row["replication"], 0), number(&row["concurrency"], 0)]
-                .to_vec()
+            [
+                number(&row["what"], 0),
+                value,
+                number(&row["unit"], 0),
+                number(&row["replication"], 0),
+                number(&row["concurrency"], 0),
+            ]
+            .to_vec()
         });
         let cells: Vec<Vec<String>> = cells.collect();
         let mut about = part.clone();
