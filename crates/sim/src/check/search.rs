@@ -79,6 +79,10 @@ fn missed(history: &History, known: &Known, search: &Search) -> Option<Id> {
     let worst = (search.hits.len() >= search.k).then(|| search.hits.last().map_or(f32::MIN, |hit| hit.score));
     let must = |id: Id, of_id: &OfId| -> bool {
         let Some(place) = history.position(id, &search.delivered.positions) else { return false };
+        // The shard that failed may be the one that the point had split off into: the older one's index is no promise.
+        if search.partial && search.delivered.positions.of(history.owners.owner(id)).is_none() {
+            return false;
+        }
         if of_id.doubtful(search.span.returned) {
             return false;
         }

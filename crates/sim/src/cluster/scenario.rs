@@ -253,7 +253,7 @@ fn settle(
         let shards = || collection.shards.iter().map(|shard| shard.shard);
         let healing = healing.get_or_insert_with(|| Healing::new(began, shards()));
         if let Some(what) = healing.check(cluster.now()) {
-            let what = format!("{what}: {}", describe(cluster, &collection));
+            let what = format!("{what}: {}{}", phases(cluster), describe(cluster, &collection));
             cluster.invariants.report(crate::invariants::HEALING, what);
             return Some(collection);
         }
@@ -296,7 +296,7 @@ fn settle(
             cluster.run_until_done(Duration::from_secs(10), ending);
         }
     }
-    let what = describe(cluster, &collection);
+    let what = format!("{}{}", phases(cluster), describe(cluster, &collection));
     cluster.invariants.report("replicas catch up after healing", what);
     Some(collection)
 }
@@ -306,6 +306,19 @@ fn at_rest(collection: &Collection) -> bool {
     let stays = |role| matches!(role, ReplicaRole::Voter | ReplicaRole::Learner);
     let rests = |shard: &Shard| shard.split.is_none() && shard.replicas.iter().all(|r| stays(r.role));
     collection.shards.iter().all(rests)
+}
+
+/// How the placement driver sees the replicas, for people.
+fn phases(cluster: &mut Cluster) -> String {
+    let placement = cluster.placement();
+    let asking = async move { placement.cluster().await };
+    let seen = cluster.run_until_done(Duration::from_secs(10), asking);
+    let Some(Ok(view)) = seen else { return "the placement driver does not answer".into() };
+    let shards = view.shards.iter().map(|shard| {
+        let phases = shard.replicas.iter().map(|r| (r.worker, r.phase, r.leads, r.applied_index));
+        format!("\n  {}: {:?} {:?}", shard.shard, phases.collect::<Vec<_>>(), shard.problems)
+    });
+    shards.collect::<String>() + &format!("\n  moves: {:?}", view.moves)
 }
 
 /// Everything about shards whose replicas are not as they should be, for people.

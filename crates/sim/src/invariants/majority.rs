@@ -60,7 +60,7 @@ impl Majorities {
             |r: &&ReplicaId| **r != status.replica && status.matched.get(r).is_none_or(|held| *held == 0);
         let empty: Vec<&ReplicaId> = new.iter().filter(empty).collect();
         // A leader that has just begun does not know what others hold.
-        let knows = status.matched.values().any(|held| *held > 0);
+        let knows = status.matched.iter().any(|(replica, held)| *replica != status.replica && *held > 0);
         (knows && !members.voters_outgoing.is_empty() && !empty.is_empty())
             .then(|| format!("shard {shard}: {empty:?} begin to vote and hold nothing: {status:?}"))
     }
