@@ -105,6 +105,14 @@ impl Host {
         let (config, machine) = self.membership(hosted, origin);
         match self.parts.consensus.open_group(config, machine).await {
             Err(GroupError::NeedsInstall) => self.install(hosted, origin).await,
+            // An attempt whose end was not seen: nobody here serves what it left running, and it might lead.
+            Err(error @ GroupError::AlreadyOpen)
+                if !matches!(self.slot(hosted.id()), Some(Slot::Serving(_))) =>
+            {
+                // A driver that is gone hosts nothing either.
+                let _ = self.parts.consensus.close_group(hosted.group()).await;
+                Err(OpenFailure::passing(error))
+            }
             other => other.map_err(of_group),
         }
     }
