@@ -49,8 +49,10 @@ pub async fn write(host: &Host, hosted: &Hosted, request: ShardWrite) -> Result<
     };
     let applied = within(host.pool(), Duration::from_millis(request.timeout_ms), proposed)
         .await
-        .ok_or_else(|| late(hosted.id(), Effect::Unknown))?
-        .map_err(|error| of_propose(host, hosted, &error))?;
+        .ok_or_else(|| late(hosted.id(), Effect::Unknown))
+        .and_then(|proposed| proposed.map_err(|error| of_propose(host, hosted, &error)));
+    // What was under way when the collection was deleted is gone with it, whatever became of it.
+    let applied = applied.map_err(|fault| if hosted.sealed() { gone() } else { fault })?;
     hosted.prove(begun);
     hosted.work.notify_one();
     host.load().wrote();
