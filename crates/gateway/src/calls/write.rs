@@ -233,9 +233,15 @@ fn session_of(collection: &Collection, results: &[PartResult]) -> String {
     session.to_token()
 }
 
+/// Whether all of a write was done by an earlier call. A part that only leaves the key says nothing of it: after a split
+/// the key may have a new home, which did not know it.
 fn replayed(results: &[PartResult]) -> bool {
-    !results.is_empty()
-        && results.iter().all(|part| part.result.as_ref().is_ok_and(|written| written.replayed))
+    let repeated = |part: &PartResult| part.result.as_ref().is_ok_and(|written| written.replayed);
+    let mut parts = results.iter().filter(|part| !part.only_key).peekable();
+    match parts.peek() {
+        Some(_) => parts.all(repeated),
+        None => !results.is_empty() && results.iter().all(repeated),
+    }
 }
 
 /// `alone` when the request has one point: what became of it is then what became of the request.
