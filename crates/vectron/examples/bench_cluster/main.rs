@@ -1,6 +1,6 @@
-//! The measurements of `cargo xtask bench cluster`: real processes on loopback, release build.
+//! Measurements of a cluster: real processes of the given binary on loopback.
 //!
-//! `bench_cluster BINARY DATA OUT [--only A,B]` writes rows as JSON to OUT. Sections: `writes` (what replication costs),
+//! `cargo run --release -p vectron --example bench_cluster -- BINARY DATA OUT [--only A,B]` writes rows as JSON to OUT. Sections: `writes` (what replication costs),
 //! `failover` (a leader is killed under writes), `drain`, `remote` (search through a gateway and a worker in processes
 //! of their own), `replica` (a new one of the data set).
 #![allow(clippy::disallowed_methods, reason = "a measuring program lives outside the seams")]
