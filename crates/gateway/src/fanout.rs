@@ -22,15 +22,21 @@ impl Gateway {
         begin: impl Fn(Arc<dyn Worker>, Target, u64) -> Answer<ShardRead<T>> + Sync,
     ) -> Vec<Answered<T>> {
         self.metrics().asked(reading.call, shards.len());
-        let begin = &begin;
-        let effect = if reading.plan.anywhere() { Effect::ReadAnywhere } else { Effect::Read };
-        join_all(shards.iter().map(|shard| async move {
-            let Reading { collection, deadline, .. } = reading;
-            let call = ShardCall { collection, shard, deadline, effect };
-            let result = self.ask(call, |worker, address, ms| Some(begin(worker, address, ms))).await;
-            Answered { shard: shard.shard, result }
-        }))
-        .await
+        join_all(shards.iter().map(|shard| self.ask_one(reading, shard, &begin))).await
+    }
+
+    /// Reads from one of them.
+    pub(crate) async fn ask_one<T: Send + 'static>(
+        &self,
+        reading: &Reading<'_>,
+        shard: &Shard,
+        begin: impl Fn(Arc<dyn Worker>, Target, u64) -> Answer<ShardRead<T>> + Send + Sync,
+    ) -> Answered<T> {
+        let Reading { collection, deadline, plan, .. } = reading;
+        let effect = if plan.anywhere() { Effect::ReadAnywhere } else { Effect::Read };
+        let call = ShardCall { collection, shard, deadline, effect };
+        let result = self.ask(call, |worker, address, ms| Some(begin(worker, address, ms))).await;
+        Answered { shard: shard.shard, result }
     }
 }
 

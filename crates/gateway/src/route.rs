@@ -119,14 +119,14 @@ impl Catalog {
             }
         };
         if workers.len() > 1 {
-            let leader = self.leaders.lock().get(&shard.shard).copied();
             match effect {
                 Effect::ReadAnywhere => {
                     let turn = self.turn.fetch_add(1, Ordering::Relaxed);
                     let first = turn % workers.len() as u64;
                     workers.rotate_left(first as usize);
                 }
-                _ => {
+                Effect::Read | Effect::Write { .. } => {
+                    let leader = self.leaders.lock().get(&shard.shard).copied();
                     if let Some(at) = workers.iter().position(|worker| Some(*worker) == leader) {
                         workers.swap(0, at);
                     }

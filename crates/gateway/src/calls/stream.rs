@@ -6,7 +6,7 @@ use super::search::scored;
 use super::stopwatch::Stopwatch;
 use crate::admit::{Admitted, Deadline};
 use crate::api;
-use crate::ask::{Effect, ShardCall};
+use crate::ask::Answer;
 use crate::fanout::{Answered, Gathered, Reading, gather};
 use crate::gateway::Gateway;
 use crate::merge::best_hits;
@@ -19,7 +19,7 @@ use futures::{SinkExt, Stream, StreamExt};
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
 use vectron_wire::placement::Collection;
-use vectron_wire::worker::{Hit, ShardHits};
+use vectron_wire::worker::{Hit, ShardHits, ShardRead, Worker};
 
 type Events = mpsc::Sender<Result<api::SearchEvent, Fault>>;
 
@@ -87,6 +87,11 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
+    fn reading(&self) -> Reading<'_> {
+        let Round { collection, deadline, plan, .. } = *self;
+        Reading { call: Call::SearchStream, collection, deadline, plan: &plan.read }
+    }
+
     /// Every shard's answer; an event after each but the last.
     async fn hits(
         &self,
@@ -94,23 +99,14 @@ impl Round<'_> {
         watch: &Stopwatch,
         events: &mut Events,
     ) -> Vec<Answered<ShardHits>> {
-        let Round { gateway, collection, deadline, plan } = *self;
-        gateway.metrics().asked(Call::SearchStream, collection.shards.len());
-        let effect = if plan.read.anywhere() { Effect::ReadAnywhere } else { Effect::Read };
-        let mut running: FuturesUnordered<_> = collection
-            .shards
-            .iter()
-            .map(|shard| async move {
-                let call = ShardCall { collection, shard, deadline, effect };
-                let result = gateway
-                    .ask(call, |worker, target, timeout_ms| {
-                        let search = plan.for_shard(target, timeout_ms);
-                        Some(Box::pin(async move { worker.search(search).await }))
-                    })
-                    .await;
-                Answered { shard: shard.shard, result }
-            })
-            .collect();
+        let (reading, shards) = (self.reading(), &self.collection.shards);
+        self.gateway.metrics().asked(reading.call, shards.len());
+        let begin = |worker: Arc<dyn Worker>, target, timeout_ms| -> Answer<ShardRead<ShardHits>> {
+            let search = self.plan.for_shard(target, timeout_ms);
+            Box::pin(async move { worker.search(search).await })
+        };
+        let mut running: FuturesUnordered<_> =
+            shards.iter().map(|shard| self.gateway.ask_one(&reading, shard, &begin)).collect();
         let mut so_far = Gathered { answers: Vec::new(), failed: Vec::new() };
         let mut answered = Vec::new();
         while let Some(one) = running.next().await {
@@ -136,12 +132,7 @@ impl Round<'_> {
         watch: &Stopwatch,
         gathered: &Gathered<ShardHits>,
     ) -> Result<api::SearchEvent, Fault> {
-        let reading = Reading {
-            call: Call::SearchStream,
-            collection: self.collection,
-            deadline: self.deadline,
-            plan: &self.plan.read,
-        };
+        let reading = self.reading();
         let filters = gathered.answers.iter().filter_map(|(.., found)| found.trace.filter.as_ref());
         let mut meta = gathered.meta(&reading, degraded(filters.map(|filter| &filter.unindexed)));
         meta.shards.total = self.collection.shards.len() as u32;

@@ -8,6 +8,7 @@ use crate::api::{DeleteRequest, JsonText, PointInput};
 use crate::knobs::{GatewayKnobs, size};
 use crate::route::shard_of;
 use std::collections::BTreeMap;
+use vectron_base::filter::Filter;
 use vectron_base::{Code, Fault};
 use vectron_wire::placement::{Collection, CollectionSpec, Shard};
 use vectron_wire::worker::{UpsertPoint, WriteOperation};
@@ -25,6 +26,19 @@ pub struct ShardPart {
 }
 
 impl ShardPart {
+    fn upsert(shard: usize, points: Vec<UpsertPoint>) -> Self {
+        let ids = points.iter().map(|point| point.id.clone()).collect();
+        Self { shard, ids, operation: WriteOperation::Upsert(points) }
+    }
+
+    fn delete(shard: usize, ids: Vec<String>) -> Self {
+        Self { shard, operation: WriteOperation::DeleteIds(ids.clone()), ids }
+    }
+
+    fn delete_matching(shard: usize, filter: Filter) -> Self {
+        Self { shard, ids: Vec::new(), operation: WriteOperation::DeleteFilter(filter) }
+    }
+
     /// Whether it changes no point.
     pub fn is_empty(&self) -> bool {
         match &self.operation {
@@ -52,16 +66,21 @@ pub fn upsert_parts(
         let shard = if alone { 0 } else { shard_of(collection, &point.id)? };
         buckets[shard].push(point);
     }
-    Ok(buckets
-        .into_iter()
-        .enumerate()
-        .filter(|(_, points)| !points.is_empty())
-        .map(|(shard, points)| ShardPart {
-            shard,
-            ids: points.iter().map(|point| point.id.clone()).collect(),
-            operation: WriteOperation::Upsert(points),
-        })
-        .collect())
+    let filled = buckets.into_iter().enumerate().filter(|(_, points)| !points.is_empty());
+    Ok(filled.map(|(shard, points)| ShardPart::upsert(shard, points)).collect())
+}
+
+/// Items by the shards that own their ids, in the order of the shards.
+fn by_owner<T>(
+    items: Vec<T>,
+    collection: &Collection,
+    id: impl Fn(&T) -> &str,
+) -> Result<BTreeMap<usize, Vec<T>>, Fault> {
+    let mut owned: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+    for item in items {
+        owned.entry(shard_of(collection, id(&item))?).or_default().push(item);
+    }
+    Ok(owned)
 }
 
 fn checked_point(
@@ -124,25 +143,15 @@ pub fn delete_plan(
         (Some(_), Some(_)) => Err(Fault::invalid("ids", "is given together with filter; give one of them")),
         (None, None) => Err(Fault::invalid("ids", "is missing; give ids or filter")),
         (Some(ids), None) => {
-            let mut buckets: Vec<Vec<String>> = collection.shards.iter().map(|_| Vec::new()).collect();
-            for id in check_ids(ids, true, knobs)? {
-                buckets[shard_of(collection, &id)?].push(id);
-            }
-            let asked = buckets.into_iter().enumerate().filter(|(_, ids)| !ids.is_empty());
-            let part = |(shard, ids): (usize, Vec<String>)| ShardPart {
-                shard,
-                operation: WriteOperation::DeleteIds(ids.clone()),
-                ids,
-            };
-            Ok(asked.map(part).collect())
+            let owned = by_owner(check_ids(ids, true, knobs)?, collection, |id| id)?;
+            Ok(owned.into_iter().map(|(shard, ids)| ShardPart::delete(shard, ids)).collect())
         }
         (None, Some(text)) => {
             let Some(filter) = super::parse_filter(Some(text), knobs)? else {
                 return Ok(Vec::new());
             };
-            let operation = || WriteOperation::DeleteFilter((*filter).clone());
             let shards = 0..collection.shards.len();
-            Ok(shards.map(|shard| ShardPart { shard, ids: Vec::new(), operation: operation() }).collect())
+            Ok(shards.map(|shard| ShardPart::delete_matching(shard, (*filter).clone())).collect())
         }
     }
 }
@@ -153,45 +162,21 @@ pub fn regrouped(
     former: &Shard,
     collection: &Collection,
 ) -> Result<Vec<ShardPart>, Fault> {
-    let mut parts: BTreeMap<usize, ShardPart> = BTreeMap::new();
-    match operation {
+    Ok(match operation {
         WriteOperation::Upsert(points) => {
-            for point in points {
-                let shard = shard_of(collection, &point.id)?;
-                let part = parts.entry(shard).or_insert_with(|| ShardPart {
-                    shard,
-                    ids: Vec::new(),
-                    operation: WriteOperation::Upsert(Vec::new()),
-                });
-                part.ids.push(point.id.clone());
-                if let WriteOperation::Upsert(points) = &mut part.operation {
-                    points.push(point);
-                }
-            }
+            let owned = by_owner(points, collection, |point| &point.id)?;
+            owned.into_iter().map(|(shard, points)| ShardPart::upsert(shard, points)).collect()
         }
         WriteOperation::DeleteIds(ids) => {
-            for id in ids {
-                let shard = shard_of(collection, &id)?;
-                let part = parts.entry(shard).or_insert_with(|| ShardPart {
-                    shard,
-                    ids: Vec::new(),
-                    operation: WriteOperation::DeleteIds(Vec::new()),
-                });
-                part.ids.push(id.clone());
-                if let WriteOperation::DeleteIds(ids) = &mut part.operation {
-                    ids.push(id);
-                }
-            }
+            let owned = by_owner(ids, collection, |id| id)?;
+            owned.into_iter().map(|(shard, ids)| ShardPart::delete(shard, ids)).collect()
         }
         WriteOperation::DeleteFilter(filter) => {
             let shards = collection.shards.iter().enumerate();
-            for (shard, _) in shards.filter(|(_, s)| s.first <= former.last && former.first <= s.last) {
-                let operation = WriteOperation::DeleteFilter(filter.clone());
-                parts.insert(shard, ShardPart { shard, ids: Vec::new(), operation });
-            }
+            let overlapping = shards.filter(|(_, s)| s.first <= former.last && former.first <= s.last);
+            overlapping.map(|(shard, _)| ShardPart::delete_matching(shard, filter.clone())).collect()
         }
-    }
-    Ok(parts.into_values().collect())
+    })
 }
 
 /// Refuses a key that is empty or too long.
