@@ -203,7 +203,9 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
         }));
     }
     if !topology.is_alone() {
-        let follower = follow(placement, directories, seams.pool.clone());
+        // Only members of the placement driver send messages to each other's catalogs.
+        let book = logs.filter(|_| roles.placement).map(|logs| logs.book);
+        let follower = follow(placement, directories, book, seams.pool.clone());
         seams.pool.spawn("addresses", Box::pin(follower));
     }
     Ok(Rooms { gateway, placement: own, worker, consensus, registry })
@@ -213,6 +215,7 @@ pub async fn assemble(plan: Plan) -> Result<Rooms, AssemblyError> {
 async fn follow(
     placement: Arc<dyn Placement>,
     directories: Vec<Arc<WorkerConnections>>,
+    book: Option<Arc<AddressBook>>,
     pool: Arc<dyn Pool>,
 ) {
     const PAUSE: Duration = Duration::from_millis(500);
@@ -224,6 +227,12 @@ async fn follow(
                 if view.epoch >= known {
                     known = view.epoch;
                     directories.iter().for_each(|directory| directory.update(&view));
+                    // Members that were added later are known to the catalog alone.
+                    if let Some(book) = &book
+                        && let Ok(cluster) = placement.cluster().await
+                    {
+                        book.note_drivers(cluster.members.into_iter().map(|m| (m.replica, m.address)));
+                    }
                 }
             }
             // Addresses that were seen before go on being used.
