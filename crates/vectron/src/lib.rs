@@ -16,6 +16,7 @@ mod internal;
 pub mod network;
 pub mod node;
 pub mod peers;
+pub mod ports;
 pub mod runtime;
 pub mod settings;
 pub mod topology;

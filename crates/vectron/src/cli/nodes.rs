@@ -10,7 +10,7 @@ use super::output::{Output, OutputFormat, note};
 use super::up::{Stop, UpArgs, address, admin_key};
 use http::Method;
 use serde::Serialize;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -110,10 +110,8 @@ fn plan(args: &UpArgs, listen: SocketAddr, nodes: u64) -> Outcome<Vec<NodeProces
     Ok(processes)
 }
 
-/// A port that nobody listens on now.
 fn free_port(listen: SocketAddr) -> Outcome<u16> {
-    let port = TcpListener::bind(SocketAddr::new(listen.ip(), 0)).and_then(|socket| socket.local_addr());
-    port.map(|address| address.port()).map_err(|error| Failure::error(format!("no port is free: {error}")))
+    crate::ports::free_port(listen.ip()).map_err(|error| Failure::error(format!("no port is free: {error}")))
 }
 
 impl NodeProcess {

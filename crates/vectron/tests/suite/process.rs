@@ -24,10 +24,9 @@ pub fn binary() -> Command {
     command
 }
 
-/// A port that nobody listens on now.
+/// A port for a process that is told its port, as the members of a cluster are.
 pub fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
-    socket.local_addr().expect("an address").port()
+    vectron::ports::free_port(std::net::Ipv4Addr::LOCALHOST.into()).expect("a free port")
 }
 
 impl Server {
