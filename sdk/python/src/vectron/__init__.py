@@ -8,7 +8,8 @@
 ...     print(hit.id, hit.score)
 """
 
-from ._aio_client import AsyncClient
+from typing import TYPE_CHECKING, Any
+
 from ._bulk import PointFailure, Progress, UpsertResult
 from ._catalog import Alias
 from ._client import Client
@@ -62,7 +63,20 @@ from ._retry import Hedge, RetryPolicy
 from ._wire import VERSION
 from ._written import BatchAnswer, ItemFailure, PayloadAnswer
 
+if TYPE_CHECKING:
+    from ._aio_client import AsyncClient
+
 __version__: str = VERSION
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the asyncio client when somebody asks for it: asyncio takes longer to import than all the rest."""
+    if name == "AsyncClient":
+        from ._aio_client import AsyncClient
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "AccessError",

@@ -61,7 +61,7 @@ def _other(value: Any) -> Any:
         return value.value
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return list(value)
     raise InvalidArgument(f"a value of type {type(value).__name__} cannot be sent as JSON")
 

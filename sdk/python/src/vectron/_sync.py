@@ -250,8 +250,8 @@ def _broken(error: Exception, connection: Connection, reader: AnswerReader | Non
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no connection in time"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+    if isinstance(error, OSError) and error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__
 
 

@@ -103,8 +103,8 @@ class AsyncCollectionCalls(AsyncConnected):
     async def create_index(
         self, collection: str, field: str, type: str, *, timeout: float | None = None, **settings: Any
     ) -> bool:
-        """Adds a payload index (``keyword``, ``integer``, ``float``, ``bool``, ``datetime``, ``geo``, ``text``), built in
-        the background. False when it was there already."""
+        """Adds a payload index, built in the background, of type ``keyword``, ``integer``, ``float``, ``bool``,
+        ``datetime``, ``geo`` or ``text``. False when it was there already."""
         fields = {"field": field, "type": type, **settings}
         more: dict[str, Any] = {"timeout": timeout, "takes_timeout": False}
         return await self._run(post(f"{_path(collection)}/indexes", _was_created, fields, **more))
