@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import Scripted
 
 from vectron import AsyncClient, Client
+
+from scripted import Scripted
 
 BINARY = Path(os.environ.get("VECTRON_BIN") or Path(__file__).parents[3] / "target/debug/vectron")
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scripted import Say, Scripted, problem
 
 import vectron
 from vectron import PointInput, RetryPolicy
 from vectron._bulk import Batch, Bulk, BulkOptions
 from vectron._points import rows_of
+
+from scripted import Say, Scripted, problem
 
 QUICK = RetryPolicy(first_pause=0.001)
 

@@ -8,10 +8,11 @@ import uuid
 
 import numpy as np
 import pytest
-from conftest import Node
 
 import vectron
 from vectron import Client, PointInput, RetryPolicy
+
+from conftest import Node
 
 COLOURS = ["red", "green", "blue"]
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from scripted import META, Say, Scripted, problem
 
 import vectron
 from vectron import Client, Hedge, RetryPolicy
+
+from scripted import META, Say, Scripted, problem
 
 FOUND = Say({"search_id": "s", "results": [], "meta": META})
 WRITTEN = Say({"upserted": 1, "failed": [], "session": "", "replayed": False})
@@ -181,7 +182,7 @@ def test_nobody_there(connect) -> None:
     server = Scripted()
     server.stop()
     client = connect(server.url, retry=RetryPolicy(attempts=2, first_pause=0.001))
-    with pytest.raises(vectron.Unavailable, match="refused.*vectron up") as caught:
+    with pytest.raises(vectron.Unavailable, match=r"refused.*vectron up") as caught:
         client.upsert("c", POINT)
     assert caught.value.outcome == "not_applied"
     assert caught.value.attempts == 2

@@ -3,10 +3,11 @@ from __future__ import annotations
 import base64
 
 import pytest
-from scripted import META, Say, Scripted, problem
 
 import vectron
 from vectron._session import Sessions, read_token
+
+from scripted import META, Say, Scripted, problem
 
 
 def token(incarnation: int, **shards: int) -> str:

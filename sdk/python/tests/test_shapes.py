@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted import META, Say, Scripted
 
 import vectron
 from vectron import Client, SparseVector
 from vectron._encode import to_b64, to_json, vector_members
 from vectron._wire import AnswerReader, BadAnswer, EventReader
+
+from scripted import META, Say, Scripted
 
 FOUND = {"search_id": "s", "results": [], "meta": META}
 
