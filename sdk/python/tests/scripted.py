@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -73,13 +74,14 @@ def problem(code: str, status: int, **more: Any) -> Say:
 class Scripted:
     """Answers in the order of the script, whichever connection asks; the last answer is repeated."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.script: list[Say] = []
         self.asked: list[Asked] = []
         self._lock = threading.Lock()
         self._connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -110,6 +112,8 @@ class Scripted:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         try:
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             file = connection.makefile("rb")
             while line := file.readline():
                 method, path, _ = line.decode().split(" ", 2)

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
+import shutil
+import ssl
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -272,3 +277,37 @@ def test_threads_share_a_client(scripted: Scripted) -> None:
         answers = list(pool.map(lambda number: client.search("c", [float(number)]), range(64)))
     assert len(answers) == len(scripted.asked) == 64
     assert len({one.connection for one in scripted.asked}) <= 4
+
+
+def test_tls(tmp_path: Path, connect) -> None:
+    """Roots are checked, and a file of them is enough."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl makes the certificate")
+    made = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem"), "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-nodes", "-newkey", "rsa:2048"]
+    subprocess.run(["openssl", "req", "-x509", *names, *made], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server = Scripted(context)
+    url = server.says(Say({**FOUND.body, "search_id": "s" * 100_000})).url
+    for options in ({"verify": tmp_path / "cert.pem"}, {"verify": False}):
+        client = connect(url, **options)
+        server.asked.clear()
+        for _ in range(3):
+            assert client.search("c", [1.0]).search_id == "s" * 100_000
+        assert len({one.connection for one in server.asked}) == 1
+    with pytest.raises(vectron.Unavailable, match="certificate") as caught:
+        connect(url, retry=QUICK).search("c", [1.0])
+    assert caught.value.outcome == "not_applied"
+    server.stop()
+
+
+def test_a_fork_has_connections_of_its_own(scripted: Scripted) -> None:
+    with Client(scripted.says(FOUND).url) as client:
+        client.search("c", [1.0])
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if client.search("c", [1.0]).search_id == "s" else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        client.search("c", [1.0])
+    assert [one.connection for one in scripted.asked] == [1, 2, 1]

@@ -61,7 +61,7 @@ from ._models import (
 from ._points import PointInput, Points
 from ._retry import Hedge, RetryPolicy
 from ._wire import VERSION
-from ._written import BatchAnswer, ItemFailure, PayloadAnswer
+from ._written import BatchAnswer, ItemFailure, OperationResult, PayloadAnswer
 
 if TYPE_CHECKING:
     from ._aio_client import AsyncClient
@@ -113,6 +113,7 @@ __all__ = [
     "Meta",
     "NotFound",
     "NotNow",
+    "OperationResult",
     "OutcomeUnknown",
     "Overloaded",
     "Page",

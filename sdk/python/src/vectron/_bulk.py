@@ -287,9 +287,15 @@ def _same(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
+def unfinished_of(answer: Any) -> VectronError | None:
+    """The same of an answer that is an object already."""
+    return _unfinished(answer.raw)
+
+
 def _unfinished(answer: dict[str, Any]) -> VectronError | None:
     """Why an answer is not the last word: points in it can be tried again under the same key."""
-    waiting = [item for item in answer.get("failed") or () if item.get("code") in RETRYABLE]
+    items = answer.get("failed") or answer.get("results") or ()
+    waiting = [item for item in items if item.get("code") in RETRYABLE]
     if not waiting:
         return None
     first = waiting[0]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, Union
 import numpy as np
 import numpy.typing as npt
 
+from ._decode import decode_list
 from ._encode import SparseVector, from_b64
 from ._explain import Explain
+from ._written import ItemFailure
 
 if TYPE_CHECKING:
     import pandas
@@ -205,6 +207,8 @@ class DeleteAnswer:
     """Token of the write."""
     replayed: bool
     """Whether this is the answer to an earlier attempt."""
+    failed: list[ItemFailure]
+    """Points that were not deleted because of a condition."""
     raw: dict[str, Any] = field(repr=False)
 
 
@@ -324,4 +328,5 @@ def count_answer(data: dict[str, Any]) -> CountAnswer:
 
 def delete_answer(data: dict[str, Any]) -> DeleteAnswer:
     """What a delete did."""
-    return DeleteAnswer(int(data.get("deleted", 0)), data.get("session", ""), bool(data.get("replayed")), data)
+    failed = decode_list(ItemFailure, data.get("failed"))
+    return DeleteAnswer(int(data.get("deleted", 0)), data.get("session", ""), bool(data.get("replayed")), failed, data)

@@ -26,7 +26,9 @@ class PointInput:
     if_version: int | None = None
     """Write only over this version; 0 means that the point must not exist."""
     ttl_ms: int | None = None
-    """Milliseconds after which the point expires."""
+    """Milliseconds after which the point ends by itself; 0 means never, None what the collection says."""
+    expires_at_ms: int | None = None
+    """In place of ``ttl_ms``: when it ends, in milliseconds since the Unix epoch."""
     if_filter: Mapping[str, Any] | None = None
     """Write only when the point that is there matches."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -36,8 +38,6 @@ class PointInput:
 Points: TypeAlias = Iterable[Union[PointInput, "Mapping[str, Any]", "tuple[Any, ...]", Any]]
 """Points as :class:`PointInput`, as dicts of the same members, as tuples ``(id, vector)`` or ``(id, vector, payload)``,
 or as :class:`Point` from another collection."""
-
-_MEMBERS = frozenset(("id", "vector", "payload"))
 
 
 @dataclass(slots=True)
@@ -76,6 +76,12 @@ def _first(point: Any) -> Any:
 
 
 def _row(number: int, point: Any, plain: bool) -> Row:
+    members = members_of(point, plain)
+    return Row(number, members["id"], to_json(members))
+
+
+def members_of(point: Any, plain: bool) -> dict[str, Any]:
+    """A point of any accepted shape as the members of its JSON."""
     if isinstance(point, tuple):
         if not 2 <= len(point) <= 3:
             raise InvalidArgument("a tuple is (id, vector) or (id, vector, payload)")
@@ -83,7 +89,7 @@ def _row(number: int, point: Any, plain: bool) -> Row:
     elif isinstance(point, Mapping):
         given = dict(point)
     elif hasattr(point, "id") and hasattr(point, "vector"):
-        names = ("id", "vector", "payload", "if_version", "ttl_ms", "if_filter")
+        names = ("id", "vector", "payload", "if_version", "ttl_ms", "expires_at_ms", "if_filter")
         given = {name: getattr(point, name, None) for name in names}
         given.update(getattr(point, "extra", None) or {})
     else:
@@ -99,7 +105,7 @@ def _row(number: int, point: Any, plain: bool) -> Row:
     if payload is not None:
         members["payload"] = payload
     members.update((name, value) for name, value in given.items() if value is not None)
-    return Row(number, ident, to_json(members))
+    return members
 
 
 def rows_of_arrays(

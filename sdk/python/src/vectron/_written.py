@@ -26,6 +26,8 @@ class PayloadAnswer:
     updated: int
     """Points changed."""
     failed: list[ItemFailure] = field(default_factory=list)
+    failed_unlisted: int = 0
+    """By filter a shard lists its first 100 failures; how many more there are."""
     missing: list[str] = field(default_factory=list)
     """Ids that are not there."""
     session: str = ""
@@ -34,10 +36,24 @@ class PayloadAnswer:
 
 
 @dataclass(slots=True)
+class OperationResult:
+    """What became of one operation."""
+
+    id: str
+    status: str
+    """``applied``, ``missing`` (nothing to delete or change) or ``failed``."""
+    version: int | None
+    code: str | None
+    detail: str | None
+    current_version: int | None
+    raw: dict[str, Any] = field(repr=False)
+
+
+@dataclass(slots=True)
 class BatchAnswer:
     """What became of operations, in their order."""
 
-    results: list[dict[str, Any]] = field(default_factory=list)
+    results: list[OperationResult] = field(default_factory=list)
     session: str = ""
     replayed: bool = False
     raw: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -32,6 +32,7 @@ class AsyncSearchCalls(AsyncConnected):
         recall_target: float | None = None,
         ef: int | None = None,
         exact: bool | None = None,
+        params: Mapping[str, Any] | None = None,
         allow_partial: bool | None = None,
         explain: bool | None = None,
         consistency: Any = None,
@@ -40,8 +41,9 @@ class AsyncSearchCalls(AsyncConnected):
     ) -> SearchAnswer:
         """The ``top_k`` (10) nearest points to a vector, best first; or, given ``text``, those that match it best.
 
-        ``using`` names the field. ``recall_target`` (0.95), ``ef`` or ``exact`` say how thorough to be. What was
-        written before is found, unless ``consistency`` says otherwise: ``"linearizable"``, ``"eventual"``,
+        ``using`` names the field. ``recall_target`` (0.95), ``ef`` or ``exact`` say how thorough to be; ``params`` has
+        further members of the kind, such as ``operator`` of a text search. What was written before is found, unless
+        ``consistency`` says otherwise: ``"linearizable"``, ``"eventual"``,
         ``{"level": "bounded", "max_staleness_ms": 500}`` or ``{"level": "session", "token": "…"}``. ``more`` are
         further members of the request.
         """
@@ -53,7 +55,7 @@ class AsyncSearchCalls(AsyncConnected):
             include_payload=None if include_payload else False,
             include_vector=include_vector or None,
             score_threshold=score_threshold,
-            params=_params(recall_target, ef, exact),
+            params=_params(recall_target, ef, exact, params),
             allow_partial=allow_partial,
             explain=explain,
             **more,
@@ -75,6 +77,7 @@ class AsyncSearchCalls(AsyncConnected):
         recall_target: float | None = None,
         ef: int | None = None,
         exact: bool | None = None,
+        params: Mapping[str, Any] | None = None,
         consistency: Any = None,
         timeout: float | None = None,
         **more: Any,
@@ -89,7 +92,7 @@ class AsyncSearchCalls(AsyncConnected):
             include_payload=None if include_payload else False,
             include_vector=include_vector or None,
             score_threshold=score_threshold,
-            params=_params(recall_target, ef, exact),
+            params=_params(recall_target, ef, exact, params),
             **more,
         )
         call = post(_points(collection, "search/stream"), search_event, fields)
@@ -160,6 +163,7 @@ class AsyncSearchCalls(AsyncConnected):
         recall_target: float | None = None,
         ef: int | None = None,
         exact: bool | None = None,
+        params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         **more: Any,
     ) -> WhyNot:
@@ -167,7 +171,7 @@ class AsyncSearchCalls(AsyncConnected):
         ident = checked_id(id)
         fields = self._searched(vector, text)
         fields.update(using=using, top_k=top_k, filter=filter, score_threshold=score_threshold)
-        fields.update(params=_params(recall_target, ef, exact), **more)
+        fields.update(params=_params(recall_target, ef, exact, params), **more)
         path = _points(collection, f"{in_path(ident)}/why-not")
 
         def decode(data: dict[str, Any]) -> WhyNot:
@@ -183,8 +187,10 @@ class AsyncSearchCalls(AsyncConnected):
         return vector_members(vector, self._core.settings.plain)
 
 
-def _params(recall_target: float | None, ef: int | None, exact: bool | None) -> dict[str, Any] | None:
-    given = {"recall_target": recall_target, "ef": ef, "exact": exact}
+def _params(
+    recall_target: float | None, ef: int | None, exact: bool | None, params: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    given = {"recall_target": recall_target, "ef": ef, "exact": exact, **(params or {})}
     return {name: value for name, value in given.items() if value is not None} or None
 
 

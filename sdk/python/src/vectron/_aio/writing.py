@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .._bulk import Bulk, BulkOptions, Progress, UpsertResult, progress_of
+from .._bulk import Bulk, BulkOptions, Progress, UpsertResult, progress_of, unfinished_of
 from .._connect_async import AsyncConnected
 from .._core import KEYED, fresh_key, in_path, post
 from .._encode import Filter, PointId, checked_id
 from .._errors import InvalidArgument
 from .._models import DeleteAnswer, delete_answer
-from .._points import Points, Row, rows_of, rows_of_arrays
+from .._points import Points, Row, members_of, rows_of, rows_of_arrays
 from .._retry import RetryPolicy
 from .._tables import rows_of_parquet, rows_of_table
 from .._written import BatchAnswer, PayloadAnswer, batch_answer, payload_answer
@@ -148,15 +148,16 @@ class AsyncWriteCalls(AsyncConnected):
         collection: str,
         ids: PointId | Iterable[PointId] | None = None,
         *,
+        points: Iterable[Mapping[str, Any]] | None = None,
         filter: Filter | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> DeleteAnswer:
-        """Deletes points by id (one or many) or by filter; what is not there counts 0."""
-        if (ids is None) == (filter is None):
-            raise InvalidArgument("give ids or filter, one of them")
-        fields = {"ids": id_list(ids), "filter": filter, "idempotency_key": idempotency_key or fresh_key()}
-        more: dict[str, Any] = {"repeat": KEYED, "collection": collection, "timeout": timeout}
+        """Deletes points: by id (one or many), under conditions (``points`` of ``id``, ``if_version``, ``if_filter``),
+        or by filter. What is not there counts 0."""
+        chosen = _chosen(ids, points, filter)
+        more = _keyed(collection, timeout)
+        fields = {**chosen, "idempotency_key": idempotency_key or fresh_key()}
         return await self._run(post(_points(collection, "delete"), delete_answer, fields, **more))
 
     async def update_payload(
@@ -164,6 +165,7 @@ class AsyncWriteCalls(AsyncConnected):
         collection: str,
         ids: PointId | Iterable[PointId] | None = None,
         *,
+        points: Iterable[Mapping[str, Any]] | None = None,
         filter: Filter | None = None,
         merge: Mapping[str, Any] | None = None,
         replace: Mapping[str, Any] | None = None,
@@ -171,21 +173,19 @@ class AsyncWriteCalls(AsyncConnected):
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> PayloadAnswer:
-        """Changes payloads without sending vectors: ``merge`` some members, ``replace`` all, or ``unset`` some by name;
-        of points by id or by filter."""
-        if (ids is None) == (filter is None):
-            raise InvalidArgument("give ids or filter, one of them")
+        """Changes payloads without sending vectors, of points by id, under conditions or by filter: ``merge`` members
+        into them (one that is None is removed), ``replace`` them, or ``unset`` what dotted paths lead to."""
+        chosen = _chosen(ids, points, filter)
         if sum(change is not None for change in (merge, replace, unset)) != 1:
             raise InvalidArgument("give one of merge, replace and unset")
         fields = {
             "merge": merge,
             "replace": replace,
             "unset": None if unset is None else list(unset),
-            "ids": id_list(ids),
-            "filter": filter,
+            **chosen,
             "idempotency_key": idempotency_key or fresh_key(),
         }
-        more: dict[str, Any] = {"repeat": KEYED, "collection": collection, "timeout": timeout}
+        more = _keyed(collection, timeout)
         return await self._run(post(_points(collection, "payload"), payload_answer, fields, **more))
 
     async def write_batch(
@@ -196,10 +196,15 @@ class AsyncWriteCalls(AsyncConnected):
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> BatchAnswer:
-        """Runs upserts, deletes and payload changes in order, in one request: ``[{"upsert": {…}}, {"delete": {…}},
-        {"payload": {…}}]`` with the members of those calls."""
-        fields = {"operations": list(operations), "idempotency_key": idempotency_key or fresh_key()}
-        more: dict[str, Any] = {"repeat": KEYED, "collection": collection, "timeout": timeout}
+        """Writes of several kinds in order, atomic per shard: ``[{"upsert": point}, {"delete": {"id", …}}, {"payload":
+        {"id", "merge", …}}]``. Points are as :meth:`upsert` takes them; the others may have ``if_version`` and
+        ``if_filter``."""
+        plain = self._core.settings.plain
+        spelled = [
+            {"upsert": members_of(one["upsert"], plain)} if set(one) == {"upsert"} else dict(one) for one in operations
+        ]
+        fields = {"operations": spelled, "idempotency_key": idempotency_key or fresh_key()}
+        more = _keyed(collection, timeout)
         return await self._run(post(_points(collection, "batch"), batch_answer, fields, **more))
 
 
@@ -210,6 +215,19 @@ def id_list(ids: PointId | Iterable[PointId] | None) -> list[str] | None:
     if isinstance(ids, (str, int)):
         return [checked_id(ids)]
     return [checked_id(one) for one in ids]
+
+
+def _chosen(
+    ids: PointId | Iterable[PointId] | None, points: Iterable[Mapping[str, Any]] | None, filter: Filter | None
+) -> dict[str, Any]:
+    """Which points a write is about."""
+    if sum(given is not None for given in (ids, points, filter)) != 1:
+        raise InvalidArgument("give one of ids, points and filter")
+    return {"ids": id_list(ids), "points": None if points is None else list(points), "filter": filter}
+
+
+def _keyed(collection: str, timeout: float | None) -> dict[str, Any]:
+    return {"repeat": KEYED, "collection": collection, "timeout": timeout, "unfinished": unfinished_of}
 
 
 def _points(collection: str, call: str) -> str:

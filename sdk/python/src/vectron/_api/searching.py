@@ -31,6 +31,7 @@ class SearchCalls(Connected):
         recall_target: float | None = None,
         ef: int | None = None,
         exact: bool | None = None,
+        params: Mapping[str, Any] | None = None,
         allow_partial: bool | None = None,
         explain: bool | None = None,
         consistency: Any = None,
@@ -39,8 +40,9 @@ class SearchCalls(Connected):
     ) -> SearchAnswer:
         """The ``top_k`` (10) nearest points to a vector, best first; or, given ``text``, those that match it best.
 
-        ``using`` names the field. ``recall_target`` (0.95), ``ef`` or ``exact`` say how thorough to be. What was
-        written before is found, unless ``consistency`` says otherwise: ``"linearizable"``, ``"eventual"``,
+        ``using`` names the field. ``recall_target`` (0.95), ``ef`` or ``exact`` say how thorough to be; ``params`` has
+        further members of the kind, such as ``operator`` of a text search. What was written before is found, unless
+        ``consistency`` says otherwise: ``"linearizable"``, ``"eventual"``,
         ``{"level": "bounded", "max_staleness_ms": 500}`` or ``{"level": "session", "token": "…"}``. ``more`` are
         further members of the request.
         """
@@ -52,7 +54,7 @@ class SearchCalls(Connected):
             include_payload=None if include_payload else False,
             include_vector=include_vector or None,
             score_threshold=score_threshold,
-            params=_params(recall_target, ef, exact),
+            params=_params(recall_target, ef, exact, params),
             allow_partial=allow_partial,
             explain=explain,
             **more,
@@ -74,6 +76,7 @@ class SearchCalls(Connected):
         recall_target: float | None = None,
         ef: int | None = None,
         exact: bool | None = None,
+        params: Mapping[str, Any] | None = None,
         consistency: Any = None,
         timeout: float | None = None,
         **more: Any,
@@ -88,7 +91,7 @@ class SearchCalls(Connected):
             include_payload=None if include_payload else False,
             include_vector=include_vector or None,
             score_threshold=score_threshold,
-            params=_params(recall_target, ef, exact),
+            params=_params(recall_target, ef, exact, params),
             **more,
         )
         call = post(_points(collection, "search/stream"), search_event, fields)
@@ -159,6 +162,7 @@ class SearchCalls(Connected):
         recall_target: float | None = None,
         ef: int | None = None,
         exact: bool | None = None,
+        params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         **more: Any,
     ) -> WhyNot:
@@ -166,7 +170,7 @@ class SearchCalls(Connected):
         ident = checked_id(id)
         fields = self._searched(vector, text)
         fields.update(using=using, top_k=top_k, filter=filter, score_threshold=score_threshold)
-        fields.update(params=_params(recall_target, ef, exact), **more)
+        fields.update(params=_params(recall_target, ef, exact, params), **more)
         path = _points(collection, f"{in_path(ident)}/why-not")
 
         def decode(data: dict[str, Any]) -> WhyNot:
@@ -182,8 +186,10 @@ class SearchCalls(Connected):
         return vector_members(vector, self._core.settings.plain)
 
 
-def _params(recall_target: float | None, ef: int | None, exact: bool | None) -> dict[str, Any] | None:
-    given = {"recall_target": recall_target, "ef": ef, "exact": exact}
+def _params(
+    recall_target: float | None, ef: int | None, exact: bool | None, params: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    given = {"recall_target": recall_target, "ef": ef, "exact": exact, **(params or {})}
     return {name: value for name, value in given.items() if value is not None} or None
 
 
