@@ -115,11 +115,15 @@ class Node:
             self.process.wait(30)
 
 
-def start_node(*arguments: str) -> Iterator[Node]:
+def needs_binary() -> None:
     if not BINARY.exists():
         if "VECTRON_BIN" in os.environ:
             pytest.fail(f"VECTRON_BIN={BINARY} is not there")
         pytest.skip(f"no server at {BINARY}: cargo build -p vectron, or set VECTRON_BIN")
+
+
+def start_node(*arguments: str) -> Iterator[Node]:
+    needs_binary()
     with tempfile.TemporaryDirectory() as folder:
         node = Node(Path(folder) / "data", *arguments)
         yield node
