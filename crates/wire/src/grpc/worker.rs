@@ -19,14 +19,15 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use vectron_base::Fault;
 
-const WRITE: Method<pb::WriteRequest, pb::WriteResponse> =
+pub(crate) const WRITE: Method<pb::WriteRequest, pb::WriteResponse> =
     Method::changing("/vectron.worker.v1.WorkerService/Write");
-const GET: Method<pb::GetRequest, pb::GetResponse> = Method::reading("/vectron.worker.v1.WorkerService/Get");
-const SEARCH: Method<pb::SearchRequest, pb::SearchResponse> =
+pub(crate) const GET: Method<pb::GetRequest, pb::GetResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Get");
+pub(crate) const SEARCH: Method<pb::SearchRequest, pb::SearchResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Search");
-const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
+pub(crate) const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Scroll");
-const COUNT: Method<pb::CountRequest, pb::CountResponse> =
+pub(crate) const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
