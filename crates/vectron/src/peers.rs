@@ -25,9 +25,12 @@ impl AddressBook {
         Self { drivers: RwLock::new(drivers), workers: Arc::default() }
     }
 
-    /// These are the members of the placement driver now, besides those of the start.
+    /// These are the members of the placement driver now, besides those of the start. One without an address is in its
+    /// group and not in the catalog yet, as all are until the first leader has written them there: what was known of
+    /// it stays.
     pub fn note_drivers(&self, drivers: impl IntoIterator<Item = (ReplicaId, String)>) {
-        self.drivers.write().extend(drivers);
+        let known = drivers.into_iter().filter(|(_, address)| !address.is_empty());
+        self.drivers.write().extend(known);
     }
 
     /// Where a replica is reached, if that is known.
@@ -93,5 +96,20 @@ impl Inbox for PeerInbox {
                 self.malformed.inc();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_the_catalog_does_not_know_yet_keeps_its_address() {
+        let book = AddressBook::new(BTreeMap::from([(ReplicaId(1), "one:1".into())]));
+        book.note_drivers([(ReplicaId(1), String::new()), (ReplicaId(4), String::new())]);
+        let address = |replica| book.address(GroupId::CATALOG, ReplicaId(replica));
+        assert_eq!((address(1), address(4)), (Some("one:1".into()), None));
+        book.note_drivers([(ReplicaId(1), "moved:1".into()), (ReplicaId(4), "four:1".into())]);
+        assert_eq!((address(1), address(4)), (Some("moved:1".into()), Some("four:1".into())));
     }
 }
