@@ -49,6 +49,9 @@ pub struct GroupStatus {
     /// Who takes part, by what is applied here. A change shows when it is durable here, and at the leader when a
     /// majority knows of it too: from then on the members of before are not needed any more.
     pub members: Members,
+    /// The index that `members` are as of: all changes up to it count, none after it. At most `applied`, and the same
+    /// members at every replica that shows the same index.
+    pub members_index: u64,
     /// What each member has of the log; known to the leader only.
     pub matched: BTreeMap<ReplicaId, u64>,
     /// This replica needs a snapshot, says this leader: the log that it lacks is gone there.

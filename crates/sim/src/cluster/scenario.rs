@@ -241,24 +241,22 @@ fn settle(
     first: &Collection,
 ) -> Option<Collection> {
     let mut collection = first.clone();
-    let mut healing: Option<Healing> = None;
-    let began = cluster.now();
+    let mut healing = Healing::new(cluster.now(), first.shards.iter().map(|shard| shard.shard));
     let mut number = 0u64;
     while cluster.violations().is_empty() {
         if let Some(view) = cluster.catalog()
             && let Some(now) = live(&view)
         {
             collection = now;
+            healing.list(collection.shards.iter().map(|shard| shard.shard));
         }
-        let shards = || collection.shards.iter().map(|shard| shard.shard);
-        let healing = healing.get_or_insert_with(|| Healing::new(began, shards()));
         if let Some(what) = healing.check(cluster.now()) {
             let what = format!("{what}: {}{}", phases(cluster), describe(cluster, &collection));
             cluster.invariants.report(crate::invariants::HEALING, what);
             return Some(collection);
         }
         let waiting: Vec<ShardId> = healing.waiting().collect();
-        if waiting.is_empty() {
+        if healing.done() {
             break;
         }
         for shard in waiting {
