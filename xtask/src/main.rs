@@ -15,7 +15,7 @@ cargo xtask sim museum       every seeded bug, and the seeds that find it
 cargo xtask chaos [--minutes N] [--seed S] [--nodes 3|5] [--binary PATH] [--record]   real processes, killed and stopped
                              under clients, checked; built here unless --binary names a program; --record keeps the
                              result in bench/results/chaos.json
-cargo xtask bench            what is measured, how, and the commands: index, serve, report
+cargo xtask bench            what is measured, how, and the commands: index, serve, cluster, report
 ";
 
 fn main() -> ExitCode {
