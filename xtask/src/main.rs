@@ -16,7 +16,7 @@ cargo xtask chaos [--minutes N] [--seed S] [--nodes 3|5] [--binary PATH] [--loop
                              stopped, cut off from each other (with namespaces: as root on Linux) and out of disk space
                              under clients, checked; built here unless --binary names a program; --record keeps the
                              result in bench/results/chaos.json
-cargo xtask bench            what is measured, how, and the commands: index, serve, report
+cargo xtask bench            what is measured, how, and the commands: index, serve, cluster, report
 ";
 
 fn main() -> ExitCode {

@@ -2,10 +2,48 @@
 
 use crate::cluster::{Cluster, GROUP, Proposed, Read, advance};
 use crate::world::{Log, Task, poll};
+use std::time::Duration;
 use vectron_base::disk::sim::Faults;
 use vectron_base::ids::ReplicaId;
 use vectron_base::random::Random;
 use vectron_consensus::*;
+
+/// No time passes, so that nothing comes with a heartbeat.
+#[test]
+fn what_is_proposed_in_a_turn_goes_out_at_once_and_is_answered_once() {
+    let mut cluster = Cluster::new(3, false);
+    let leader = cluster.leader();
+    (0..20).for_each(|_| cluster.step());
+    cluster.pace = Duration::ZERO;
+    (0..5).for_each(|_| cluster.step());
+    let before = cluster.sent;
+    let handle = cluster.handle(leader);
+    let propose = |number: u8| -> Task<_> {
+        let handle = handle.clone();
+        Box::pin(async move { handle.propose(GROUP, vec![number]).await })
+    };
+    let mut tasks: Vec<Task<_>> = (0..9).map(propose).collect();
+    let mut done: Vec<Option<Result<Applied, ProposeError>>> = (0..9).map(|_| None).collect();
+    for _ in 0..10 {
+        poll(&mut tasks, &mut done);
+        cluster.step();
+    }
+    assert!(done.iter().all(|answer| matches!(answer, Some(Ok(_)))));
+    for n in 0..3 {
+        let sent = cluster.sent[n] - before[n];
+        assert_eq!(sent, if n == leader { 2 } else { 1 }, "node {n}");
+    }
+    // A follower that is asked for them learns that they are committed without waiting for a heartbeat.
+    let end = cluster.handle(leader).status(GROUP).unwrap().applied;
+    let (follower, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    assert!(cluster.handle(follower).status(GROUP).unwrap().applied < end);
+    let handle = cluster.handle(follower);
+    assert_eq!(cluster.wait(Box::pin(async move { handle.applied(GROUP, end).await })), Some(Ok(end)));
+    // The others learn it soon.
+    cluster.pace = Duration::from_millis(50);
+    (0..10).for_each(|_| cluster.step());
+    assert_eq!(cluster.handle(other).status(GROUP).unwrap().applied, end);
+}
 
 fn kill_leaders(seed: u64, losing: bool) {
     let mut cluster = Cluster::new(seed, losing);
