@@ -29,7 +29,13 @@ pub struct SearchPlan {
     pub recall_target: f32,
     /// What of the hits.
     pub include: Include,
+    /// Whether to say how each shard searched.
+    pub explain: bool,
 }
+
+/// All that a shard's hits depend on beside its state, as bytes: equal for equal questions to the same range of the same
+/// shard, and only for those. How fresh the state must be is no part of it.
+pub type Question = Arc<[u8]>;
 
 impl SearchPlan {
     /// The same plan for one shard.
@@ -47,6 +53,40 @@ impl SearchPlan {
             include: self.include,
             timeout_ms,
         }
+    }
+
+    /// What this plan asks of a shard.
+    pub fn question(&self, target: &Target) -> Question {
+        // Every field, so that a new one is not forgotten here.
+        let Self {
+            read: _,
+            vector,
+            top_k,
+            filter,
+            score_threshold,
+            exact,
+            ef,
+            recall_target,
+            include,
+            explain: _,
+        } = self;
+        let mut bytes = Vec::with_capacity(vector.len() * 4 + 96);
+        let mut number = |value: u64| bytes.extend_from_slice(&value.to_le_bytes());
+        number(target.shard.0);
+        number(target.incarnation.0);
+        number(target.epoch);
+        number(*top_k as u64);
+        number(u64::from(recall_target.to_bits()));
+        // One more than the value, and 0 for none.
+        number(score_threshold.map_or(0, |score| u64::from(score.to_bits()) + 1));
+        number(ef.map_or(0, |ef| u64::from(ef) + 1));
+        let flags = [*exact, include.payload, include.vector, filter.is_some()];
+        bytes.extend(flags.map(u8::from));
+        bytes.extend_from_slice(&(vector.len() as u64).to_le_bytes());
+        bytes.extend(vector.iter().flat_map(|number| number.to_le_bytes()));
+        // The last, so that it needs no length.
+        bytes.extend(filter.iter().flat_map(|filter| filter.to_text().into_bytes()));
+        bytes.into()
     }
 }
 
@@ -78,6 +118,7 @@ pub fn search_plan(
         ef,
         recall_target,
         include: include(request.include_payload, request.include_vector),
+        explain: request.explain.unwrap_or(false),
     })
 }
 

@@ -60,7 +60,13 @@ impl WorkerService for WorkerServer {
     }
 
     async fn search(&self, m: Request<pb::SearchRequest>) -> Result<Response<pb::SearchResponse>, Status> {
-        serve(SEARCH, self.send_limit, m, |request| self.worker.search(request)).await
+        let search = |(request, known): (ShardSearch, Option<u64>)| async move {
+            match known {
+                Some(known) => self.worker.search_if_changed(request, known).await,
+                None => self.worker.search(request).await.map(ShardRead::some),
+            }
+        };
+        serve(SEARCH, self.send_limit, m, search).await
     }
 
     async fn scroll(&self, m: Request<pb::ScrollRequest>) -> Result<Response<pb::ScrollResponse>, Status> {
@@ -125,6 +131,15 @@ impl Worker for WorkerConnection {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(SEARCH, request, wait).await
+    }
+
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(SEARCH, (request, known_applied_index), wait).await
     }
 
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
