@@ -167,6 +167,7 @@ pub(crate) enum Command {
     Remove { group: GroupId, replica: Option<ReplicaId>, done: GroupReply },
     Propose { group: GroupId, command: Vec<u8>, reserved: bool, reply: ProposalReply },
     Change { group: GroupId, changes: Vec<MemberChange>, reply: ProposalReply },
+    Campaign { group: GroupId },
     Transfer { group: GroupId, to: ReplicaId, reply: TransferReply },
     Point { group: GroupId, index: u64, reply: oneshot::Sender<Option<Start>> },
     Hold { group: GroupId, index: u64, time: Duration },
@@ -256,6 +257,13 @@ impl Handle {
         let command = Command::Transfer { group, to, reply };
         self.commands.send(command).map_err(|_| ProposeError::Closed)?;
         answer.await.unwrap_or(Err(ProposeError::Unknown))
+    }
+
+    /// Lets the replica here stand for election at once if it knows of no leader; nothing otherwise. For groups that
+    /// have just begun. Who is not there yet gives no vote, so it may have to be said again.
+    pub fn campaign(&self, group: GroupId) {
+        // A driver that is gone leads nothing.
+        let _ = self.commands.send(Command::Campaign { group });
     }
 
     /// What a replica needs to go on from an applied index, for a snapshot that covers exactly that; `None` if

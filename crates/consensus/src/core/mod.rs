@@ -173,6 +173,21 @@ impl Core {
         self.fix_timeout();
     }
 
+    /// Stands for election before its time, if it may vote, knows of no leader, and is not amid an election of its
+    /// own. The timer may do so at any moment, so it is as safe: the votes before the votes are asked for as ever.
+    pub(crate) fn stand(&mut self) {
+        let raft = &self.node.raft;
+        let free = match raft.state {
+            StateRole::Follower => raft.leader_id == raft::INVALID_ID,
+            // Who was not there when it asked did not answer.
+            StateRole::PreCandidate => true,
+            StateRole::Candidate | StateRole::Leader => false,
+        };
+        if free && raft.promotable() {
+            self.campaign();
+        }
+    }
+
     /// Lets one tick pass.
     pub(crate) fn tick(&mut self) {
         self.node.tick();

@@ -94,6 +94,11 @@ impl Group {
         }
     }
 
+    /// Stands for election before its time, unless somebody leads.
+    pub(crate) fn stand(&mut self) {
+        self.core.stand();
+    }
+
     /// Puts a command into the log.
     pub(crate) fn propose(&mut self, command: Vec<u8>, reply: ProposalReply) {
         match self.core.propose(command) {

@@ -262,3 +262,34 @@ fn a_follower_whose_sync_failed_says_nothing_more() {
         assert_eq!(cluster.sent[follower], sent, "seed {seed}");
     }
 }
+
+/// A group that has just begun need not wait for a timeout; one that is led is left alone.
+#[test]
+fn a_replica_that_is_told_to_stands_before_its_time_where_nobody_leads() {
+    for seed in 61..=66 {
+        let mut cluster = Cluster::new(seed, false);
+        let status = |cluster: &Cluster, n: usize| cluster.handle(n).status(GROUP).unwrap();
+        // Somebody who is asked while the others are away gets no vote, and asks again.
+        let others: Vec<Handle> = [0, 2].map(|n| cluster.handle(n)).into();
+        cluster.isolated = Some(1);
+        for _ in 0..5 {
+            cluster.handle(1).campaign(GROUP);
+            cluster.step();
+        }
+        assert_eq!(status(&cluster, 1).role, Role::Candidate, "seed {seed}");
+        cluster.isolated = None;
+        // An election timeout is 1.5 s at least, which are 30 steps.
+        for _ in 0..10 {
+            cluster.handle(1).campaign(GROUP);
+            cluster.step();
+        }
+        let led = status(&cluster, 1);
+        assert_eq!(led.role, Role::Leader, "seed {seed}");
+        for _ in 0..40 {
+            others.iter().for_each(|other| other.campaign(GROUP));
+            cluster.step();
+        }
+        let now = status(&cluster, 1);
+        assert_eq!((now.role, now.term), (Role::Leader, led.term), "seed {seed}");
+    }
+}

@@ -9,8 +9,8 @@ use crate::merge::best_hits;
 use crate::metrics::Call;
 use crate::translate::{SearchPlan, search_plan};
 use crate::weight::fitting;
+use futures::future::join_all;
 use vectron_base::Fault;
-use vectron_wire::placement::Shard;
 use vectron_wire::worker::{Hit, SearchTrace, ShardHits};
 
 impl Gateway {
@@ -23,17 +23,19 @@ impl Gateway {
         let mut watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
         watch.lap("admit");
-        let mut collection = self.collection(&request.collection, &deadline).await?;
+        let asked = request.consistency.as_ref();
+        let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
         watch.lap("route");
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         watch.lap("translate");
         let allow_partial = request.allow_partial.unwrap_or(false);
         let gathered = loop {
+            let shards_deadline = self.shards_deadline(&deadline, allow_partial);
             let reading = Reading {
                 call: Call::Search,
                 collection: &collection,
-                deadline: &deadline,
+                deadline: &shards_deadline,
                 plan: &plan.read,
             };
             match self.hits(&reading, &plan, allow_partial).await {
@@ -69,11 +71,9 @@ impl Gateway {
         plan: &SearchPlan,
         allow_partial: bool,
     ) -> Result<Gathered<ShardHits>, Fault> {
-        let shards: Vec<&Shard> = reading.collection.shards.iter().collect();
-        let answered = self.ask_all(reading, &shards, |worker, target, timeout_ms| {
-            let search = plan.for_shard(target, timeout_ms);
-            Box::pin(async move { worker.search(search).await })
-        });
+        let shards = &reading.collection.shards;
+        self.metrics().asked(reading.call, shards.len());
+        let answered = join_all(shards.iter().map(|shard| self.hits_of(reading, plan, shard)));
         gather(answered.await, allow_partial)
     }
 }

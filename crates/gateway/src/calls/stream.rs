@@ -6,7 +6,6 @@ use super::search::scored;
 use super::stopwatch::Stopwatch;
 use crate::admit::{Admitted, Deadline};
 use crate::api;
-use crate::ask::Answer;
 use crate::fanout::{Answered, Gathered, Reading, gather};
 use crate::gateway::Gateway;
 use crate::merge::best_hits;
@@ -19,7 +18,7 @@ use futures::{SinkExt, Stream, StreamExt};
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
 use vectron_wire::placement::Collection;
-use vectron_wire::worker::{Hit, ShardHits, ShardRead, Worker};
+use vectron_wire::worker::{Hit, ShardHits};
 
 type Events = mpsc::Sender<Result<api::SearchEvent, Fault>>;
 
@@ -48,13 +47,16 @@ impl Gateway {
     async fn streamed(&self, mut request: api::SearchRequest, events: &mut Events) -> Result<(), Fault> {
         let watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
-        let mut collection = self.collection(&request.collection, &deadline).await?;
+        let asked = request.consistency.as_ref();
+        let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         let allow_partial = request.allow_partial.unwrap_or(false);
         let search_id = self.fresh_id();
         loop {
-            let round = Round { gateway: self, collection: &collection, deadline: &deadline, plan: &plan };
+            let shards_deadline = self.shards_deadline(&deadline, allow_partial);
+            let round =
+                Round { gateway: self, collection: &collection, deadline: &shards_deadline, plan: &plan };
             let answered = round.hits(&search_id, &watch, events).await;
             // Time that is up ends the stream with what there is, which is what it is for.
             let late =
@@ -101,12 +103,8 @@ impl Round<'_> {
     ) -> Vec<Answered<ShardHits>> {
         let (reading, shards) = (self.reading(), &self.collection.shards);
         self.gateway.metrics().asked(reading.call, shards.len());
-        let begin = |worker: Arc<dyn Worker>, target, timeout_ms| -> Answer<ShardRead<ShardHits>> {
-            let search = self.plan.for_shard(target, timeout_ms);
-            Box::pin(async move { worker.search(search).await })
-        };
         let mut running: FuturesUnordered<_> =
-            shards.iter().map(|shard| self.gateway.ask_one(&reading, shard, &begin)).collect();
+            shards.iter().map(|shard| self.gateway.hits_of(&reading, self.plan, shard)).collect();
         let mut so_far = Gathered { answers: Vec::new(), failed: Vec::new() };
         let mut answered = Vec::new();
         while let Some(one) = running.next().await {

@@ -29,7 +29,13 @@ pub struct SearchPlan {
     pub recall_target: f32,
     /// What of the hits.
     pub include: Include,
+    /// Whether to say how each shard searched.
+    pub explain: bool,
 }
+
+/// All that a shard's hits depend on beside its state, as bytes: equal for equal questions to the same range of the same
+/// shard, and only for those. How fresh the state must be is no part of it.
+pub type Question = Arc<[u8]>;
 
 impl SearchPlan {
     /// Puts the query back where [`search_plan`] took it from, so that the request can be planned anew.
@@ -52,6 +58,54 @@ impl SearchPlan {
             recall_target: self.recall_target,
             include: self.include,
             timeout_ms,
+        }
+    }
+
+    /// What this plan asks of a shard.
+    pub fn question(&self, target: &Target) -> Question {
+        // Every field, so that a new one is not forgotten here.
+        let Self {
+            read: _,
+            query,
+            top_k,
+            filter,
+            score_threshold,
+            exact,
+            ef,
+            recall_target,
+            include,
+            explain: _,
+        } = self;
+        let mut bytes = Vec::new();
+        let mut number = |value: u64| bytes.extend_from_slice(&value.to_le_bytes());
+        number(target.shard.0);
+        number(target.incarnation.0);
+        number(target.epoch);
+        number(*top_k as u64);
+        number(u64::from(recall_target.to_bits()));
+        // One more than the value, and 0 for none.
+        number(score_threshold.map_or(0, |score| u64::from(score.to_bits()) + 1));
+        number(ef.map_or(0, |ef| u64::from(ef) + 1));
+        let flags = [*exact, include.payload, include.vector, filter.is_some()];
+        bytes.extend(flags.map(u8::from));
+        name_query(query, &mut bytes);
+        // The last, so that it needs no length.
+        bytes.extend(filter.iter().flat_map(|filter| filter.to_text().into_bytes()));
+        bytes.into()
+    }
+}
+
+/// Appends the query as bytes that no other query has and that no other's begin with.
+fn name_query(query: &ShardQuery, bytes: &mut Vec<u8>) {
+    let mut part = |part: &[u8]| {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part);
+    };
+    match query {
+        ShardQuery::Dense { field, vector } => {
+            part(b"dense");
+            part(field.as_bytes());
+            part(&vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>());
         }
     }
 }
@@ -84,6 +138,7 @@ pub fn search_plan(
         ef,
         recall_target,
         include: include(request.include_payload, request.include_vector),
+        explain: request.explain.unwrap_or(false),
     })
 }
 

@@ -7,4 +7,5 @@ mod edge;
 mod grpc;
 mod indexes;
 mod refusals;
+mod reuse;
 mod routing;

@@ -105,6 +105,9 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     settings.placement.caught_up_entries = 16;
     settings.placement.checkpoint_entries = 16;
     settings.worker.snapshot_idle_ms = 5_000;
+    // Results that are kept or shared must be none that a search would not give.
+    settings.gateway.result_cache_bytes = 64 << 10;
+    settings.gateway.coalesce_ms = 500;
     settings.worker.snapshot_part_bytes = 4 << 10;
     settings.worker.mark_interval_s = 5;
     let mut cluster = Cluster::new(mix64(seed), scenario.shape, settings, scenario.flaws.clone());

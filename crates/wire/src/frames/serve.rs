@@ -10,7 +10,7 @@ use crate::grpc::MessageLimits;
 use crate::grpc::key::{ClusterKey, not_shown};
 use crate::grpc::method::Method;
 use crate::grpc::serve::{answer, short};
-use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
+use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE, searched};
 use crate::proto::worker as pb;
 use crate::worker::Worker;
 use futures::channel::oneshot;
@@ -303,7 +303,7 @@ async fn work(worker: Arc<dyn Worker>, kind: Kind, body: Bytes, limit: usize) ->
     match kind {
         Kind::Write => one(WRITE, body, limit, |request| worker.write(request)).await,
         Kind::Get => one(GET, body, limit, |request| worker.get(request)).await,
-        Kind::Search => one(SEARCH, body, limit, |request| worker.search(request)).await,
+        Kind::Search => one(SEARCH, body, limit, |request| searched(&*worker, request)).await,
         Kind::Scroll => one(SCROLL, body, limit, |request| worker.scroll(request)).await,
         Kind::Count => one(COUNT, body, limit, |request| worker.count(request)).await,
         _ => Err(Fault::internal("no such call")),

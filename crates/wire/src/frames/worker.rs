@@ -127,6 +127,15 @@ impl Worker for FrameWorker {
         self.call(Kind::Search, SEARCH, request.into(), wait_ms).await
     }
 
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let wait_ms = request.timeout_ms;
+        self.call(Kind::Search, SEARCH, (request, known_applied_index).into(), wait_ms).await
+    }
+
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         let wait_ms = request.timeout_ms;
         self.call(Kind::Scroll, SCROLL, request.into(), wait_ms).await

@@ -36,6 +36,17 @@ const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
 const SNAPSHOT_PART: Method<pb::SnapshotPartRequest, pb::SnapshotPartResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/SnapshotPart");
 
+/// A search of one who may have the answer at an index already.
+pub(crate) async fn searched(
+    worker: &dyn Worker,
+    (request, known): (ShardSearch, Option<u64>),
+) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+    match known {
+        Some(known) => worker.search_if_changed(request, known).await,
+        None => worker.search(request).await.map(ShardRead::some),
+    }
+}
+
 /// Passes calls that come over gRPC to a worker.
 pub struct WorkerServer {
     worker: Arc<dyn Worker>,
@@ -61,7 +72,7 @@ impl WorkerService for WorkerServer {
     }
 
     async fn search(&self, m: Request<pb::SearchRequest>) -> Result<Response<pb::SearchResponse>, Status> {
-        serve(SEARCH, self.send_limit, m, |request| self.worker.search(request)).await
+        serve(SEARCH, self.send_limit, m, |request| searched(&*self.worker, request)).await
     }
 
     async fn scroll(&self, m: Request<pb::ScrollRequest>) -> Result<Response<pb::ScrollResponse>, Status> {
@@ -126,6 +137,15 @@ impl Worker for WorkerConnection {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(SEARCH, request, wait).await
+    }
+
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(SEARCH, (request, known_applied_index), wait).await
     }
 
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {

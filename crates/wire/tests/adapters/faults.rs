@@ -119,10 +119,15 @@ fn malformed_answers_of_a_worker_are_refused_by_field() {
     assert_eq!(refused::<ShardRead<ShardCounted>, _>(pb::CountResponse::default()), "delivered");
     let delivered = Some(pb::Delivered::default());
     let trace = Some(pb::Trace::default());
-    let missing = pb::SearchResponse { delivered, hits: vec![pb::Hit::default()], trace };
+    let missing = pb::SearchResponse { delivered, hits: vec![pb::Hit::default()], trace, unchanged: false };
     assert_eq!(refused::<ShardRead<ShardHits>, _>(missing), "hits[0].point");
     let unscored = pb::Hit { point: Some(pb::Point::default()), score: None };
-    let unscored = pb::SearchResponse { delivered, hits: vec![unscored], trace: Some(pb::Trace::default()) };
+    let unscored = pb::SearchResponse {
+        delivered,
+        hits: vec![unscored],
+        trace: Some(pb::Trace::default()),
+        unchanged: false,
+    };
     assert_eq!(refused::<ShardRead<ShardHits>, _>(unscored), "hits[0].score");
     let index = pb::FieldIndexStatus { r#type: 9, ..Default::default() };
     let told = pb::StatusResponse { field_indexes: vec![index], ..Default::default() };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_wire::placement::Placement;
 use vectron_wire::proto::{placement as placement_pb, worker as worker_pb};
-use vectron_wire::worker::SearchTrace;
+use vectron_wire::worker::{SearchTrace, ShardRead};
 
 /// Domain type to message `M` to bytes to message to domain type is the identity.
 fn round_trips<M, T>(given: impl Strategy<Value = T>)
@@ -104,6 +104,12 @@ fn every_method_of_the_worker_carries_everything() {
         carries(&stage, given::write(), given::written(), |q| worker.write(q));
         carries(&stage, given::get(), given::got(), |q| worker.get(q));
         carries(&stage, given::search(), given::found(), |q| worker.search(q));
+        let again = (given::search(), any::<u64>());
+        let found = (given::found(), any::<bool>()).prop_map(|(read, unchanged)| match unchanged {
+            true => ShardRead { value: None, delivered: read.delivered },
+            false => read.some(),
+        });
+        carries(&stage, again, found, |(q, known)| worker.search_if_changed(q, known));
         carries(&stage, given::scroll(), given::page(), |q| worker.scroll(q));
         carries(&stage, given::count(), given::counted(), |q| worker.count(q));
         carries(&stage, given::target(), given::status(), |q| worker.status(q));
