@@ -7,6 +7,7 @@ mod batch;
 mod catalog;
 mod cluster;
 mod placement;
+mod query;
 mod report;
 mod settings;
 mod snapshot;
