@@ -10,9 +10,9 @@ use crate::grpc::dial::DialOptions;
 use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker, WriteOperation,
+    ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits,
+    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, UpsertPoint, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -97,13 +97,24 @@ impl FrameWorker {
 
 /// About how many bytes a write takes.
 fn weight(operation: &WriteOperation) -> usize {
+    let of_point = |point: &UpsertPoint| point.id.len() + 4 * point.vector.len() + point.payload.len();
+    let of_edit = |edit: &PayloadEdit| match &edit.change {
+        PayloadChange::Merge(text) | PayloadChange::Replace(text) => text.len(),
+        PayloadChange::Unset(paths) => paths.iter().map(String::len).sum(),
+    };
     match operation {
-        WriteOperation::Upsert(points) => {
-            points.iter().map(|point| point.id.len() + 4 * point.vector.len() + point.payload.len()).sum()
-        }
+        WriteOperation::Upsert(points) => points.iter().map(of_point).sum(),
         WriteOperation::DeleteIds(ids) => ids.iter().map(String::len).sum(),
         // Filters are bounded where they are accepted.
         WriteOperation::DeleteFilter(_) => 0,
+        WriteOperation::EditFilter(_, edit) => of_edit(edit),
+        WriteOperation::Batch(batch) => {
+            let items = batch.items.iter().map(|item| match &item.write {
+                ItemWrite::Upsert(point, _) => of_point(point),
+                ItemWrite::Delete { id, .. } | ItemWrite::Payload { id, .. } => id.len(),
+            });
+            items.chain(batch.edits.iter().map(of_edit)).sum()
+        }
     }
 }
 
