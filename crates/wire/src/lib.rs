@@ -22,6 +22,7 @@ pub mod links;
 pub mod peer;
 pub mod placement;
 pub mod proto;
+mod query;
 pub mod report;
 pub mod routing;
 mod settings;

@@ -7,6 +7,7 @@ use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_base::ids::{Incarnation, ShardId};
 
+pub use crate::query::ShardQuery;
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
 
@@ -161,15 +162,15 @@ pub struct ShardGet {
     pub timeout_ms: u64,
 }
 
-/// A nearest-neighbour search in one shard.
+/// A search in one shard.
 #[derive(Clone, Debug)]
 pub struct ShardSearch {
     /// Where.
     pub target: Target,
     /// How fresh.
     pub read: ReadLevel,
-    /// The query, as many finite numbers as the collection's dimension. Shared between shards.
-    pub vector: Arc<[f32]>,
+    /// What to look for, in which field.
+    pub query: ShardQuery,
     /// How many hits at most.
     pub top_k: usize,
     /// Only points that pass.

@@ -13,7 +13,7 @@ use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
     Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch,
+    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -179,6 +179,17 @@ pub async fn get(
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }
 
+/// The query's vector, if it means the one field that a shard has so far.
+fn unnamed(hosted: &Hosted, query: ShardQuery) -> Result<Vec<f32>, Fault> {
+    match query {
+        ShardQuery::Dense { field, vector } if field.is_empty() => Ok(vector.to_vec()),
+        ShardQuery::Dense { field, .. } => {
+            let reason = format!("shard {} has no vector field {field:?}", hosted.id());
+            Err(Fault::invalid("using", reason))
+        }
+    }
+}
+
 /// The nearest points.
 pub async fn search(
     host: &Host,
@@ -190,7 +201,7 @@ pub async fn search(
     let queued = host.clock().now();
     let clock = host.clock().clone();
     let query = store::SearchQuery {
-        vector: request.vector.to_vec(),
+        vector: unnamed(hosted, request.query)?,
         top_k: request.top_k,
         filter: request.filter.as_deref().cloned(),
         score_threshold: request.score_threshold,

@@ -40,7 +40,7 @@ impl Gateway {
                 Ok(gathered) => break gathered,
                 Err(fault) => {
                     collection = self.again(&collection, fault, &deadline).await?;
-                    request.vector = Some(plan.vector.to_vec());
+                    plan.give_back(&mut request);
                     plan = search_plan(&mut request, &collection, self.knobs())?;
                 }
             }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_wire::placement::Collection;
-use vectron_wire::worker::{Include, ShardSearch, Target};
+use vectron_wire::worker::{Include, ShardQuery, ShardSearch, Target};
 
 /// A search that every shard can be asked.
 pub struct SearchPlan {
     /// How fresh.
     pub read: ReadPlan,
-    /// The query.
-    pub vector: Arc<[f32]>,
+    /// What to look for.
+    pub query: ShardQuery,
     /// Results at most.
     pub top_k: usize,
     /// Only points that pass.
@@ -32,12 +32,18 @@ pub struct SearchPlan {
 }
 
 impl SearchPlan {
+    /// Puts the query back where [`search_plan`] took it from, so that the request can be planned anew.
+    pub fn give_back(&self, request: &mut SearchRequest) {
+        let ShardQuery::Dense { vector, .. } = &self.query;
+        request.vector = Some(vector.to_vec());
+    }
+
     /// The same plan for one shard.
     pub fn for_shard(&self, target: Target, timeout_ms: u64) -> ShardSearch {
         ShardSearch {
             read: self.read.for_shard(target.shard),
             target,
-            vector: self.vector.clone(),
+            query: self.query.clone(),
             top_k: self.top_k,
             filter: self.filter.clone(),
             score_threshold: self.score_threshold,
@@ -70,7 +76,7 @@ pub fn search_plan(
     let vector = checked_vector(request.vector.take(), request.vector_b64.take(), &wanted)?;
     Ok(SearchPlan {
         read,
-        vector: vector.into(),
+        query: ShardQuery::unnamed(vector),
         top_k: size(top_k),
         filter,
         score_threshold: request.score_threshold,

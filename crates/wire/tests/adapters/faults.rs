@@ -60,6 +60,7 @@ fn level(level: pb::read_level::Level) -> Option<pb::ReadLevel> {
 #[test]
 fn malformed_requests_to_a_worker_are_refused_by_field() {
     use pb::read_level::Level;
+    use pb::search_request::Query;
     use pb::write_request::Operation;
     let count = |target, read, filter: Option<&str>| {
         let filter = filter.map(Into::into);
@@ -80,14 +81,17 @@ fn malformed_requests_to_a_worker_are_refused_by_field() {
     assert_eq!(refused::<SnapshotRequest, _>(pb::SnapshotRequest::default()), "target");
     assert_eq!(refused::<SnapshotPart, _>(pb::SnapshotPartRequest::default()), "target");
 
+    let dense = |vector_f32| Query::Dense(pb::DenseQuery { field: String::new(), vector_f32 });
     let search = |vector_f32: Vec<u8>| pb::SearchRequest {
         target: target(),
         read: level(Level::Linearizable(true)),
-        vector_f32,
+        query: Some(dense(vector_f32)),
         recall_target: Some(0.9),
         ..Default::default()
     };
-    assert_eq!(refused::<ShardSearch, _>(search(vec![0; 7])), "vector_f32");
+    assert_eq!(refused::<ShardSearch, _>(search(vec![0; 7])), "dense.vector_f32");
+    let blind = pb::SearchRequest { query: None, ..search(vec![]) };
+    assert_eq!(refused::<ShardSearch, _>(blind), "query");
     assert!(ShardSearch::try_from(search(vec![0; 8])).is_ok());
     let aimless = pb::SearchRequest { recall_target: None, ..search(vec![0; 8]) };
     assert_eq!(refused::<ShardSearch, _>(aimless), "recall_target");

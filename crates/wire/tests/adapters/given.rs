@@ -84,13 +84,18 @@ pub fn get() -> impl Strategy<Value = ShardGet> {
     )
 }
 
+fn query() -> impl Strategy<Value = ShardQuery> {
+    (any::<String>(), vector())
+        .prop_map(|(field, vector)| ShardQuery::Dense { field: field.into(), vector: vector.into() })
+}
+
 pub fn search() -> impl Strategy<Value = ShardSearch> {
     let how = any::<(usize, Option<f32>, bool, Option<u32>, f32)>();
-    (target(), read_level(), vector(), read_filter(), include(), timeout(), how).prop_map(
-        |(target, read, vector, filter, include, timeout_ms, how)| ShardSearch {
+    (target(), read_level(), query(), read_filter(), include(), timeout(), how).prop_map(
+        |(target, read, query, filter, include, timeout_ms, how)| ShardSearch {
             target,
             read,
-            vector: vector.into(),
+            query,
             top_k: how.0,
             filter,
             score_threshold: how.1,

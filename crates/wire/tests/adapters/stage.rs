@@ -160,7 +160,7 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
     let search = ShardSearch {
         target: TARGET,
         read,
-        vector: Arc::from([1.0]),
+        query: ShardQuery::unnamed([1.0]),
         top_k: 1,
         filter: None,
         score_threshold: None,

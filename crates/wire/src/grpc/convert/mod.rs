@@ -6,6 +6,7 @@
 mod catalog;
 mod cluster;
 mod placement;
+mod query;
 mod report;
 mod settings;
 mod snapshot;

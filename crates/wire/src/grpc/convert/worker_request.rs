@@ -1,5 +1,6 @@
 //! Requests to a worker.
 
+use super::query::query;
 use super::{bytes_of, each, filter, marked, numbers, read_filter, required, size};
 use crate::proto::worker as pb;
 use crate::proto::worker::read_level::Level;
@@ -141,7 +142,7 @@ impl From<ShardSearch> for pb::SearchRequest {
         Self {
             target: Some(search.target.into()),
             read: Some(search.read.into()),
-            vector_f32: bytes_of(&search.vector),
+            query: Some(search.query.into()),
             top_k: search.top_k as u64,
             filter: search.filter.map(|filter| filter.to_text()),
             score_threshold: search.score_threshold,
@@ -162,7 +163,7 @@ impl TryFrom<pb::SearchRequest> for ShardSearch {
         Ok(Self {
             target: target(message.target)?,
             read: read_level(message.read)?,
-            vector: numbers("vector_f32", &message.vector_f32)?,
+            query: query(message.query)?,
             top_k: size("top_k", message.top_k)?,
             filter: read_filter(message.filter)?,
             score_threshold: message.score_threshold,
