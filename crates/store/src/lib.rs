@@ -51,6 +51,7 @@ mod shard;
 mod source;
 mod state;
 mod stats;
+mod text;
 
 pub use admission::points_on_disk;
 pub use bytes::DecodeError;
@@ -59,6 +60,7 @@ pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, O
 pub use config::{ShardConfig, estimate_bytes};
 pub use damage::{Damage, Refusal};
 pub use export::{EXPORT_READ_MAX_BYTES, EXPORTS_MAX, Export, ExportError, ExportedFile};
+pub use fields::text::{Bm25, TextOperator, TextQuery, TextStats};
 pub use fields::{FieldIndexStatus, FilterEstimate};
 pub use fork::{ForkError, ForkStatus};
 pub use idempotency::{REMEMBERED_BYTES, WINDOW_MS};
@@ -73,4 +75,5 @@ pub use scrub::{DamagedPoint, Mark, ScrubReport, ScrubStep};
 pub use search::{ScoredPoint, SearchQuery, SearchResult, SearchTrace};
 pub use shard::Shard;
 pub use stats::ShardStats;
+pub use text::TextSearch;
 pub use vectron_index::{Calibration, CodeErrors, Metric, Quantization, Vectors};

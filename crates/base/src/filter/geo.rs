@@ -45,7 +45,8 @@ impl GeoCircle {
         if south <= -90.0 || north >= 90.0 {
             return (south.max(-90.0)..=north.min(90.0), everywhere);
         }
-        let wide = (angle.to_radians().sin() / self.lat.to_radians().cos()).min(1.0).asin().to_degrees() + MARGIN;
+        let wide =
+            (angle.to_radians().sin() / self.lat.to_radians().cos()).min(1.0).asin().to_degrees() + MARGIN;
         let (west, east) = (self.lon - wide, self.lon + wide);
         let crosses = west < -180.0 || east > 180.0;
         (south..=north, if crosses { everywhere } else { west..=east })
@@ -145,7 +146,9 @@ mod tests {
             let (lats, lons) = circle.bounds();
             let steps = |at: f64, wide: f64| (-40..=40).map(move |step| at + wide * f64::from(step) / 40.0);
             let near = steps(lat, 2.0 * circle.half_angle().max(1e-6));
-            for (north, east) in near.flat_map(|n| steps(0.0, 180.0).chain(steps(lon, 1.0)).map(move |e| (n, e))) {
+            for (north, east) in
+                near.flat_map(|n| steps(0.0, 180.0).chain(steps(lon, 1.0)).map(move |e| (n, e)))
+            {
                 if circle.contains(north, east) {
                     assert!(lats.contains(&north) && lons.contains(&east), "{circle:?} {north} {east}");
                 }

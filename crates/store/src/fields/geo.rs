@@ -100,7 +100,8 @@ impl Geo {
     }
 
     fn collect(&self, cells: RangeInclusive<u32>, area: &GeoArea, found: &mut RowSet) {
-        let ranks = self.cells.rank(|cell| cell < *cells.start())..self.cells.rank(|cell| cell <= *cells.end());
+        let ranks =
+            self.cells.rank(|cell| cell < *cells.start())..self.cells.rank(|cell| cell <= *cells.end());
         self.cells.rows(ranks, |row| {
             if self.has(row, area) {
                 found.insert(row);
@@ -132,7 +133,10 @@ mod tests {
 
     fn degrees() -> impl Strategy<Value = (f64, f64)> {
         let near = (52.0f64..53.0, 13.0f64..14.0);
-        let edge = (prop::sample::select(vec![-90.0, 89.99, 90.0, 0.0]), prop::sample::select(vec![-180.0, 180.0, 179.99, 0.0]));
+        let edge = (
+            prop::sample::select(vec![-90.0, 89.99, 90.0, 0.0]),
+            prop::sample::select(vec![-180.0, 180.0, 179.99, 0.0]),
+        );
         prop_oneof![4 => near, 3 => (-90.0f64..=90.0, -180.0f64..=180.0), 1 => edge, 1 => (-100.0f64..100.0, -200.0f64..200.0)]
     }
 

@@ -24,8 +24,8 @@ pub use plan::FilterEstimate;
 pub(crate) use plan::{FilterTrace, Plan};
 
 use field::Field;
-use text::TextIndex;
 use std::sync::Arc;
+use text::TextIndex;
 use vectron_base::filter::FieldIndex;
 use vectron_index::{Row, RowSet};
 

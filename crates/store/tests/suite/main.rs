@@ -23,4 +23,5 @@ mod scrub;
 mod split_histories;
 mod splits;
 mod support;
+mod text;
 mod watched;

@@ -140,7 +140,10 @@ mod tests {
 
     #[test]
     fn words_are_lower_case_and_stems_are_those_of_their_language() {
-        assert_eq!(words(Language::None, "C++ libraries, Größe 3.14"), ["c", "libraries", "größe", "3", "14"]);
+        assert_eq!(
+            words(Language::None, "C++ libraries, Größe 3.14"),
+            ["c", "libraries", "größe", "3", "14"]
+        );
         assert_eq!(words(Language::English, "Libraries for searching"), ["librari", "for", "search"]);
         assert_eq!(words(Language::German, "Bibliotheken"), words(Language::German, "Bibliothek"));
         assert_eq!(words(Language::None, "東京都 abc"), ["東", "京", "都", "abc"]);

@@ -14,9 +14,9 @@ mod rank;
 mod score;
 
 pub(crate) use analyse::{Analyser, Tokens};
-pub use query::{TextOperator, TextQuery};
 pub(crate) use query::Parsed;
-pub(crate) use rank::{Ranked, Ranking};
+pub use query::{TextOperator, TextQuery};
+pub(crate) use rank::Ranking;
 pub use score::{Bm25, TextStats};
 
 use postings::{Posting, Postings};

@@ -137,10 +137,6 @@ impl Postings {
         }
     }
 
-    pub fn find(&self, row: Row) -> Option<&Posting> {
-        self.blocks.get(self.block_of(row, 0))?.find(row)
-    }
-
     /// Adds a row that is not in.
     pub fn insert(&mut self, posting: Posting) {
         if self.blocks.is_empty() {
@@ -213,7 +209,9 @@ mod tests {
             prop_assert_eq!(&all, &truth.into_iter().collect::<Vec<_>>());
             prop_assert_eq!(postings.len(), all.len());
             for (row, pair) in &all {
-                prop_assert_eq!(postings.find(*row).map(|p| (p.frequency, p.length)), Some(*pair));
+                let block = postings.blocks().get(postings.block_of(*row, 0));
+                let found = block.and_then(|block| block.find(*row));
+                prop_assert_eq!(found.map(|p| (p.frequency, p.length)), Some(*pair));
             }
             for block in postings.blocks() {
                 prop_assert_eq!(block.offer(), &Offer::of(block.postings()));

@@ -47,7 +47,10 @@ pub(super) enum Clause {
     /// At least two words.
     Phrase(Vec<String>),
     /// Words that start so, or that are the stem `whole`.
-    Prefix { start: String, whole: String },
+    Prefix {
+        start: String,
+        whole: String,
+    },
 }
 
 /// A query's parts, each once.

@@ -6,10 +6,10 @@
 //! bounds by block: Ding and Suel, SIGIR 2011, here by window). Few allowed rows, or all words wanted: the rows of
 //! the shortest list are gone through, and looked up in the others.
 
+use super::TextIndex;
 use super::postings::{Posting, Postings};
 use super::query::{Clause, Parsed, TextOperator};
 use super::score::{Bm25, Scorer, TextStats, alike, shown};
-use super::TextIndex;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::Deref;
@@ -35,11 +35,19 @@ pub(crate) struct Ranking<'a> {
 pub(crate) struct Ranked {
     /// Rows with their scores, in no order: the best `top_k`, and all others that score what the last of them does.
     pub hits: Vec<(f32, Row)>,
-    /// Postings of the query's words, and those of them that were scored.
+    /// Postings of the query's words.
     pub postings: u64,
+    /// Those of them that were scored.
     pub scored: u64,
     /// Rows whose score was worked out to the end.
     pub candidates: u64,
+}
+
+impl Ranked {
+    /// Bytes of the postings that were scored.
+    pub fn bytes(&self) -> u64 {
+        self.scored * size_of::<Posting>() as u64
+    }
 }
 
 /// A clause and where it is being read.
@@ -229,9 +237,9 @@ impl List<'_> {
 /// Rows with any of the words.
 fn any(mut lists: Vec<List<'_>>, allowed: Option<&RowSet>, best: &mut Best) {
     let mut sums = [0u64; WINDOW];
-    let mut start = 0;
+    let mut start: Row = 0;
     while !lists.is_empty() {
-        let end = start + WINDOW as Row;
+        let end = start.saturating_add(WINDOW as Row);
         let mut next = Row::MAX;
         lists.retain_mut(|list| match list.enter(start, end) {
             Some(row) => {
