@@ -1,7 +1,9 @@
 //! Collections: creating, describing, deleting.
 
 use super::Consistency;
+use super::TextFieldRequest;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A collection to create.
@@ -32,6 +34,9 @@ pub struct CreateCollectionRequest {
     pub storage: Option<String>,
     /// The shape of the graph.
     pub index: Option<IndexRequest>,
+    /// Payload fields that get a text index at once, by path, so that they can be searched by words. The same as
+    /// adding the indexes after the collection.
+    pub text_fields: Option<BTreeMap<String, TextFieldRequest>>,
 }
 
 /// The shape of the graph.

@@ -8,4 +8,5 @@ mod search;
 mod status;
 mod stopwatch;
 mod stream;
+mod text;
 mod write;

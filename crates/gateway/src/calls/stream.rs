@@ -4,6 +4,7 @@
 use super::points::degraded;
 use super::search::scored;
 use super::stopwatch::Stopwatch;
+use super::text::{PARTIAL_STATS, Ready};
 use crate::admit::{Admitted, Deadline};
 use crate::api;
 use crate::ask::Answer;
@@ -49,12 +50,34 @@ impl Gateway {
         let watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
         let mut collection = self.collection(&request.collection, &deadline).await?;
+        collection = self.with_text_index(collection, &request, &deadline).await?;
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         let allow_partial = request.allow_partial.unwrap_or(false);
         let search_id = self.fresh_id();
         loop {
-            let round = Round { gateway: self, collection: &collection, deadline: &deadline, plan: &plan };
+            let reading = Reading {
+                call: Call::SearchStream,
+                collection: &collection,
+                deadline: &deadline,
+                plan: &plan.read,
+            };
+            let ready = match self.made_ready(&reading, &plan.query, allow_partial).await {
+                Ok(ready) => ready,
+                Err(fault) => {
+                    collection = self.again(&collection, fault, &deadline).await?;
+                    plan.give_back(&mut request);
+                    plan = search_plan(&mut request, &collection, self.knobs())?;
+                    continue;
+                }
+            };
+            let round = Round {
+                gateway: self,
+                collection: &collection,
+                deadline: &deadline,
+                plan: &plan,
+                ready: &ready,
+            };
             let answered = round.hits(&search_id, &watch, events).await;
             // Time that is up ends the stream with what there is, which is what it is for.
             let late =
@@ -84,6 +107,7 @@ struct Round<'a> {
     collection: &'a Collection,
     deadline: &'a Deadline,
     plan: &'a SearchPlan,
+    ready: &'a Ready,
 }
 
 impl Round<'_> {
@@ -102,7 +126,7 @@ impl Round<'_> {
         let (reading, shards) = (self.reading(), &self.collection.shards);
         self.gateway.metrics().asked(reading.call, shards.len());
         let begin = |worker: Arc<dyn Worker>, target, timeout_ms| -> Answer<ShardRead<ShardHits>> {
-            let search = self.plan.for_shard(target, timeout_ms);
+            let search = self.plan.for_shard(&self.ready.query, target, timeout_ms);
             Box::pin(async move { worker.search(search).await })
         };
         let mut running: FuturesUnordered<_> =
@@ -135,6 +159,9 @@ impl Round<'_> {
         let reading = self.reading();
         let filters = gathered.answers.iter().filter_map(|(.., found)| found.trace.filter.as_ref());
         let mut meta = gathered.meta(&reading, degraded(filters.map(|filter| &filter.unindexed)));
+        if self.ready.partial {
+            meta.degraded.push(PARTIAL_STATS.into());
+        }
         meta.shards.total = self.collection.shards.len() as u32;
         meta.partial = meta.shards.answered < meta.shards.total;
         meta.took_ms = watch.total_ms();

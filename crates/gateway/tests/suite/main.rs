@@ -8,3 +8,4 @@ mod grpc;
 mod indexes;
 mod refusals;
 mod routing;
+mod text;

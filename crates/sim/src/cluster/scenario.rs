@@ -187,6 +187,7 @@ fn create(cluster: &mut Cluster, scenario: &Scenario) -> Result<Collection, Stri
         read_policy: None,
         quantization: None,
         storage: None,
+        text_fields: None,
         index: None,
     };
     let mut last = String::new();

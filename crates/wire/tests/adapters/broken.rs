@@ -110,6 +110,12 @@ mod foreign {
         async fn count(&self, _: Request<CountRequest>) -> Result<Response<CountResponse>, Status> {
             Err(Status::unimplemented("count"))
         }
+        async fn text_stats(
+            &self,
+            _: Request<TextStatsRequest>,
+        ) -> Result<Response<TextStatsResponse>, Status> {
+            Err(Status::unimplemented("text_stats"))
+        }
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))
         }

@@ -78,6 +78,10 @@ impl Block {
         Block { offer: Offer::of(&postings), postings }
     }
 
+    fn room(&self) -> usize {
+        self.postings.capacity()
+    }
+
     pub fn postings(&self) -> &[Posting] {
         &self.postings
     }
@@ -106,13 +110,16 @@ pub(super) struct Postings {
     /// None is empty.
     blocks: Vec<Block>,
     len: usize,
+    /// Postings that the blocks have room for. Kept, since common words have many blocks.
+    room: usize,
 }
 
 impl Postings {
     /// Of rows in ascending order.
     pub fn of(sorted: &[Posting]) -> Postings {
-        let blocks = sorted.chunks(BLOCK).map(|chunk| Block::new(chunk.to_vec())).collect();
-        Postings { blocks, len: sorted.len() }
+        let blocks: Vec<Block> = sorted.chunks(BLOCK).map(|chunk| Block::new(chunk.to_vec())).collect();
+        let room = blocks.iter().map(Block::room).sum();
+        Postings { blocks, len: sorted.len(), room }
     }
 
     pub fn len(&self) -> usize {
@@ -141,13 +148,18 @@ impl Postings {
     pub fn insert(&mut self, posting: Posting) {
         if self.blocks.is_empty() {
             self.blocks = Vec::with_capacity(1);
-            self.blocks.push(Block { postings: Vec::with_capacity(1), offer: Offer::NOTHING });
+            self.blocks.push(Block { postings: Vec::new(), offer: Offer::NOTHING });
         }
         let at = self.block_of(posting.row, 0).min(self.blocks.len() - 1);
         let Some(block) = self.blocks.get_mut(at) else { return };
         let place = block.postings.partition_point(|p| p.row < posting.row);
         if block.postings.get(place).is_some_and(|p| p.row == posting.row) {
             return;
+        }
+        self.room -= block.room();
+        if block.postings.is_empty() {
+            // Most words are rare.
+            block.postings.reserve_exact(1);
         }
         block.postings.insert(place, posting);
         block.offer.add(&posting);
@@ -159,7 +171,10 @@ impl Postings {
             let rest = Block::new(block.postings.split_off(cut));
             block.postings.shrink_to_fit();
             block.offer = Offer::of(&block.postings);
+            self.room += block.room() + rest.room();
             self.blocks.insert(at + 1, rest);
+        } else {
+            self.room += block.room();
         }
     }
 
@@ -170,6 +185,7 @@ impl Postings {
         let gone = block.postings.remove(place);
         self.len -= 1;
         if block.postings.is_empty() {
+            self.room -= block.room();
             self.blocks.remove(at);
         } else if block.offer.rests_on(&gone) {
             block.offer = Offer::of(&block.postings);
@@ -177,8 +193,7 @@ impl Postings {
     }
 
     pub fn bytes(&self) -> usize {
-        let rows = |block: &Block| block.postings.capacity() * size_of::<Posting>();
-        self.blocks.capacity() * size_of::<Block>() + self.blocks.iter().map(rows).sum::<usize>()
+        self.blocks.capacity() * size_of::<Block>() + self.room * size_of::<Posting>()
     }
 }
 
@@ -208,6 +223,7 @@ mod tests {
             let all: Vec<_> = postings.iter().map(|p| (p.row, (p.frequency, p.length))).collect();
             prop_assert_eq!(&all, &truth.into_iter().collect::<Vec<_>>());
             prop_assert_eq!(postings.len(), all.len());
+            prop_assert_eq!(postings.room, postings.blocks().iter().map(Block::room).sum::<usize>());
             for (row, pair) in &all {
                 let block = postings.blocks().get(postings.block_of(*row, 0));
                 let found = block.and_then(|block| block.find(*row));
