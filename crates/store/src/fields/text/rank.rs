@@ -149,11 +149,11 @@ impl TextIndex {
         lists.sort_by_key(|list| list.len());
         let Some((shortest, others)) = lists.split_first() else { return Vec::new() };
         let mut blocks = vec![0; others.len()];
-        let mut found = Vec::new();
+        let (mut found, mut read) = (Vec::new(), Vec::new());
         for posting in shortest.iter() {
             let mut others = others.iter().zip(&mut blocks);
             if others.all(|(list, block)| look_up(list, posting.row, block).is_some()) {
-                let times = self.times(posting.row, &numbers);
+                let times = self.times(posting.row, &numbers, &mut read);
                 if times > 0 {
                     found.push(Posting { frequency: u16::try_from(times).unwrap_or(u16::MAX), ..*posting });
                 }
@@ -162,11 +162,12 @@ impl TextIndex {
         found
     }
 
-    /// How often the words follow each other in a row.
-    fn times(&self, row: Row, wanted: &[u32]) -> usize {
+    /// How often the words follow each other in a row. `read` is room to work in.
+    fn times(&self, row: Row, wanted: &[u32], read: &mut Vec<u32>) -> usize {
         let Some(document) = self.documents.get(row as usize) else { return 0 };
-        let numbers: Vec<u32> = document.numbers().collect();
-        numbers.windows(wanted.len()).filter(|window| *window == wanted).count()
+        read.clear();
+        read.extend(document.numbers());
+        read.windows(wanted.len()).filter(|window| *window == wanted).count()
     }
 
     /// Rows with a word that starts so, with how often they have one.
