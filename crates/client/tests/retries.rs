@@ -96,7 +96,7 @@ impl VectronService for Handle {
         Err(Status::unimplemented("not in this test"))
     }
 
-    type UpsertStreamStream = tokio_stream::Empty<Result<pb::UpsertStreamResponse, Status>>;
+    type UpsertStreamStream = tokio_stream::Empty<Result<pb::UpsertStreamAnswer, Status>>;
 
     async fn upsert_stream(
         &self,

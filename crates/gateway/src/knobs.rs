@@ -23,6 +23,8 @@ vectron_base::knobs! {
         max_top_k: u64 = 10_000u64, "MAX_TOP_K", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
         /// Largest ef of a search. A larger ef finds more and takes longer.
         max_ef: u64 = 16_384u64, "MAX_EF", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Longest text that is searched for. Longer texts have more words, each of which costs time on every shard.
+        text_query_bytes: u64 = 4_096u64, "TEXT_QUERY_BYTES", Bounds::Integer(1, 65_536), "bytes", Affects::Limits, "vectron_gateway_request_seconds";
         /// Largest page of a scroll. Larger pages take more memory on every shard.
         max_page: u64 = 10_000u64, "MAX_PAGE", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
         /// Most tests in one filter. Each costs time on every point that is looked at.

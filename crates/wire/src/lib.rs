@@ -30,4 +30,5 @@ pub mod routing;
 mod settings;
 pub mod snapshot;
 mod status;
+mod text;
 pub mod worker;

@@ -13,6 +13,7 @@ pub use crate::batch::{
 pub use crate::query::ShardQuery;
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
+pub use crate::text::{ShardTextStats, TextOperator, TextQuery, TextStats};
 
 /// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
 /// `not_found`, under a later epoch `unavailable`.
@@ -361,6 +362,8 @@ pub trait Worker: Send + Sync {
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault>;
     /// Exact.
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
+    /// What scores of a text query rest on.
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

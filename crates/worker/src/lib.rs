@@ -32,6 +32,7 @@ mod shape;
 mod shown;
 mod snapshot;
 mod tend;
+mod text;
 mod write;
 
 pub use event::WorkerEvent;

@@ -5,6 +5,7 @@ use crate::faults::{late, of_propose};
 use crate::host::Host;
 use crate::hosted::{Hosted, gone};
 use crate::shown::{stage, trace};
+use crate::text;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
     Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, Stage,
+    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, Stage, TextStats,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -152,6 +153,10 @@ fn record(point: store::Point) -> PointRecord {
 fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     match refusal {
         store::Refusal::Sealed => gone(),
+        store::Refusal::Invalid { field: field @ ("text" | "k1" | "b"), reason } => {
+            text::invalid(field, reason)
+        }
+        store::Refusal::Building { .. } => text::building(hosted, refusal),
         other => Fault::new(Code::Unavailable, format!("shard {}: {other}", hosted.id())),
     }
 }
@@ -185,13 +190,53 @@ pub async fn get(
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }
 
-/// The query's vector, if it means the one field that a shard has so far.
-fn unnamed(hosted: &Hosted, query: ShardQuery) -> Result<Vec<f32>, Fault> {
-    match query {
-        ShardQuery::Dense { field, vector } if field.is_empty() => Ok(vector.to_vec()),
-        ShardQuery::Dense { field, .. } => {
-            let reason = format!("shard {} has no vector field {field:?}", hosted.id());
-            Err(Fault::invalid("using", reason))
+/// What a shard is searched for.
+enum Search {
+    Dense(store::SearchQuery),
+    Text(store::TextSearch),
+}
+
+impl Search {
+    fn of(hosted: &Hosted, request: ShardSearch) -> Result<Search, Fault> {
+        let (top_k, score_threshold) = (request.top_k, request.score_threshold);
+        let filter = request.filter.as_deref().cloned();
+        let include = include(request.include);
+        match request.query {
+            ShardQuery::Dense { field, vector } if field.is_empty() => {
+                Ok(Search::Dense(store::SearchQuery {
+                    vector: vector.to_vec(),
+                    top_k,
+                    filter,
+                    score_threshold,
+                    exact: request.exact,
+                    ef: request.ef.map(|ef| ef as usize),
+                    recall_target: request.recall_target,
+                    include,
+                }))
+            }
+            ShardQuery::Dense { field, .. } => {
+                let reason = format!("shard {} has no vector field {field:?}", hosted.id());
+                Err(Fault::invalid("using", reason))
+            }
+            ShardQuery::Text { query, stats } => Ok(Search::Text(store::TextSearch {
+                query: text::query(&query),
+                stats: stats.map(|stats| text::stats(&stats)),
+                top_k,
+                filter,
+                score_threshold,
+                include,
+            })),
+        }
+    }
+
+    fn run(
+        &self,
+        shard: &store::Shard,
+        done: &mut dyn FnMut(&'static str),
+    ) -> Result<store::SearchResult, store::Refusal> {
+        match self {
+            Search::Dense(query) => shard.search_in_stages(query, done),
+            Search::Text(search) => shard.text_search_in_stages(search, done),
         }
     }
 }
@@ -203,7 +248,7 @@ enum Look {
     Searched(Result<store::SearchResult, store::Refusal>, Vec<Stage>, Duration),
 }
 
-/// The nearest points.
+/// The best points: nearest to a vector, or with the words of a text.
 pub async fn search(
     host: &Host,
     hosted: &Arc<Hosted>,
@@ -227,16 +272,8 @@ pub async fn search_if_changed(
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
     let queued = host.clock().now();
     let clock = host.clock().clone();
-    let query = store::SearchQuery {
-        vector: unnamed(hosted, request.query)?,
-        top_k: request.top_k,
-        filter: request.filter.as_deref().cloned(),
-        score_threshold: request.score_threshold,
-        exact: request.exact,
-        ef: request.ef.map(|ef| ef as usize),
-        recall_target: request.recall_target,
-        include: include(request.include),
-    };
+    let timeout_ms = request.timeout_ms;
+    let search = Search::of(hosted, request)?;
     let look = move |shard: &store::Shard| {
         let unchanged = known.filter(|known| shard.applied_index() == *known);
         if let Some(index) = unchanged {
@@ -244,14 +281,14 @@ pub async fn search_if_changed(
         }
         let started = clock.now();
         let (mut at, mut stages) = (started, vec![stage("queue", started.since(queued))]);
-        let result = shard.search_in_stages(&query, &mut |name| {
+        let result = search.run(shard, &mut |name| {
             let now = clock.now();
             stages.push(stage(name, now.since(at)));
             at = now;
         });
         Look::Searched(result, stages, at.since(started))
     };
-    let (result, mut stages, took) = match in_lane(host, hosted, request.timeout_ms, look).await? {
+    let (result, mut stages, took) = match in_lane(host, hosted, timeout_ms, look).await? {
         Look::Searched(result, stages, took) => (result, stages, took),
         Look::Unchanged(index) => {
             return Ok(ShardRead { value: None, delivered: admitted.delivered(host, index) });
@@ -268,6 +305,20 @@ pub async fn search_if_changed(
     });
     let value = Some(ShardHits { hits: hits.collect(), trace });
     Ok(ShardRead { value, delivered: admitted.delivered(host, result.applied_index) })
+}
+
+/// What scores of a text query rest on.
+pub async fn text_stats(
+    host: &Host,
+    hosted: &Arc<Hosted>,
+    request: ShardTextStats,
+) -> Result<ShardRead<TextStats>, Fault> {
+    let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
+    let query = text::query(&request.query);
+    let look = move |shard: &store::Shard| shard.text_stats(&query);
+    let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
+    let delivered = admitted.delivered(host, read.applied_index);
+    Ok(ShardRead { value: text::shown_stats(read.value), delivered })
 }
 
 /// A page in id order.

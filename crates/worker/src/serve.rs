@@ -9,8 +9,8 @@ use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
     PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, TextStats, Worker,
 };
 
 impl Host {
@@ -86,6 +86,12 @@ impl Worker for Host {
         let target = request.target;
         let hosted = self.serve(&target)?;
         still_there(&hosted, &target, read::count(self, &hosted, request).await?)
+    }
+
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, read::text_stats(self, &hosted, request).await?)
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

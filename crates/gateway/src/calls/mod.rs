@@ -10,4 +10,5 @@ mod search;
 mod status;
 mod stopwatch;
 mod stream;
+mod text;
 mod write;

@@ -39,11 +39,22 @@ pub fn create(r: pb::CreateCollectionRequest) -> api::CreateCollectionRequest {
             ef_construction: index.ef_construction.map(u64::from),
         }),
         ttl_ms: r.ttl_ms,
+        text_fields: (!r.text_fields.is_empty()).then(|| r.text_fields.into_iter().map(text_field).collect()),
     }
 }
 
+fn text_field((field, text): (String, pb::TextField)) -> (String, api::TextFieldRequest) {
+    (field, api::TextFieldRequest { language: text.language, stemming: text.stemming })
+}
+
 pub fn create_index(r: pb::CreateIndexRequest) -> api::CreateIndexRequest {
-    api::CreateIndexRequest { collection: r.collection, field: r.field, kind: r.r#type }
+    api::CreateIndexRequest {
+        collection: r.collection,
+        field: r.field,
+        kind: r.r#type,
+        language: r.language,
+        stemming: r.stemming,
+    }
 }
 
 pub(super) fn point_input(p: pb::PointInput) -> api::PointInput {
@@ -109,11 +120,16 @@ pub fn search(r: pb::SearchRequest) -> api::SearchRequest {
         recall_target: p.recall_target,
         ef: p.ef.map(u64::from),
         exact: p.exact,
+        operator: p.operator,
+        k1: p.k1,
+        b: p.b,
     };
     api::SearchRequest {
         collection: r.collection,
         vector: numbers(r.vector),
         vector_b64: packed(r.vector_f32),
+        text: r.text,
+        using: r.using,
         top_k: r.top_k.map(u64::from),
         filter: json(r.filter),
         include_payload: r.include_payload,

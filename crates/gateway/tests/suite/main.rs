@@ -9,3 +9,4 @@ mod indexes;
 mod refusals;
 mod reuse;
 mod routing;
+mod text;

@@ -280,6 +280,8 @@ impl Client {
             collection: COLLECTION.into(),
             vector: Some(query.to_vec()),
             vector_b64: None,
+            text: None,
+            using: None,
             top_k: Some(k as u64),
             filter: color.map(|color| api::JsonText::unparsed(format!("{{\"color\":{color}}}"))),
             include_payload: None,

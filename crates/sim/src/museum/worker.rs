@@ -9,8 +9,8 @@ use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::Members;
 use vectron_wire::worker::{
     Delivered, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotFile,
-    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
+    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten,
+    SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, Worker, WriteOperation,
 };
 use vectron_worker::Host;
 
@@ -210,6 +210,10 @@ impl Worker for Crooked {
             read.value = self.counts.lock().entry(shard).or_insert(read.value).clone();
         }
         Ok(read)
+    }
+
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        self.host.text_stats(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

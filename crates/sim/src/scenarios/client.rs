@@ -33,6 +33,7 @@ impl Client {
             read_policy: None,
             quantization: None,
             storage: None,
+            text_fields: None,
             index: None,
             ttl_ms: None,
         };
@@ -107,6 +108,8 @@ impl Client {
             collection: self.collection.clone(),
             vector: Some(query.to_vec()),
             vector_b64: None,
+            text: None,
+            using: None,
             top_k: Some(k),
             filter: filter.map(api::JsonText::unparsed),
             include_payload: None,

@@ -24,5 +24,6 @@ mod scrub;
 mod split_histories;
 mod splits;
 mod support;
+mod text;
 mod watched;
 mod writes;

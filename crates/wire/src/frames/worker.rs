@@ -11,8 +11,8 @@ use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
     ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer,
-    SnapshotPart, SnapshotRequest, Target, UpsertPoint, Worker, WriteOperation,
+    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten,
+    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, UpsertPoint, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -155,6 +155,10 @@ impl Worker for FrameWorker {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         let wait_ms = request.timeout_ms;
         self.call(Kind::Count, COUNT, request.into(), wait_ms).await
+    }
+
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        self.rest.text_stats(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -9,8 +9,8 @@ use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
     PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, TextStats, Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(crate) const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Scroll");
 pub(crate) const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
+const TEXT_STATS: Method<pb::TextStatsRequest, pb::TextStatsResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/TextStats");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
 const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
@@ -81,6 +83,13 @@ impl WorkerService for WorkerServer {
 
     async fn count(&self, m: Request<pb::CountRequest>) -> Result<Response<pb::CountResponse>, Status> {
         serve(COUNT, self.send_limit, m, |request| self.worker.count(request)).await
+    }
+
+    async fn text_stats(
+        &self,
+        m: Request<pb::TextStatsRequest>,
+    ) -> Result<Response<pb::TextStatsResponse>, Status> {
+        serve(TEXT_STATS, self.send_limit, m, |request| self.worker.text_stats(request)).await
     }
 
     async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
@@ -156,6 +165,11 @@ impl Worker for WorkerConnection {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(COUNT, request, wait).await
+    }
+
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(TEXT_STATS, request, wait).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

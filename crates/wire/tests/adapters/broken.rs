@@ -105,7 +105,7 @@ mod foreign {
     #[async_trait::async_trait]
     impl WorkerService for Foreign {
         async fn write(&self, _: Request<WriteRequest>) -> Result<Response<WriteResponse>, Status> {
-            let item = ItemOutcome { kind: 99, current_version: 0 };
+            let item = ItemOutcome { kind: 99, current_version: 0, bytes: 0 };
             Ok(Response::new(WriteResponse { items: vec![item], ..Default::default() }))
         }
         async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
@@ -119,6 +119,12 @@ mod foreign {
         }
         async fn count(&self, _: Request<CountRequest>) -> Result<Response<CountResponse>, Status> {
             Err(Status::unimplemented("count"))
+        }
+        async fn text_stats(
+            &self,
+            _: Request<TextStatsRequest>,
+        ) -> Result<Response<TextStatsResponse>, Status> {
+            Err(Status::unimplemented("text_stats"))
         }
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))

@@ -36,6 +36,8 @@ fn every_message_of_the_worker_round_trips() {
     round_trips::<worker_pb::SearchRequest, _>(given::search());
     round_trips::<worker_pb::ScrollRequest, _>(given::scroll());
     round_trips::<worker_pb::CountRequest, _>(given::count());
+    round_trips::<worker_pb::TextStatsRequest, _>(given::text_question());
+    round_trips::<worker_pb::TextStatsResponse, _>(given::text_counted());
     round_trips::<worker_pb::StatusRequest, _>(given::target());
     round_trips::<worker_pb::WriteResponse, _>(given::written());
     round_trips::<worker_pb::GetResponse, _>(given::got());
@@ -112,6 +114,7 @@ fn every_method_of_the_worker_carries_everything() {
         carries(&stage, again, found, |(q, known)| worker.search_if_changed(q, known));
         carries(&stage, given::scroll(), given::page(), |q| worker.scroll(q));
         carries(&stage, given::count(), given::counted(), |q| worker.count(q));
+        carries(&stage, given::text_question(), given::text_counted(), |q| worker.text_stats(q));
         carries(&stage, given::target(), given::status(), |q| worker.status(q));
         carries(&stage, given_snapshot::request(), given_snapshot::offer(), |q| worker.snapshot(q));
         carries(&stage, given_snapshot::part_request(), given_snapshot::part(), |q| worker.snapshot_part(q));

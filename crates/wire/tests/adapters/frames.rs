@@ -126,6 +126,9 @@ impl Worker for Gated {
     async fn count(&self, _: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         no()
     }
+    async fn text_stats(&self, _: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        no()
+    }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {
         no()
     }
@@ -280,7 +283,13 @@ fn noise_breaks_its_own_connection_only() {
             Ok(())
         })
         .unwrap();
-    stage.script.will(Ok(ShardWritten { version: 1, items: vec![], deleted: 0, replayed: false }));
+    stage.script.will(Ok(ShardWritten {
+        version: 1,
+        items: vec![],
+        deleted: 0,
+        replayed: false,
+        edited: None,
+    }));
     assert!(stage.wait(stage.worker.write(a_write(1, 20_000))).is_ok());
 }
 

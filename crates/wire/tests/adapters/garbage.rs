@@ -105,6 +105,8 @@ fn no_bytes_break_a_server() {
     withstands::<_, pb::SearchRequest>(stage, "/vectron.worker.v1.WorkerService/Search", given::search());
     withstands::<_, pb::ScrollRequest>(stage, "/vectron.worker.v1.WorkerService/Scroll", given::scroll());
     withstands::<_, pb::CountRequest>(stage, "/vectron.worker.v1.WorkerService/Count", given::count());
+    let path = "/vectron.worker.v1.WorkerService/TextStats";
+    withstands::<_, pb::TextStatsRequest>(stage, path, given::text_question());
     withstands::<_, pb::StatusRequest>(stage, "/vectron.worker.v1.WorkerService/Status", given::target());
     withstands::<_, driver::CreateCollectionRequest>(
         stage,
@@ -171,6 +173,7 @@ fn no_bytes_break_a_caller() {
     reads::<ShardRead<ShardHits>, pb::SearchResponse>(given::found());
     reads::<ShardRead<ShardPage>, pb::ScrollResponse>(given::page());
     reads::<ShardRead<ShardCounted>, pb::CountResponse>(given::counted());
+    reads::<ShardRead<TextStats>, pb::TextStatsResponse>(given::text_counted());
     reads::<ShardStatus, pb::StatusResponse>(given::status());
     reads::<_, driver::CreateCollectionResponse>((given_placement::collection(), any::<bool>()));
     reads::<_, driver::Catalog>(given_placement::view());

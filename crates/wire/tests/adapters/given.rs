@@ -11,8 +11,17 @@ use vectron_base::ids::{Incarnation, ShardId};
 use vectron_base::{Code, Fault, FieldError, Outcome};
 use vectron_wire::worker::*;
 
-const PLANS: [&str; 7] =
-    ["none", "flat", "graph", "graph_filtered", "scan_allowed", "scan_after_budget", "other"];
+const PLANS: [&str; 9] = [
+    "none",
+    "flat",
+    "graph",
+    "graph_filtered",
+    "scan_allowed",
+    "scan_after_budget",
+    "text_or",
+    "text_and",
+    "other",
+];
 const STAGES: [&str; 6] = ["barrier", "queue", "filter", "search", "fetch", "other"];
 
 pub const OUTCOMES: [Outcome; 3] = [Outcome::Applied, Outcome::NotApplied, Outcome::Unknown];
@@ -120,8 +129,37 @@ pub fn get() -> impl Strategy<Value = ShardGet> {
 }
 
 fn query() -> impl Strategy<Value = ShardQuery> {
-    (any::<String>(), vector())
-        .prop_map(|(field, vector)| ShardQuery::Dense { field: field.into(), vector: vector.into() })
+    let dense = (any::<String>(), vector())
+        .prop_map(|(field, vector)| ShardQuery::Dense { field: field.into(), vector: vector.into() });
+    let text = (text_query(), option::of(text_stats()))
+        .prop_map(|(query, stats)| ShardQuery::Text { query: query.into(), stats: stats.map(Into::into) });
+    prop_oneof![dense, text]
+}
+
+fn text_query() -> impl Strategy<Value = TextQuery> {
+    let operator = select(vec![TextOperator::Or, TextOperator::And]);
+    (any::<(String, String, f32, f32)>(), operator).prop_map(|((field, text, k1, b), operator)| TextQuery {
+        field,
+        text,
+        operator,
+        k1,
+        b,
+    })
+}
+
+fn text_stats() -> impl Strategy<Value = TextStats> {
+    any::<(u64, u64, std::collections::BTreeMap<String, u64>)>()
+        .prop_map(|(points, words, terms)| TextStats { points, words, terms })
+}
+
+pub fn text_question() -> impl Strategy<Value = ShardTextStats> {
+    (target(), read_level(), text_query(), timeout()).prop_map(|(target, read, query, timeout_ms)| {
+        ShardTextStats { target, read, query: query.into(), timeout_ms }
+    })
+}
+
+pub fn text_counted() -> impl Strategy<Value = ShardRead<TextStats>> {
+    read(text_stats())
 }
 
 pub fn search() -> impl Strategy<Value = ShardSearch> {

@@ -11,6 +11,7 @@ mod query;
 mod report;
 mod settings;
 mod snapshot;
+mod text;
 mod worker_answer;
 mod worker_request;
 mod worker_status;

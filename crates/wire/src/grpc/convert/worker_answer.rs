@@ -10,7 +10,7 @@ use crate::worker::{
 use vectron_base::Fault;
 
 /// Names of plans and stages that this build knows.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     // Plans.
     "none",
     "flat",
@@ -18,6 +18,8 @@ const NAMES: [&str; 11] = [
     "graph_filtered",
     "scan_allowed",
     "scan_after_budget",
+    "text_or",
+    "text_and",
     // Stages.
     "barrier",
     "queue",
@@ -38,7 +40,7 @@ impl From<Delivered> for pb::Delivered {
 }
 
 /// A value with what was delivered.
-fn read<T>(value: T, delivered: Option<pb::Delivered>) -> Result<ShardRead<T>, Fault> {
+pub(super) fn read<T>(value: T, delivered: Option<pb::Delivered>) -> Result<ShardRead<T>, Fault> {
     let pb::Delivered { applied_index, staleness_ms } = required("delivered", delivered)?;
     Ok(ShardRead { value, delivered: Delivered { applied_index, staleness_ms } })
 }
