@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod codec;
 pub mod connections;
 pub mod fault_table;
+pub mod frames;
 pub mod grpc;
 pub mod links;
 pub mod peer;

@@ -25,7 +25,7 @@ pub struct Target {
 }
 
 /// How fresh a read must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadLevel {
     /// Everything acknowledged before the read began.
     Linearizable,
@@ -54,6 +54,13 @@ pub struct ShardRead<T> {
     pub value: T,
     /// At which state.
     pub delivered: Delivered,
+}
+
+impl<T> ShardRead<T> {
+    /// The same, of an answer that need not be there.
+    pub fn some(self) -> ShardRead<Option<T>> {
+        ShardRead { value: Some(self.value), delivered: self.delivered }
+    }
 }
 
 /// Which parts of a point to return.
@@ -227,7 +234,7 @@ pub struct FilterTrace {
 }
 
 /// How a shard found its hits. What a shard does not measure is absent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchTrace {
     /// The plan's name.
     pub plan: &'static str,
@@ -328,6 +335,16 @@ pub trait Worker: Send + Sync {
     async fn get(&self, request: ShardGet) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault>;
     /// Best first, ties by id.
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault>;
+    /// As `search`, or `None` when the shard, once it is as fresh as the level demands, is at `known_applied_index`:
+    /// then what a search with the same question found at that index stands. Every check of a search is made.
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let _ = known_applied_index;
+        self.search(request).await.map(ShardRead::some)
+    }
     /// In id order.
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault>;
     /// Exact.

@@ -14,7 +14,7 @@ use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
     Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, TextStats,
+    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, Stage, TextStats,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -235,12 +235,33 @@ impl Search {
     }
 }
 
+/// What a look for the nearest points came to.
+enum Look {
+    /// There was no need for it at this index.
+    Unchanged(u64),
+    Searched(Result<store::SearchResult, store::Refusal>, Vec<Stage>, Duration),
+}
+
 /// The best points: nearest to a vector, or with the words of a text.
 pub async fn search(
     host: &Host,
     hosted: &Arc<Hosted>,
     request: ShardSearch,
 ) -> Result<ShardRead<ShardHits>, Fault> {
+    let ShardRead { value, delivered } = search_if_changed(host, hosted, request, None).await?;
+    let value = value.ok_or_else(|| Fault::internal("a search that was not made"))?;
+    Ok(ShardRead { value, delivered })
+}
+
+/// The nearest points, or nothing if the shard, once it is fresh enough, is at `known`. What a search may answer follows
+/// from the state at the applied index and from the question: nothing expires by time, and settings do not change. The
+/// graph and the codes are derived from the same state and differ from moment to moment within the promised recall.
+pub async fn search_if_changed(
+    host: &Host,
+    hosted: &Arc<Hosted>,
+    request: ShardSearch,
+    known: Option<u64>,
+) -> Result<ShardRead<Option<ShardHits>>, Fault> {
     hosted.searched(host.clock().now());
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
     let queued = host.clock().now();
@@ -248,6 +269,10 @@ pub async fn search(
     let timeout_ms = request.timeout_ms;
     let search = Search::of(hosted, request)?;
     let look = move |shard: &store::Shard| {
+        let unchanged = known.filter(|known| shard.applied_index() == *known);
+        if let Some(index) = unchanged {
+            return Look::Unchanged(index);
+        }
         let started = clock.now();
         let (mut at, mut stages) = (started, vec![stage("queue", started.since(queued))]);
         let result = search.run(shard, &mut |name| {
@@ -255,9 +280,14 @@ pub async fn search(
             stages.push(stage(name, now.since(at)));
             at = now;
         });
-        (result, stages, at.since(started))
+        Look::Searched(result, stages, at.since(started))
     };
-    let (result, mut stages, took) = in_lane(host, hosted, timeout_ms, look).await?;
+    let (result, mut stages, took) = match in_lane(host, hosted, timeout_ms, look).await? {
+        Look::Searched(result, stages, took) => (result, stages, took),
+        Look::Unchanged(index) => {
+            return Ok(ShardRead { value: None, delivered: admitted.delivered(host, index) });
+        }
+    };
     let result = result.map_err(|refusal| refused(hosted, &refusal))?;
     host.metrics().search.observe(took.as_secs_f64());
     host.load().searched(took);
@@ -267,7 +297,7 @@ pub async fn search(
         score: hit.score,
         point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },
     });
-    let value = ShardHits { hits: hits.collect(), trace };
+    let value = Some(ShardHits { hits: hits.collect(), trace });
     Ok(ShardRead { value, delivered: admitted.delivered(host, result.applied_index) })
 }
 

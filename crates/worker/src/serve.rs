@@ -65,6 +65,17 @@ impl Worker for Host {
         still_there(&hosted, &target, read::search(self, &hosted, request).await?)
     }
 
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        let read = read::search_if_changed(self, &hosted, request, Some(known_applied_index)).await?;
+        still_there(&hosted, &target, read)
+    }
+
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         let target = request.target;
         let hosted = self.serve(&target)?;

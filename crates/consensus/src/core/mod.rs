@@ -3,6 +3,7 @@
 mod cache;
 mod conf;
 mod entry;
+mod join;
 mod membership;
 mod message;
 mod rest;
@@ -14,6 +15,7 @@ pub(crate) use message::Pulse;
 use crate::Members;
 use crate::stored::StoredEntry;
 use cache::Cache;
+use join::joined;
 use raft::eraftpb::{self, MessageType};
 use raft::{Config, RawNode, SnapshotStatus, StateRole};
 use std::collections::VecDeque;
@@ -128,6 +130,9 @@ impl Core {
             check_quorum: true,
             pre_vote: true,
             max_committed_size_per_ready: APPLY_CHUNK_BYTES,
+            // Followers learn what is committed from the next entries or heartbeat: a message of its own for it would
+            // cost each of them another turn and another answer for every sync.
+            skip_bcast_commit: true,
             ..Config::default()
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
@@ -166,6 +171,21 @@ impl Core {
         // The library refuses to campaign only when there is nothing to do.
         let _ = self.node.campaign();
         self.fix_timeout();
+    }
+
+    /// Stands for election before its time, if it may vote, knows of no leader, and is not amid an election of its
+    /// own. The timer may do so at any moment, so it is as safe: the votes before the votes are asked for as ever.
+    pub(crate) fn stand(&mut self) {
+        let raft = &self.node.raft;
+        let free = match raft.state {
+            StateRole::Follower => raft.leader_id == raft::INVALID_ID,
+            // Who was not there when it asked did not answer.
+            StateRole::PreCandidate => true,
+            StateRole::Candidate | StateRole::Leader => false,
+        };
+        if free && raft.promotable() {
+            self.campaign();
+        }
     }
 
     /// Lets one tick pass.
@@ -224,7 +244,7 @@ impl Core {
             told.extend(snapshots.map(|m| m.to));
             // A request for a read point that came to the wrong replica is not passed on in another's name.
             let own = messages.into_iter().filter(|message| message.from == replica);
-            own.map(|message| Message::new(group, message)).collect()
+            joined(own).into_iter().map(|message| Message::new(group, message)).collect()
         };
         let effects = Effects {
             number: ready.number(),

@@ -254,10 +254,11 @@ impl Driver {
                 }
                 Command::Barrier { group, reply } => self.with(group, reply, Group::barrier),
                 Command::Applied { group, index, reply } => {
-                    self.with(group, reply, |group, reply| group.await_applied(index, reply));
+                    self.with(group, reply, |group, reply| group.ask_applied(index, reply));
                 }
                 // What these would change could never become durable.
-                Command::Checkpointed { .. } | Command::Deliver(_) if failed => {}
+                Command::Checkpointed { .. } | Command::Deliver(_) | Command::Campaign { .. } if failed => {}
+                Command::Campaign { group } => self.guarded(group, Group::stand),
                 Command::Checkpointed { group, index } => self.checkpointed(group, index),
                 Command::Deliver(message) => self.deliver(message),
             }

@@ -16,6 +16,7 @@ use crate::handle::{GroupReply, GroupStatus, ProposalReply};
 use crate::journal::State;
 use crate::metrics::ConsensusMetrics;
 use crate::{Machine, Members};
+use futures::channel::oneshot;
 use membership::Transfer;
 use rest::Rest;
 use retention::Retention;
@@ -47,8 +48,8 @@ pub(crate) struct Group {
     until: BTreeMap<u64, Vec<IndexReply>>,
     opening: Option<GroupReply>,
     retention: Retention,
-    /// The members that others are told of.
-    shown: Members,
+    /// The members that others are told of, and what was applied when they were these.
+    shown: (u64, Members),
     transfer: Option<Transfer>,
     rest: Rest,
 }
@@ -65,7 +66,7 @@ impl Group {
         fresh: bool,
     ) -> Self {
         let durable = machine.durable_index();
-        let shown = core.members().clone();
+        let shown = (durable, core.members().clone());
         Self {
             id,
             applied: durable,
@@ -91,6 +92,11 @@ impl Group {
         if self.core.decides_alone() && self.core.role() != Role::Leader {
             self.core.campaign();
         }
+    }
+
+    /// Stands for election before its time, unless somebody leads.
+    pub(crate) fn stand(&mut self) {
+        self.core.stand();
     }
 
     /// Puts a command into the log.
@@ -126,6 +132,16 @@ impl Group {
     /// Owes a read point.
     pub(crate) fn barrier(&mut self, reply: IndexReply) {
         self.barriers.add(reply);
+    }
+
+    /// As [`Group::await_applied`], for a caller from outside. A follower that does not know the entry to be committed
+    /// would learn so with the leader's next heartbeat; it asks, as for a read point, since that brings one at once.
+    pub(crate) fn ask_applied(&mut self, index: u64, reply: IndexReply) {
+        if !self.leads() && index > self.core.committed() {
+            let (nobody, _) = oneshot::channel();
+            self.barriers.add(nobody);
+        }
+        self.await_applied(index, reply);
     }
 
     /// Answers when `index` is applied.
@@ -208,8 +224,11 @@ impl Group {
             self.core.persisted(number);
             out.append(&mut self.held);
         }
-        if self.shown != *self.core.members() && self.core.members_known() {
-            self.shown = self.core.members().clone();
+        if self.core.members_known() {
+            self.shown.0 = self.applied;
+            if self.shown.1 != *self.core.members() {
+                self.shown.1 = self.core.members().clone();
+            }
         }
         if let Some(done) = self.opening.take() {
             // A caller that gave up needs no answer.
@@ -264,7 +283,8 @@ impl Group {
             checkpointed: self.retention.covered,
             leader: self.core.leader(),
             sole: self.sole(),
-            members: self.shown.clone(),
+            members: self.shown.1.clone(),
+            members_index: self.shown.0,
             matched: self.core.matched(),
             lagging: self.core.lagging(),
             at_rest: self.at_rest(),

@@ -1,6 +1,7 @@
 //! The public calls: one method of [`crate::Gateway`] each, the same for HTTP, gRPC and simulations.
 
 mod collections;
+mod hits;
 mod indexes;
 mod manage;
 mod points;

@@ -10,8 +10,8 @@ use crate::merge::best_hits;
 use crate::metrics::Call;
 use crate::translate::{SearchPlan, search_plan};
 use crate::weight::fitting;
+use futures::future::join_all;
 use vectron_base::Fault;
-use vectron_wire::placement::Shard;
 use vectron_wire::worker::{Hit, SearchTrace, ShardHits};
 
 impl Gateway {
@@ -24,7 +24,8 @@ impl Gateway {
         let mut watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
         watch.lap("admit");
-        let mut collection = self.collection(&request.collection, &deadline).await?;
+        let asked = request.consistency.as_ref();
+        let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
         collection = self.with_text_index(collection, &request, &deadline).await?;
         watch.lap("route");
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
@@ -32,10 +33,11 @@ impl Gateway {
         watch.lap("translate");
         let allow_partial = request.allow_partial.unwrap_or(false);
         let (gathered, partial_stats) = loop {
+            let shards_deadline = self.shards_deadline(&deadline, allow_partial);
             let reading = Reading {
                 call: Call::Search,
                 collection: &collection,
-                deadline: &deadline,
+                deadline: &shards_deadline,
                 plan: &plan.read,
             };
             match self.hits(&reading, &plan, allow_partial).await {
@@ -75,11 +77,10 @@ impl Gateway {
         allow_partial: bool,
     ) -> Result<(Gathered<ShardHits>, bool), Fault> {
         let ready = self.made_ready(reading, &plan.query, allow_partial).await?;
-        let shards: Vec<&Shard> = reading.collection.shards.iter().collect();
-        let answered = self.ask_all(reading, &shards, |worker, target, timeout_ms| {
-            let search = plan.for_shard(&ready.query, target, timeout_ms);
-            Box::pin(async move { worker.search(search).await })
-        });
+        let shards = &reading.collection.shards;
+        self.metrics().asked(reading.call, shards.len());
+        let ask = |shard| self.hits_of(reading, (plan, &ready.query), shard);
+        let answered = join_all(shards.iter().map(ask));
         Ok((gather(answered.await, allow_partial)?, ready.partial))
     }
 }

@@ -45,14 +45,14 @@ impl RemoteWorker {
 
 /// Carries a call whose service is a method of the worker that is found on arrival.
 macro_rules! carried {
-    ($self:ident, $question:expr, $method:ident($request:ident)) => {{
+    ($self:ident, $question:expr, $method:ident($request:ident $(, $more:ident)?)) => {{
         let find = $self.find.clone();
         let question = $question;
         $self
             .network
             .call(question, move || {
                 let worker = find()?;
-                Some(Box::pin(async move { worker.$method($request).await }))
+                Some(Box::pin(async move { worker.$method($request $(, $more)?).await }))
             })
             .await
     }};
@@ -69,6 +69,13 @@ impl Worker for RemoteWorker {
     }
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         carried!(self, self.reading(request.timeout_ms), search(request))
+    }
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), search_if_changed(request, known))
     }
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         carried!(self, self.reading(request.timeout_ms), scroll(request))

@@ -19,14 +19,15 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use vectron_base::Fault;
 
-const WRITE: Method<pb::WriteRequest, pb::WriteResponse> =
+pub(crate) const WRITE: Method<pb::WriteRequest, pb::WriteResponse> =
     Method::changing("/vectron.worker.v1.WorkerService/Write");
-const GET: Method<pb::GetRequest, pb::GetResponse> = Method::reading("/vectron.worker.v1.WorkerService/Get");
-const SEARCH: Method<pb::SearchRequest, pb::SearchResponse> =
+pub(crate) const GET: Method<pb::GetRequest, pb::GetResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Get");
+pub(crate) const SEARCH: Method<pb::SearchRequest, pb::SearchResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Search");
-const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
+pub(crate) const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Scroll");
-const COUNT: Method<pb::CountRequest, pb::CountResponse> =
+pub(crate) const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
 const TEXT_STATS: Method<pb::TextStatsRequest, pb::TextStatsResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/TextStats");
@@ -36,6 +37,17 @@ const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Snapshot");
 const SNAPSHOT_PART: Method<pb::SnapshotPartRequest, pb::SnapshotPartResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/SnapshotPart");
+
+/// A search of one who may have the answer at an index already.
+pub(crate) async fn searched(
+    worker: &dyn Worker,
+    (request, known): (ShardSearch, Option<u64>),
+) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+    match known {
+        Some(known) => worker.search_if_changed(request, known).await,
+        None => worker.search(request).await.map(ShardRead::some),
+    }
+}
 
 /// Passes calls that come over gRPC to a worker.
 pub struct WorkerServer {
@@ -62,7 +74,7 @@ impl WorkerService for WorkerServer {
     }
 
     async fn search(&self, m: Request<pb::SearchRequest>) -> Result<Response<pb::SearchResponse>, Status> {
-        serve(SEARCH, self.send_limit, m, |request| self.worker.search(request)).await
+        serve(SEARCH, self.send_limit, m, |request| searched(&*self.worker, request)).await
     }
 
     async fn scroll(&self, m: Request<pb::ScrollRequest>) -> Result<Response<pb::ScrollResponse>, Status> {
@@ -134,6 +146,15 @@ impl Worker for WorkerConnection {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(SEARCH, request, wait).await
+    }
+
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(SEARCH, (request, known_applied_index), wait).await
     }
 
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {

@@ -1,6 +1,6 @@
 //! Bytes that nobody meant: every method answers them with a refusal of its own or takes them for a request.
 
-use crate::stage::Stage;
+use crate::stage::{Stage, Way};
 use crate::{given, given_cluster, given_placement, given_snapshot};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ fn withstands<T: std::fmt::Debug, M: Message + From<T>>(
 
 #[test]
 fn no_bytes_break_a_server() {
-    let stage = &Stage::new();
+    let stage = &Stage::new(Way::Grpc);
     withstands::<_, pb::WriteRequest>(stage, "/vectron.worker.v1.WorkerService/Write", given::write());
     withstands::<_, pb::GetRequest>(stage, "/vectron.worker.v1.WorkerService/Get", given::get());
     withstands::<_, pb::SearchRequest>(stage, "/vectron.worker.v1.WorkerService/Search", given::search());

@@ -64,6 +64,13 @@ impl Worker for Scripted {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         self.reply(request).await
     }
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        self.reply((request, known)).await
+    }
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         self.reply(request).await
     }

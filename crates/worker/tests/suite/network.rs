@@ -88,6 +88,13 @@ impl Worker for Call {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         self.host()?.search(request).await
     }
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        self.host()?.search_if_changed(request, known).await
+    }
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         self.host()?.scroll(request).await
     }

@@ -233,6 +233,29 @@ impl From<ShardRead<ShardHits>> for pb::SearchResponse {
             delivered: Some(read.delivered.into()),
             hits: read.value.hits.into_iter().map(Into::into).collect(),
             trace: Some(read.value.trace.into()),
+            unchanged: false,
+        }
+    }
+}
+
+impl From<ShardRead<Option<ShardHits>>> for pb::SearchResponse {
+    fn from(read: ShardRead<Option<ShardHits>>) -> Self {
+        let ShardRead { value, delivered } = read;
+        match value {
+            Some(value) => ShardRead { value, delivered }.into(),
+            None => Self { delivered: Some(delivered.into()), unchanged: true, ..Self::default() },
+        }
+    }
+}
+
+impl TryFrom<pb::SearchResponse> for ShardRead<Option<ShardHits>> {
+    type Error = Fault;
+
+    fn try_from(message: pb::SearchResponse) -> Result<Self, Fault> {
+        if message.unchanged {
+            read(None, message.delivered)
+        } else {
+            ShardRead::try_from(message).map(ShardRead::some)
         }
     }
 }

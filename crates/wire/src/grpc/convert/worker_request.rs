@@ -152,7 +152,23 @@ impl From<ShardSearch> for pb::SearchRequest {
             include_payload: search.include.payload,
             include_vector: search.include.vector,
             timeout_ms: search.timeout_ms,
+            known_applied_index: None,
         }
+    }
+}
+
+impl From<(ShardSearch, u64)> for pb::SearchRequest {
+    fn from((search, known): (ShardSearch, u64)) -> Self {
+        Self { known_applied_index: Some(known), ..search.into() }
+    }
+}
+
+impl TryFrom<pb::SearchRequest> for (ShardSearch, Option<u64>) {
+    type Error = Fault;
+
+    fn try_from(message: pb::SearchRequest) -> Result<Self, Fault> {
+        let known = message.known_applied_index;
+        Ok((message.try_into()?, known))
     }
 }
 
