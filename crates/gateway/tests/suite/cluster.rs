@@ -66,7 +66,7 @@ struct ShardState {
 /// Everything: one catalog, one worker with every shard.
 pub struct Cluster {
     catalog: Mutex<CatalogView>,
-    pub shards: Mutex<BTreeMap<u64, ShardState>>,
+    shards: Mutex<BTreeMap<u64, ShardState>>,
     next: AtomicU64,
     /// Calls that reached a shard, by name.
     pub log: Mutex<Vec<(&'static str, u64)>>,

@@ -128,7 +128,8 @@ async fn figures_of_some_shards_only_are_told() {
     let client = Client::new().with_docs("dot", 2).await;
     filled(&client).await;
     client.post(INDEXES, r#"{"field":"d","type":"text"}"#).await;
-    let shard = *client.cluster.shards.lock().keys().next().expect("two");
+    let status = client.fetch("/v1/collections/docs/status").await.ok();
+    let shard = status["shards"][0]["id"].as_u64().expect("an id");
     let fails =
         |times| Some(Trouble::Fails(fault(vectron_base::Code::Unavailable, Outcome::NotApplied), times));
     // Both questions for figures fail, the search does not.
