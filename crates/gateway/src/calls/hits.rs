@@ -11,12 +11,12 @@ use vectron_wire::placement::Shard;
 use vectron_wire::worker::{ShardHits, ShardQuery, ShardRead, Target, Worker};
 
 impl Gateway {
-    /// Of one shard. Who wants to be told how it was searched gets a search of its own.
+    /// Of one shard, with the query made ready for all of them. Who wants to be told how it was searched gets a search
+    /// of its own.
     pub(super) async fn hits_of(
         &self,
         reading: &Reading<'_>,
-        plan: &SearchPlan,
-        query: &ShardQuery,
+        (plan, query): (&SearchPlan, &ShardQuery),
         shard: &Shard,
     ) -> Answered<ShardHits> {
         let answers = self.answers.as_ref().filter(|_| !plan.explain);

@@ -79,7 +79,8 @@ impl Gateway {
         let ready = self.made_ready(reading, &plan.query, allow_partial).await?;
         let shards = &reading.collection.shards;
         self.metrics().asked(reading.call, shards.len());
-        let answered = join_all(shards.iter().map(|shard| self.hits_of(reading, plan, &ready.query, shard)));
+        let ask = |shard| self.hits_of(reading, (plan, &ready.query), shard);
+        let answered = join_all(shards.iter().map(ask));
         Ok((gather(answered.await, allow_partial)?, ready.partial))
     }
 }

@@ -126,10 +126,9 @@ impl Round<'_> {
     ) -> Vec<Answered<ShardHits>> {
         let (reading, shards) = (self.reading(), &self.collection.shards);
         self.gateway.metrics().asked(reading.call, shards.len());
-        let mut running: FuturesUnordered<_> = shards
-            .iter()
-            .map(|shard| self.gateway.hits_of(&reading, self.plan, &self.ready.query, shard))
-            .collect();
+        let query = (self.plan, &self.ready.query);
+        let mut running: FuturesUnordered<_> =
+            shards.iter().map(|shard| self.gateway.hits_of(&reading, query, shard)).collect();
         let mut so_far = Gathered { answers: Vec::new(), failed: Vec::new() };
         let mut answered = Vec::new();
         while let Some(one) = running.next().await {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_wire::placement::Collection;
-use vectron_wire::worker::{Include, ShardQuery, ShardSearch, Target};
+use vectron_wire::worker::{Include, ShardQuery, ShardSearch, Target, TextOperator, TextQuery};
 
 /// A search that every shard can be asked.
 pub struct SearchPlan {
@@ -110,9 +110,22 @@ fn name_query(query: &ShardQuery, bytes: &mut Vec<u8>) {
             part(&vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>());
         }
         ShardQuery::Text { query, stats } => {
+            let TextQuery { field, text, operator, k1, b } = &**query;
             part(b"text");
-            // Derived text quotes strings and gives every digit of numbers, so unequal queries have unequal text.
-            part(format!("{query:?}{stats:?}").as_bytes());
+            part(field.as_bytes());
+            part(text.as_bytes());
+            part(&[u8::from(*operator == TextOperator::And)]);
+            part(&k1.to_le_bytes());
+            part(&b.to_le_bytes());
+            // Scores of one state differ with the state of the other shards.
+            let Some(stats) = stats else { return part(b"own") };
+            part(&stats.points.to_le_bytes());
+            part(&stats.words.to_le_bytes());
+            part(&(stats.terms.len() as u64).to_le_bytes());
+            for (term, points) in &stats.terms {
+                part(term.as_bytes());
+                part(&points.to_le_bytes());
+            }
         }
     }
 }
