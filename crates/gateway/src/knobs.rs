@@ -54,7 +54,7 @@ vectron_base::knobs! {
         /// Share of a search's time that its shards get when it sets allow_partial. What is left is for the answer without those that are late; a larger share waits longer for them.
         partial_percent: u64 = 80u64, "PARTIAL_PERCENT", Bounds::Integer(1, 100), "percent", Affects::Speed, "vectron_gateway_request_seconds";
         /// Most bytes of search results that are kept, by shard and applied index; 0 for none. A kept result is given again only after the shard's worker has said, at the level of the read, that nothing was applied since. More bytes answer more repeated searches without searching.
-        result_cache_bytes: u64 = 0u64, "RESULT_CACHE_BYTES", Bounds::Integer(0, 1_099_511_627_776), "bytes", Affects::Speed, "vectron_gateway_result_cache_lookups_total";
+        result_cache_bytes: u64 = 0u64, "RESULT_CACHE_BYTES", Bounds::Integer(0, 1_099_511_627_776), "bytes", Affects::Speed, "vectron_gateway_result_cache_bytes";
         /// Most time that a search waits for an equal one that is under way, to share the one after it; 0 to ask for every search by itself. Longer asks shards less under many equal searches and makes each of those wait longer.
         coalesce_ms: u64 = 0u64, "COALESCE_MS", Bounds::Integer(0, 600_000), "ms", Affects::Speed, "vectron_gateway_coalesced_total";
         /// Time after which a read that is not linearizable is sent to a second replica as well; 0 for never. Shorter cuts the slowest answers and costs more reads.
