@@ -13,18 +13,22 @@
 //!
 //! What it must never know. How a room does its work: no index, store, Raft or HTTP routing here.
 
+pub mod batch;
 pub mod cluster;
 pub mod codec;
 pub mod connections;
 pub mod fault_table;
+pub mod frames;
 pub mod grpc;
 pub mod links;
 pub mod peer;
 pub mod placement;
 pub mod proto;
+mod query;
 pub mod report;
 pub mod routing;
 mod settings;
 pub mod snapshot;
 mod status;
+mod text;
 pub mod worker;

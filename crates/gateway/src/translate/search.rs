@@ -1,5 +1,6 @@
 //! Searches.
 
+use super::text::{check_without_text, text_query};
 use super::{ReadPlan, Wanted, between_one_and, checked_vector, include, parse_filter};
 use crate::api::{SearchParams, SearchRequest};
 use crate::knobs::{GatewayKnobs, size};
@@ -7,14 +8,14 @@ use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_wire::placement::Collection;
-use vectron_wire::worker::{Include, ShardSearch, Target};
+use vectron_wire::worker::{Include, ShardQuery, ShardSearch, Target, TextOperator, TextQuery};
 
 /// A search that every shard can be asked.
 pub struct SearchPlan {
     /// How fresh.
     pub read: ReadPlan,
-    /// The query.
-    pub vector: Arc<[f32]>,
+    /// What to look for.
+    pub query: ShardQuery,
     /// Results at most.
     pub top_k: usize,
     /// Only points that pass.
@@ -29,15 +30,28 @@ pub struct SearchPlan {
     pub recall_target: f32,
     /// What of the hits.
     pub include: Include,
+    /// Whether to say how each shard searched.
+    pub explain: bool,
 }
 
+/// All that a shard's hits depend on beside its state, as bytes: equal for equal questions to the same range of the same
+/// shard, and only for those. How fresh the state must be is no part of it.
+pub type Question = Arc<[u8]>;
+
 impl SearchPlan {
-    /// The same plan for one shard.
-    pub fn for_shard(&self, target: Target, timeout_ms: u64) -> ShardSearch {
+    /// Puts the query back where [`search_plan`] took it from, so that the request can be planned anew.
+    pub fn give_back(&self, request: &mut SearchRequest) {
+        if let ShardQuery::Dense { vector, .. } = &self.query {
+            request.vector = Some(vector.to_vec());
+        }
+    }
+
+    /// The same plan for one shard, with the query made ready for all of them.
+    pub fn for_shard(&self, query: &ShardQuery, target: Target, timeout_ms: u64) -> ShardSearch {
         ShardSearch {
             read: self.read.for_shard(target.shard),
             target,
-            vector: self.vector.clone(),
+            query: query.clone(),
             top_k: self.top_k,
             filter: self.filter.clone(),
             score_threshold: self.score_threshold,
@@ -46,6 +60,72 @@ impl SearchPlan {
             recall_target: self.recall_target,
             include: self.include,
             timeout_ms,
+        }
+    }
+
+    /// What this plan asks of a shard, with the query made ready for all of them.
+    pub fn question(&self, query: &ShardQuery, target: &Target) -> Question {
+        // Every field, so that a new one is not forgotten here.
+        let Self {
+            read: _,
+            query: _,
+            top_k,
+            filter,
+            score_threshold,
+            exact,
+            ef,
+            recall_target,
+            include,
+            explain: _,
+        } = self;
+        let mut bytes = Vec::new();
+        let mut number = |value: u64| bytes.extend_from_slice(&value.to_le_bytes());
+        number(target.shard.0);
+        number(target.incarnation.0);
+        number(target.epoch);
+        number(*top_k as u64);
+        number(u64::from(recall_target.to_bits()));
+        // One more than the value, and 0 for none.
+        number(score_threshold.map_or(0, |score| u64::from(score.to_bits()) + 1));
+        number(ef.map_or(0, |ef| u64::from(ef) + 1));
+        let flags = [*exact, include.payload, include.vector, filter.is_some()];
+        bytes.extend(flags.map(u8::from));
+        name_query(query, &mut bytes);
+        // The last, so that it needs no length.
+        bytes.extend(filter.iter().flat_map(|filter| filter.to_text().into_bytes()));
+        bytes.into()
+    }
+}
+
+/// Appends the query as bytes that no other query has and that no other's begin with.
+fn name_query(query: &ShardQuery, bytes: &mut Vec<u8>) {
+    let mut part = |part: &[u8]| {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part);
+    };
+    match query {
+        ShardQuery::Dense { field, vector } => {
+            part(b"dense");
+            part(field.as_bytes());
+            part(&vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>());
+        }
+        ShardQuery::Text { query, stats } => {
+            let TextQuery { field, text, operator, k1, b } = &**query;
+            part(b"text");
+            part(field.as_bytes());
+            part(text.as_bytes());
+            part(&[u8::from(*operator == TextOperator::And)]);
+            part(&k1.to_le_bytes());
+            part(&b.to_le_bytes());
+            // Scores of one state differ with the state of the other shards.
+            let Some(stats) = stats else { return part(b"own") };
+            part(&stats.points.to_le_bytes());
+            part(&stats.words.to_le_bytes());
+            part(&(stats.terms.len() as u64).to_le_bytes());
+            for (term, points) in &stats.terms {
+                part(term.as_bytes());
+                part(&points.to_le_bytes());
+            }
         }
     }
 }
@@ -66,11 +146,21 @@ pub fn search_plan(
         return Err(Fault::invalid("score_threshold", "must be a finite 32-bit float"));
     }
     let filter = parse_filter(request.filter.as_ref(), knobs)?;
-    let wanted = Wanted { path: &"", subject: &|| "the query".into(), spec: &collection.spec };
-    let vector = checked_vector(request.vector.take(), request.vector_b64.take(), &wanted)?;
+    let query = match &request.text {
+        Some(text) => {
+            let query = text_query(text, request, collection, knobs)?.into();
+            ShardQuery::Text { query, stats: None }
+        }
+        None => {
+            check_without_text(request, &params)?;
+            let wanted = Wanted { path: &"", subject: &|| "the query".into(), spec: &collection.spec };
+            let vector = checked_vector(request.vector.take(), request.vector_b64.take(), &wanted)?;
+            ShardQuery::unnamed(vector)
+        }
+    };
     Ok(SearchPlan {
         read,
-        vector: vector.into(),
+        query,
         top_k: size(top_k),
         filter,
         score_threshold: request.score_threshold,
@@ -78,6 +168,7 @@ pub fn search_plan(
         ef,
         recall_target,
         include: include(request.include_payload, request.include_vector),
+        explain: request.explain.unwrap_or(false),
     })
 }
 

@@ -12,3 +12,5 @@ mod lanes;
 mod lessons;
 mod lifecycle;
 mod process;
+mod text;
+mod writes;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::{collection::vec, option, sample::select};
 use std::sync::Arc;
-use vectron_base::filter::{FieldIndex, FieldType};
+use vectron_base::filter::{FieldIndex, FieldType, Language, TextAnalysis};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 use vectron_wire::placement::*;
 
@@ -15,7 +15,7 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
     ];
     let index =
         any::<(u32, u32)>().prop_map(|(degree, ef_construction)| IndexSettings { degree, ef_construction });
-    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index);
+    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index, any::<Option<u64>>());
     (any::<(String, u32, u32, u32)>(), select(&Distance::ALL[..]), read_policy, tuned).prop_map(
         |((name, dimension, shards, replication_factor), distance, read_policy, tuned)| CollectionSpec {
             name,
@@ -27,12 +27,18 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
             quantization: tuned.0,
             storage: tuned.1,
             index: tuned.2,
+            ttl_ms: tuned.3,
         },
     )
 }
 
 pub fn field_index() -> impl Strategy<Value = FieldIndex> {
-    (any::<String>(), select(&FieldType::ALL[..])).prop_map(|(field, kind)| FieldIndex { field, kind })
+    let analysis = (select(Language::ALL), any::<bool>())
+        .prop_filter_map("stems of no language", |(l, stemming)| TextAnalysis::new(Some(l), Some(stemming)));
+    (any::<String>(), select(&FieldType::ALL[..]), analysis).prop_map(|(field, kind, analysis)| {
+        let kind = kind.analysis().map_or(kind, |_| FieldType::Text(analysis));
+        FieldIndex { field, kind }
+    })
 }
 
 pub fn replica() -> impl Strategy<Value = Replica> {

@@ -3,12 +3,15 @@
 //! Towards the message is `From` and cannot fail. From the message is `TryFrom`, and what it refuses is
 //! `invalid_argument` with the path of the field in the message.
 
+mod batch;
 mod catalog;
 mod cluster;
 mod placement;
+mod query;
 mod report;
 mod settings;
 mod snapshot;
+mod text;
 mod worker_answer;
 mod worker_request;
 mod worker_status;
