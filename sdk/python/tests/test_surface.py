@@ -49,8 +49,10 @@ def test_payloads_change_without_vectors(node: Node, connect, name: str) -> None
     assert client.update_payload(name, "a", unset=["y.z"]).updated == 1
     assert client.get(name, "a").payload["y"] == {}
     condition = {"id": "b", "if_filter": {"all": False}}
-    refused = client.update_payload(name, points=[condition], merge={"x": 1})
-    assert (refused.updated, refused.failed[0].code) == (0, "version_mismatch")
+    with pytest.raises(vectron.VersionMismatch, match="if_filter"):
+        client.update_payload(name, points=[condition], merge={"x": 1})
+    changed = client.update_payload(name, points=[condition, {"id": "a"}], merge={"x": 1})
+    assert (changed.updated, changed.failed[0].code) == (1, "version_mismatch")
     deleted = client.delete(name, points=[condition, {"id": "a"}])
     assert (deleted.deleted, [item.id for item in deleted.failed]) == (1, ["b"])
 

@@ -64,6 +64,10 @@ class PayloadIndex:
     bytes: int
     points_irregular: int
     """Points whose value is of another type; their payloads are looked at."""
+    language: str | None
+    """Of a text index."""
+    stemming: bool | None
+    """Of a text index."""
     raw: dict[str, Any] = dataclasses.field(repr=False)
 
 
