@@ -245,7 +245,7 @@ impl Search {
 enum Look {
     /// There was no need for it at this index.
     Unchanged(u64),
-    Searched(Result<store::SearchResult, store::Refusal>, Vec<Stage>, Duration),
+    Searched(Box<Result<store::SearchResult, store::Refusal>>, Vec<Stage>, Duration),
 }
 
 /// The best points: nearest to a vector, or with the words of a text.
@@ -286,10 +286,10 @@ pub async fn search_if_changed(
             stages.push(stage(name, now.since(at)));
             at = now;
         });
-        Look::Searched(result, stages, at.since(started))
+        Look::Searched(Box::new(result), stages, at.since(started))
     };
     let (result, mut stages, took) = match in_lane(host, hosted, timeout_ms, look).await? {
-        Look::Searched(result, stages, took) => (result, stages, took),
+        Look::Searched(result, stages, took) => (*result, stages, took),
         Look::Unchanged(index) => {
             return Ok(ShardRead { value: None, delivered: admitted.delivered(host, index) });
         }

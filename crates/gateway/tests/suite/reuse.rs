@@ -137,6 +137,7 @@ async fn equal_searches_at_once_share_one_that_begins_after_they_came() {
     asked(&client);
     let search = || {
         let client = client.clone();
+        #[allow(clippy::disallowed_methods, reason = "two callers at the same time, in a test")]
         tokio::spawn(async move { client.search(r#"{"vector":[1,0]}"#).await.ok() })
     };
     let ids = |answer: &Value| answer["results"].as_array().expect("list").len();
