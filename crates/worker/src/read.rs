@@ -13,7 +13,7 @@ use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
     Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, Stage,
+    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -190,13 +190,6 @@ fn unnamed(hosted: &Hosted, query: ShardQuery) -> Result<Vec<f32>, Fault> {
     }
 }
 
-/// What a look for the nearest points came to.
-enum Look {
-    /// There was no need for it at this index.
-    Unchanged(u64),
-    Searched(Result<store::SearchResult, store::Refusal>, Vec<Stage>, Duration),
-}
-
 /// The nearest points.
 pub async fn search(
     host: &Host,
@@ -234,7 +227,7 @@ pub async fn search_if_changed(
     let look = move |shard: &store::Shard| {
         let unchanged = known.filter(|known| shard.applied_index() == *known);
         if let Some(index) = unchanged {
-            return Look::Unchanged(index);
+            return Err(index);
         }
         let started = clock.now();
         let (mut at, mut stages) = (started, vec![stage("queue", started.since(queued))]);
@@ -243,11 +236,12 @@ pub async fn search_if_changed(
             stages.push(stage(name, now.since(at)));
             at = now;
         });
-        Look::Searched(result, stages, at.since(started))
+        Ok((result, stages, at.since(started)))
     };
     let (result, mut stages, took) = match in_lane(host, hosted, request.timeout_ms, look).await? {
-        Look::Searched(result, stages, took) => (result, stages, took),
-        Look::Unchanged(index) => {
+        Ok(searched) => searched,
+        // There was no need for it at this index.
+        Err(index) => {
             return Ok(ShardRead { value: None, delivered: admitted.delivered(host, index) });
         }
     };
