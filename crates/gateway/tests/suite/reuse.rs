@@ -129,6 +129,7 @@ async fn kept_results_are_those_of_a_search() {
 }
 
 /// A result on its way when a write is acknowledged is not for those who ask after that.
+#[allow(clippy::disallowed_methods, reason = "callers beside each other")]
 #[tokio::test]
 async fn equal_searches_at_once_share_one_that_begins_after_they_came() {
     let knobs = GatewayKnobs { coalesce_ms: 60_000, ..GatewayKnobs::default() };
