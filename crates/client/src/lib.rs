@@ -35,6 +35,7 @@ mod indexes;
 mod points;
 mod retry;
 mod search;
+mod writes;
 
 pub use answers::{
     AnsweredShards, Calibration, Collection, CollectionStatus, CountAnswer, Created, DeleteAnswer, Delivered,
@@ -53,3 +54,6 @@ pub use points::{
 pub use retry::{RetryPolicy, RetryWatch};
 pub use search::SearchRequest;
 pub use vectron_base::{Code, Fault, FieldError, Outcome};
+pub use writes::{
+    BatchAnswer, BatchResult, PayloadAnswer, PayloadChange, PayloadRequest, PointCondition, WriteBatch,
+};

@@ -31,6 +31,10 @@ vectron_base::knobs! {
         filter_depth: u64 = 16u64, "FILTER_DEPTH", Bounds::Integer(1, 64), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Longest list of $in and $nin. Longer lists cost more per point.
         filter_list: u64 = 10_000u64, "FILTER_LIST", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most paths that one change of payloads removes. Longer lists cost more per point.
+        unset_paths: u64 = 256u64, "UNSET_PATHS", Bounds::Integer(1, 65_536), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most messages of one stream of upserts in work at once. More keep a fast client busier and hold more memory.
+        stream_upserts: u64 = 8u64, "STREAM_UPSERTS", Bounds::Integer(1, 1_024), "", Affects::Limits, "vectron_gateway_held_bytes";
         /// What becomes of a filter on a field without a payload index: answered by looking at every payload, with filter_without_index in meta.degraded, or refused. Refusing finds slow queries early.
         filter_without_index: String = "allow", "FILTER_WITHOUT_INDEX", Bounds::Choice(&["allow", "refuse"]), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Time that a call may take when it names no timeout. Shorter fails sooner under load.

@@ -22,6 +22,8 @@ pub enum Call {
     Get,
     BatchGet,
     Delete,
+    Payload,
+    Batch,
     Search,
     SearchStream,
     Scroll,
@@ -32,7 +34,7 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 18] = [
+    pub const ALL: [Call; 20] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -45,6 +47,8 @@ impl Call {
         Call::Get,
         Call::BatchGet,
         Call::Delete,
+        Call::Payload,
+        Call::Batch,
         Call::Search,
         Call::SearchStream,
         Call::Scroll,
@@ -68,6 +72,8 @@ impl Call {
             Call::Get => "get",
             Call::BatchGet => "batch_get",
             Call::Delete => "delete",
+            Call::Payload => "payload",
+            Call::Batch => "batch",
             Call::Search => "search",
             Call::SearchStream => "search_stream",
             Call::Scroll => "scroll",

@@ -2,9 +2,12 @@
 //!
 //! Encoding, version 1, little-endian: version u8 · log time u64 · has key u8 \[key, body hash u64] ·
 //! operation u8 · its items. Version 2 has the first and last hash of a range, u64 each, after the log time; commands
-//! without a range are written as version 1. Texts and lists are preceded by a u32 length; vectors are raw f32.
+//! without a range are written as version 1. Operations 7 to 9 came later than version 2 and need no version of their own:
+//! builds that do not know them answer that they do not. Texts and lists are preceded by a u32 length; vectors are raw f32.
 
+use crate::batch::Batch;
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
+use crate::edit::PayloadEdit;
 use crate::range::HashRange;
 use vectron_base::FieldError;
 use vectron_base::filter::{Filter, FilterLimits, json};
@@ -61,6 +64,13 @@ pub enum Operation {
         /// A number for the new shard, which means nothing here.
         child: u64,
     },
+    /// Writes of several kinds, in order, each with its conditions.
+    Batch(Batch),
+    /// Changes the payload of every point that a filter matches; the canonical filter text. Answered
+    /// [`Edited`](crate::Outcome::Edited).
+    EditByFilter(String, PayloadEdit),
+    /// Moves log time, and with it what ends by log time.
+    Tick,
 }
 
 /// A point to be written.
@@ -104,21 +114,12 @@ impl Command {
             Operation::Upsert(points) => {
                 w.u8(1);
                 w.len(points.len());
-                for point in points {
-                    w.bytes(point.id.as_bytes());
-                    w.len(point.vector.len());
-                    w.floats(&point.vector);
-                    w.bytes(point.payload.as_bytes());
-                    w.option(point.if_version);
-                }
+                points.iter().for_each(|point| point.encode(&mut w));
             }
             Operation::Delete(items) => {
                 w.u8(2);
                 w.len(items.len());
-                for item in items {
-                    w.bytes(item.id.as_bytes());
-                    w.option(item.if_version);
-                }
+                items.iter().for_each(|item| item.encode(&mut w));
             }
             Operation::DeleteByFilter(filter) => {
                 w.u8(3);
@@ -131,6 +132,16 @@ impl Command {
                 w.u64(*first);
                 w.u64(*child);
             }
+            Operation::Batch(batch) => {
+                w.u8(7);
+                batch.encode(&mut w);
+            }
+            Operation::EditByFilter(filter, edit) => {
+                w.u8(8);
+                w.bytes(filter.as_bytes());
+                edit.encode(&mut w);
+            }
+            Operation::Tick => w.u8(9),
         }
         w.0
     }
@@ -158,6 +169,9 @@ impl Command {
             4 => Operation::Seal,
             5 => Operation::Mark,
             6 => Operation::Split { first: r.u64()?, child: r.u64()? },
+            7 => Operation::Batch(Batch::decode(&mut r)?),
+            8 => Operation::EditByFilter(r.text()?.into(), PayloadEdit::decode(&mut r)?),
+            9 => Operation::Tick,
             _ => return Err(DecodeError("unknown operation")),
         };
         r.end()?;
@@ -174,8 +188,10 @@ impl Command {
             let reason = format!("has {} bytes, expected 1 to {IDEMPOTENCY_KEY_MAX_BYTES}", key.len());
             return refuse("idempotency_key".into(), reason);
         }
-        if self.idempotency.is_some() && matches!(self.operation, Operation::Mark | Operation::Split { .. }) {
-            return refuse("idempotency_key".into(), "marks and splits take none".into());
+        if self.idempotency.is_some()
+            && matches!(self.operation, Operation::Mark | Operation::Split { .. } | Operation::Tick)
+        {
+            return refuse("idempotency_key".into(), "marks, splits and ticks take none".into());
         }
         match &self.operation {
             Operation::Upsert(points) => {
@@ -194,13 +210,20 @@ impl Command {
                 }
                 twice("ids", items.iter().map(|item| item.id.as_str()))
             }
-            Operation::DeleteByFilter(text) => match Filter::parse(text, &FilterLimits::REPLICATED) {
-                Ok(_) => None,
-                Err(error) => refuse(error.path, error.reason),
+            Operation::DeleteByFilter(text) => filter_problem(text),
+            Operation::EditByFilter(text, edit) => match edit.problem() {
+                Some(reason) => refuse("payload".into(), reason),
+                None => filter_problem(text),
             },
-            Operation::Seal | Operation::Mark | Operation::Split { .. } => None,
+            Operation::Batch(batch) => batch.problem(dimension, metric),
+            Operation::Seal | Operation::Mark | Operation::Split { .. } | Operation::Tick => None,
         }
     }
+}
+
+fn filter_problem(text: &str) -> Option<FieldError> {
+    let error = Filter::parse(text, &FilterLimits::REPLICATED).err()?;
+    Some(FieldError { field: error.path, reason: error.reason })
 }
 
 /// One version names one content, so one command names an id once.
@@ -216,7 +239,15 @@ fn twice<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Option<FieldErro
 }
 
 impl UpsertPoint {
-    fn problem(&self, dimension: usize, metric: Metric) -> Option<(&'static str, String)> {
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.bytes(self.id.as_bytes());
+        w.len(self.vector.len());
+        w.floats(&self.vector);
+        w.bytes(self.payload.as_bytes());
+        w.option(self.if_version);
+    }
+
+    pub(crate) fn problem(&self, dimension: usize, metric: Metric) -> Option<(&'static str, String)> {
         if let Some(reason) = point_id_problem(&self.id) {
             return Some(("id", reason));
         }
@@ -234,12 +265,19 @@ impl UpsertPoint {
     }
 }
 
-fn upsert_point(r: &mut Reader<'_>) -> Decoded<UpsertPoint> {
+impl DeleteItem {
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.bytes(self.id.as_bytes());
+        w.option(self.if_version);
+    }
+}
+
+pub(crate) fn upsert_point(r: &mut Reader<'_>) -> Decoded<UpsertPoint> {
     let id = r.text()?.into();
     let components = r.u32()? as usize;
     Ok(UpsertPoint { id, vector: r.floats(components)?, payload: r.text()?.into(), if_version: r.option()? })
 }
 
-fn delete_item(r: &mut Reader<'_>) -> Decoded<DeleteItem> {
+pub(crate) fn delete_item(r: &mut Reader<'_>) -> Decoded<DeleteItem> {
     Ok(DeleteItem { id: r.text()?.into(), if_version: r.option()? })
 }

@@ -162,7 +162,8 @@ fn prepared(slot: &Slot, child: &Shard) -> Result<Prepared, Damage> {
             let view = slot.view()?;
             let vector = view.vector().map_err(|e| slot.damage(e))?.into();
             let (id, payload) = (view.id.into(), view.payload.into());
-            Arc::new(Record { id, version: view.version, payload, vector })
+            let expires_at_ms = view.expires_at_ms;
+            Arc::new(Record { id, version: view.version, payload, expires_at_ms, vector })
         }
     };
     let extractor = child.state.read().fields.extractor();

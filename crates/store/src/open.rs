@@ -187,7 +187,7 @@ fn load_segment(
         let view = segment.view(entry)?;
         let vector = view.vector().map_err(|e| segment.damage(e))?;
         let bits = vector_bits(&vector);
-        let hash = point_hash(view.id, view.version, view.payload, &bits);
+        let hash = point_hash(view.id, view.version, view.payload, view.expires_at_ms, &bits);
         let tag = vector_tag(&bits);
         let full = Stored::new(&state.rows);
         if !state.index.put(at.row, tag, &vector, &full) {
@@ -196,6 +196,7 @@ fn load_segment(
         if let Some(damage) = full.damage() {
             return Err(damage.into());
         }
+        state.expiries.set(at.row, view.id, view.expires_at_ms);
         ids.push((view.id.into(), at.row));
         let place = Place::Stored(segment.clone(), entry);
         state.rows.set(at.row, Some(Slot { version: view.version, tag, hash, place }));

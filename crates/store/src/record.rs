@@ -1,7 +1,8 @@
 //! One version of one point: in memory until a checkpoint, then as bytes of a segment.
 //!
 //! Bytes, little-endian: head crc u32 · row u32 · version u64 · id length u32 · payload length u32 ·
-//! vector crc u32 · id · payload · vector as f32. The head crc covers everything between itself and the
+//! vector crc u32 · \[expiry u64\] · id · payload · vector as f32. The payload length's highest bit says that there is an
+//! expiry. The head crc covers everything between itself and the
 //! vector, so that a payload is read and verified without touching the vector.
 
 use crate::bytes::{Decoded, Reader, floats};
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use vectron_index::Row;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-/// Bytes of a record before its id.
+/// Bytes of a record before its expiry and its id.
 pub(crate) const FIXED_BYTES: usize = 28;
+/// In the payload length: an expiry follows. Payloads are bounded far below.
+const EXPIRES: u32 = 1 << 31;
 
 /// A record with what is computed from it, so that none of that is done while readers wait.
 pub(crate) struct Prepared {
@@ -26,7 +29,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub fn new(record: Record, extractor: Option<&Extractor>) -> Self {
         let bits = vector_bits(&record.vector);
-        let hash = point_hash(&record.id, record.version, &record.payload, &bits);
+        let hash = point_hash(&record.id, record.version, &record.payload, record.expires_at_ms, &bits);
         let found = extractor.map(|extractor| extractor.read(&record.payload)).unwrap_or_default();
         Self { tag: vector_tag(&bits), hash, record: Arc::new(record), found }
     }
@@ -44,12 +47,18 @@ pub(crate) struct Record {
     pub id: Box<str>,
     pub version: u64,
     pub payload: Box<str>,
+    /// The log time at which it ends by itself.
+    pub expires_at_ms: Option<u64>,
     pub vector: Box<[f32]>,
 }
 
 impl Record {
     pub fn encoded_len(&self) -> usize {
-        FIXED_BYTES + self.id.len() + self.payload.len() + self.vector.len() * 4
+        FIXED_BYTES
+            + self.expires_at_ms.map_or(0, |_| 8)
+            + self.id.len()
+            + self.payload.len()
+            + self.vector.len() * 4
     }
 
     /// Appends the record's bytes and returns its head crc.
@@ -59,8 +68,10 @@ impl Record {
         out.extend(row.to_le_bytes());
         out.extend(self.version.to_le_bytes());
         out.extend((self.id.len() as u32).to_le_bytes());
-        out.extend((self.payload.len() as u32).to_le_bytes());
+        let expires = if self.expires_at_ms.is_some() { EXPIRES } else { 0 };
+        out.extend((self.payload.len() as u32 | expires).to_le_bytes());
         out.extend([0; 4]);
+        self.expires_at_ms.into_iter().for_each(|at| out.extend(at.to_le_bytes()));
         out.extend(self.id.as_bytes());
         out.extend(self.payload.as_bytes());
         let vector_at = out.len();
@@ -78,6 +89,7 @@ pub(crate) struct View<'a> {
     pub id: &'a str,
     pub version: u64,
     pub payload: &'a str,
+    pub expires_at_ms: Option<u64>,
     vector: Vector<'a>,
 }
 
@@ -88,8 +100,9 @@ enum Vector<'a> {
 
 impl<'a> View<'a> {
     pub fn of(record: &'a Record) -> Self {
-        let Record { id, version, payload, vector } = record;
-        Self { id, version: *version, payload, vector: Vector::Memory(vector) }
+        let Record { id, version, payload, expires_at_ms, vector } = record;
+        let (version, expires_at_ms) = (*version, *expires_at_ms);
+        Self { id, version, payload, expires_at_ms, vector: Vector::Memory(vector) }
     }
 
     /// The record that starts at `bytes`; its row, its view and its length. Verifies the head against its own
@@ -109,22 +122,24 @@ impl<'a> View<'a> {
             return Err("a record's text is not UTF-8");
         };
         let vector = Vector::Stored { bytes: view.3, crc: view.4 };
-        Ok((row, Self { id, version: view.2, payload, vector }, len))
+        Ok((row, Self { id, version: view.2, payload, expires_at_ms: view.5, vector }, len))
     }
 
     #[allow(clippy::type_complexity, reason = "taken apart at once by the only caller")]
     fn fields(
         bytes: &'a [u8],
         dimension: usize,
-    ) -> Decoded<(Row, (&'a [u8], &'a [u8], u64, &'a [u8], u32), usize)> {
+    ) -> Decoded<(Row, (&'a [u8], &'a [u8], u64, &'a [u8], u32, Option<u64>), usize)> {
         let mut r = Reader(bytes);
         r.u32()?;
         let (row, version) = (r.u32()?, r.u64()?);
-        let (id_len, payload_len) = (r.u32()? as usize, r.u32()? as usize);
+        let (id_len, payload_len) = (r.u32()? as usize, r.u32()?);
         let vector_crc = r.u32()?;
+        let expires_at_ms = if payload_len & EXPIRES != 0 { Some(r.u64()?) } else { None };
+        let payload_len = (payload_len & !EXPIRES) as usize;
         let (id, payload) = (r.take(id_len)?, r.take(payload_len)?);
         let vector = r.take(dimension * 4)?;
-        Ok((row, (id, payload, version, vector, vector_crc), bytes.len() - r.0.len()))
+        Ok((row, (id, payload, version, vector, vector_crc, expires_at_ms), bytes.len() - r.0.len()))
     }
 
     /// The vector, verified.
@@ -181,7 +196,13 @@ pub(crate) fn vector_tag(bits: &[u8]) -> u64 {
 }
 
 /// A point's part of the state digest.
-pub(crate) fn point_hash(id: &str, version: u64, payload: &str, bits: &[u8]) -> u128 {
+pub(crate) fn point_hash(
+    id: &str,
+    version: u64,
+    payload: &str,
+    expires_at_ms: Option<u64>,
+    bits: &[u8],
+) -> u128 {
     let mut hash = Xxh3::new();
     hash.update(&version.to_le_bytes());
     hash.update(&(id.len() as u64).to_le_bytes());
@@ -189,6 +210,9 @@ pub(crate) fn point_hash(id: &str, version: u64, payload: &str, bits: &[u8]) -> 
     hash.update(&(payload.len() as u64).to_le_bytes());
     hash.update(payload.as_bytes());
     hash.update(bits);
+    if let Some(at) = expires_at_ms {
+        hash.update(&at.to_le_bytes());
+    }
     hash.digest128()
 }
 
@@ -198,13 +222,20 @@ mod tests {
 
     #[test]
     fn records_come_back_and_every_flipped_bit_is_noticed() {
+        come_back(None);
+        come_back(Some(u64::MAX - 4));
+    }
+
+    fn come_back(expires_at_ms: Option<u64>) {
         let vector: Box<[f32]> = vec![1.5, -0.0, f32::MIN_POSITIVE].into();
-        let record = Record { id: "ä".into(), version: 9, payload: "{\"x\":1}".into(), vector };
+        let record =
+            Record { id: "ä".into(), version: 9, payload: "{\"x\":1}".into(), expires_at_ms, vector };
         let mut bytes = vec![];
         let crc = record.encode(7, &mut bytes);
         assert_eq!(bytes.len(), record.encoded_len());
         let (row, view, len) = View::decode(&bytes, 3, crc).unwrap();
         assert_eq!((row, view.id, view.version, view.payload, len), (7, "ä", 9, "{\"x\":1}", bytes.len()));
+        assert_eq!(view.expires_at_ms, expires_at_ms);
         assert_eq!(vector_bits(&view.vector().unwrap()), vector_bits(&record.vector));
         assert!(view.has_vector(&record.vector));
         assert!(!view.has_vector(&[1.5, 0.0, f32::MIN_POSITIVE]));

@@ -158,7 +158,7 @@ impl Shard {
 fn verify(slot: &Slot) -> Result<(), Damage> {
     let view = slot.view()?;
     let vector = view.vector().map_err(|e| slot.damage(e))?;
-    let hash = point_hash(view.id, view.version, view.payload, &vector_bits(&vector));
+    let hash = point_hash(view.id, view.version, view.payload, view.expires_at_ms, &vector_bits(&vector));
     if hash != slot.hash || view.version != slot.version {
         return Err(slot.damage("a record is not the one that the digest has"));
     }

@@ -2,10 +2,12 @@
 
 use crate::config::ShardConfig;
 use crate::damage::{Damage, Refusal};
+use crate::expiry::Expiries;
 use crate::fields::Fields;
 use crate::idempotency::Window;
 use crate::range::HashRange;
 use crate::record::Prepared;
+use crate::removals::Removals;
 use crate::rows::{Place, Rows, Slot};
 use crate::scrub::Marks;
 use crate::segment::Segment;
@@ -60,6 +62,10 @@ pub(crate) struct State {
     pub points_sum: u128,
     pub index: VectorIndex,
     pub fields: Fields,
+    /// Points that end by themselves.
+    pub expiries: Expiries,
+    /// Points that went lately. No part of the logical state.
+    pub removals: Removals,
     /// Rows below `next_row` that may be used again.
     pub free_rows: Vec<Row>,
     pub next_row: Row,
@@ -93,6 +99,8 @@ impl State {
             points_sum: 0,
             index: VectorIndex::new(config.index_params()),
             fields: Fields::default(),
+            expiries: Expiries::default(),
+            removals: Removals::default(),
             free_rows: Vec::new(),
             next_row: 0,
             segments: BTreeMap::new(),
@@ -184,9 +192,10 @@ impl State {
         };
         let len = record.encoded_len() as u64;
         self.ids.insert(record.id.clone(), row);
-        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(record) };
+        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(record.clone()) };
         self.empty(row);
         self.rows.set(row, Some(slot));
+        self.expiries.set(row, &record.id, record.expires_at_ms);
         self.fields.insert(row, &found);
         self.points_sum = self.points_sum.wrapping_add(hash);
         self.unsaved.insert(row);
@@ -252,6 +261,7 @@ impl State {
         self.note_change(row);
         let Some(slot) = self.rows.set(row, None) else { return };
         self.fields.remove(row);
+        self.expiries.clear(row);
         self.points_sum = self.points_sum.wrapping_sub(slot.hash);
         self.forget_place(row, &slot.place);
     }

@@ -83,6 +83,9 @@ pub struct CollectionSpec {
     /// The shape of the graph.
     #[serde(default = "IndexSettings::unwritten")]
     pub index: IndexSettings,
+    /// How long points live that name no time of their own; `None`: until they are deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
 }
 
 /// What a replica shall be in its shard's group. The catalog says what shall be; the worker that leads the group

@@ -7,6 +7,9 @@ use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_base::ids::{Incarnation, ShardId};
 
+pub use crate::batch::{
+    BatchItem, Edited, Expiry, ItemWrite, PayloadChange, PayloadEdit, RefusedPoint, WriteBatch,
+};
 pub use crate::query::ShardQuery;
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
@@ -106,6 +109,10 @@ pub enum WriteOperation {
     DeleteIds(Vec<String>),
     /// Delete every point that passes.
     DeleteFilter(Filter),
+    /// Several kinds, in order, each with its conditions.
+    Batch(WriteBatch),
+    /// Change the payload of every point that passes.
+    EditFilter(Filter, PayloadEdit),
 }
 
 /// A caller's promise that equal keys mean the same write.
@@ -133,25 +140,31 @@ pub struct ShardWrite {
 /// What became of one item of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemOutcome {
-    /// Written or deleted.
+    /// Written, changed or deleted.
     Applied,
-    /// Asked to delete what was not there.
+    /// Asked to delete or change what was not there.
     Missing,
     /// `if_version` did not hold; the version found, 0 when the point is not there.
     VersionMismatch(u64),
+    /// `if_filter` did not hold; the version found, 0 when the point is not there.
+    FilterMismatch(u64),
+    /// The payload would have grown over the limit, to this many bytes.
+    PayloadTooLarge(u64),
 }
 
 /// A durable, applied write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardWritten {
     /// Log index; the version of every point written.
     pub version: u64,
-    /// One for each point or id, in order; empty for a delete by filter.
+    /// One for each point, id or item, in order; empty for a write by filter.
     pub items: Vec<ItemOutcome>,
     /// Points deleted.
     pub deleted: u64,
     /// The result of an earlier call with the same idempotency key.
     pub replayed: bool,
+    /// Of a change by filter only.
+    pub edited: Option<Edited>,
 }
 
 /// A read of points by id.

@@ -1,5 +1,6 @@
 //! Reads: the barrier that the level needs, then a look at the shard.
 
+use crate::expiry;
 use crate::faults::{late, of_propose};
 use crate::host::Host;
 use crate::hosted::{Hosted, gone};
@@ -41,7 +42,12 @@ pub async fn admit(
     let begun = host.clock().now();
     let limit = Duration::from_millis(timeout_ms);
     let proof = match level {
-        ReadLevel::Linearizable => barrier(host, hosted, limit).await?,
+        ReadLevel::Linearizable => {
+            if expiry::is_due(host, hosted, 0) {
+                expiry::tick(host, hosted, limit).await;
+            }
+            barrier(host, hosted, limit).await?
+        }
         ReadLevel::Eventual => {
             let proof = known_proof(hosted)?;
             if begun.since(proof) > PROOF_AGE {

@@ -32,6 +32,8 @@ pub struct CreateCollectionRequest {
     pub storage: Option<String>,
     /// The shape of the graph.
     pub index: Option<IndexRequest>,
+    /// Points that name no time of their own end by themselves this long after they are written. Default: never.
+    pub ttl_ms: Option<u64>,
 }
 
 /// The shape of the graph.
@@ -67,6 +69,9 @@ pub struct Collection {
     pub storage: String,
     /// The shape of the graph.
     pub index: IndexSettings,
+    /// How long points live that name no time of their own; absent: until they are deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// Milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// One life of the name: a collection deleted and created again has another.

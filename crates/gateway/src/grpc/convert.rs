@@ -8,7 +8,7 @@ fn consistency(asked: Option<pb::Consistency>) -> Option<api::Consistency> {
     Some(api::Consistency { level, max_staleness_ms, token })
 }
 
-fn json(text: Option<String>) -> Option<JsonText> {
+pub(super) fn json(text: Option<String>) -> Option<JsonText> {
     text.map(JsonText::unparsed)
 }
 
@@ -20,7 +20,7 @@ fn packed(bytes: Option<Vec<u8>>) -> Option<PackedVector> {
     bytes.map(|bytes| PackedVector { bytes, field: "vector_f32" })
 }
 
-fn ids(ids: Vec<String>) -> Vec<PointId> {
+pub(super) fn ids(ids: Vec<String>) -> Vec<PointId> {
     ids.into_iter().map(PointId).collect()
 }
 
@@ -38,6 +38,7 @@ pub fn create(r: pb::CreateCollectionRequest) -> api::CreateCollectionRequest {
             degree: index.degree.map(u64::from),
             ef_construction: index.ef_construction.map(u64::from),
         }),
+        ttl_ms: r.ttl_ms,
     }
 }
 
@@ -45,17 +46,23 @@ pub fn create_index(r: pb::CreateIndexRequest) -> api::CreateIndexRequest {
     api::CreateIndexRequest { collection: r.collection, field: r.field, kind: r.r#type }
 }
 
-pub fn upsert(r: pb::UpsertRequest) -> api::UpsertRequest {
-    let point = |p: pb::PointInput| api::PointInput {
+pub(super) fn point_input(p: pb::PointInput) -> api::PointInput {
+    api::PointInput {
         id: PointId(p.id),
         vector: numbers(p.vector),
         vector_b64: packed(p.vector_f32),
         payload: json(p.payload),
         if_version: p.if_version,
-    };
+        if_filter: json(p.if_filter),
+        ttl_ms: p.ttl_ms,
+        expires_at_ms: p.expires_at_ms,
+    }
+}
+
+pub fn upsert(r: pb::UpsertRequest) -> api::UpsertRequest {
     api::UpsertRequest {
         collection: r.collection,
-        points: r.points.into_iter().map(point).collect(),
+        points: r.points.into_iter().map(point_input).collect(),
         idempotency_key: r.idempotency_key,
         timeout_ms: r.timeout_ms,
     }
@@ -85,10 +92,12 @@ pub fn batch_get(r: pb::BatchGetRequest) -> api::BatchGetRequest {
 
 pub fn delete(r: pb::DeleteRequest) -> api::DeleteRequest {
     // An empty list is not distinguishable from none; without a filter it deletes nothing.
-    let by_ids = !r.ids.is_empty() || r.filter.is_none();
+    let by_ids = !r.ids.is_empty() || r.filter.is_none() && r.points.is_empty();
     api::DeleteRequest {
         collection: r.collection,
         ids: by_ids.then(|| ids(r.ids)),
+        points: (!r.points.is_empty())
+            .then(|| r.points.into_iter().map(super::convert_writes::condition).collect()),
         filter: json(r.filter),
         idempotency_key: r.idempotency_key,
         timeout_ms: r.timeout_ms,
@@ -161,6 +170,7 @@ pub fn collection(c: api::Collection) -> pb::Collection {
             degree: Some(c.index.degree),
             ef_construction: Some(c.index.ef_construction),
         }),
+        ttl_ms: c.ttl_ms,
     }
 }
 
@@ -172,13 +182,11 @@ pub fn listed(a: api::ListCollectionsResponse) -> pb::ListCollectionsResponse {
     pb::ListCollectionsResponse { collections: a.collections.into_iter().map(collection).collect() }
 }
 
+pub(super) fn failure(f: api::ItemFailure) -> pb::ItemFailure {
+    pb::ItemFailure { id: f.id, code: f.code, detail: f.detail, current_version: f.current_version }
+}
+
 pub fn upserted(a: api::UpsertResponse) -> pb::UpsertResponse {
-    let failure = |f: api::ItemFailure| pb::ItemFailure {
-        id: f.id,
-        code: f.code,
-        detail: f.detail,
-        current_version: f.current_version,
-    };
     pb::UpsertResponse {
         upserted: a.upserted,
         failed: a.failed.into_iter().map(failure).collect(),
@@ -188,7 +196,8 @@ pub fn upserted(a: api::UpsertResponse) -> pb::UpsertResponse {
 }
 
 pub fn deleted(a: api::DeleteResponse) -> pb::DeleteResponse {
-    pb::DeleteResponse { deleted: a.deleted, session: a.session, replayed: a.replayed }
+    let failed = a.failed.into_iter().map(failure).collect();
+    pb::DeleteResponse { deleted: a.deleted, session: a.session, replayed: a.replayed, failed }
 }
 
 fn vector(numbers: Option<Vec<f32>>) -> Option<pb::Vector> {

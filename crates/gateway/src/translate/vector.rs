@@ -95,6 +95,7 @@ mod tests {
             quantization: Quantization::Auto,
             storage: Storage::Ram,
             index: IndexSettings::default(),
+            ttl_ms: None,
         };
         let wanted = Wanted { path: &"points[7].", subject: &|| "points[7] 'a42'".into(), spec: &spec };
         let packed = packed.map(|bytes| PackedVector { bytes, field: "vector_b64" });

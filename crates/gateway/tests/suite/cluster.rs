@@ -294,7 +294,7 @@ impl Worker for Cluster {
         }
         shard.index += 1;
         let version = shard.index;
-        let mut written = ShardWritten { version, items: Vec::new(), deleted: 0, replayed: false };
+        let mut written = ShardWritten { version, ..ShardWritten::default() };
         match request.operation {
             WriteOperation::Upsert(points) => {
                 for p in points {
@@ -319,6 +319,10 @@ impl Worker for Cluster {
                 let before = shard.points.len();
                 shard.points.retain(|_, point| !passes(&filter, point));
                 written.deleted = (before - shard.points.len()) as u64;
+            }
+            // Held to the store's own behaviour where one is assembled.
+            WriteOperation::Batch(_) | WriteOperation::EditFilter(..) => {
+                unimplemented!("not part of this fake")
             }
         }
         if let Some(key) = request.idempotency {

@@ -195,6 +195,7 @@ async fn a_name_created_again_elsewhere_shows_nothing_old() {
         quantization: Quantization::Auto,
         storage: Storage::Ram,
         index: IndexSettings::default(),
+        ttl_ms: None,
     };
     client.cluster.create_collection(spec, 1_000).await.expect("created");
     assert_eq!(client.post("/v1/collections/docs/points/count", "{}").await.ok()["count"], 0);

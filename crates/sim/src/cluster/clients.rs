@@ -141,6 +141,9 @@ impl Client {
             vector_b64: None,
             payload: Some(api::JsonText::unparsed(payload(*number, content.color))),
             if_version: *if_version,
+            if_filter: None,
+            ttl_ms: None,
+            expires_at_ms: None,
         });
         let request = api::UpsertRequest {
             collection: COLLECTION.into(),
@@ -177,6 +180,7 @@ impl Client {
         let key = (self.random.below(2) == 0).then(|| format!("k{number}"));
         for attempt in 0..2 {
             let request = api::DeleteRequest {
+                points: None,
                 collection: COLLECTION.into(),
                 ids: Some(vec![api::PointId(public_id(id))]),
                 filter: None,

@@ -191,6 +191,7 @@ fn create(cluster: &mut Cluster, scenario: &Scenario) -> Result<Collection, Stri
         quantization: None,
         storage: None,
         index: None,
+        ttl_ms: None,
     };
     let mut last = String::new();
     for _ in 0..30 {
@@ -351,6 +352,9 @@ fn probe(cluster: &mut Cluster, id: String) -> bool {
         vector_b64: None,
         payload: None,
         if_version: None,
+        if_filter: None,
+        ttl_ms: None,
+        expires_at_ms: None,
     };
     let (write, delete) = (
         api::UpsertRequest {
@@ -360,6 +364,7 @@ fn probe(cluster: &mut Cluster, id: String) -> bool {
             timeout_ms: Some(2_000),
         },
         api::DeleteRequest {
+            points: None,
             collection: COLLECTION.into(),
             ids: Some(vec![api::PointId(id)]),
             filter: None,

@@ -144,7 +144,7 @@ impl Worker for Crooked {
             return match self.host.write(request).await {
                 Err(fault) if fault.outcome == Outcome::Unknown => {
                     let deleted = items.len() as u64;
-                    Ok(ShardWritten { version: before + 1, items, deleted, replayed: false })
+                    Ok(ShardWritten { version: before + 1, items, deleted, ..ShardWritten::default() })
                 }
                 answer => answer,
             };
@@ -309,7 +309,8 @@ fn items(operation: &WriteOperation) -> Vec<ItemOutcome> {
     let count = match operation {
         WriteOperation::Upsert(points) => points.len(),
         WriteOperation::DeleteIds(ids) => ids.len(),
-        WriteOperation::DeleteFilter(_) => 0,
+        WriteOperation::Batch(batch) => batch.items.len(),
+        WriteOperation::DeleteFilter(_) | WriteOperation::EditFilter(..) => 0,
     };
     vec![ItemOutcome::Applied; count]
 }

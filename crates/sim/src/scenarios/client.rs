@@ -34,6 +34,7 @@ impl Client {
             quantization: None,
             storage: None,
             index: None,
+            ttl_ms: None,
         };
         Ok(self.gateway.create_collection(request).await?.created)
     }
@@ -55,6 +56,9 @@ impl Client {
             vector_b64: None,
             payload: Some(api::JsonText::unparsed(content.payload.clone())),
             if_version: None,
+            if_filter: None,
+            ttl_ms: None,
+            expires_at_ms: None,
         });
         let request = api::UpsertRequest {
             collection: self.collection.clone(),
@@ -68,6 +72,7 @@ impl Client {
     /// Deletes by ids or by filter; how many were there.
     pub async fn delete(&self, ids: Option<Vec<String>>, filter: Option<String>) -> Result<u64, Fault> {
         let request = api::DeleteRequest {
+            points: None,
             collection: self.collection.clone(),
             ids: ids.map(|ids| ids.into_iter().map(api::PointId).collect()),
             filter: filter.map(api::JsonText::unparsed),

@@ -109,7 +109,12 @@ pub fn assert_like(shard: &Shard, model: &Model) {
         assert_eq!((got.id.as_str(), got.version), (id.as_str(), expected.version));
         let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&got.vector.unwrap()), bits(&expected.vector));
-        assert_eq!(got.payload.unwrap(), expected.payload);
+        let payload = got.payload.unwrap();
+        // A changed payload keeps more of its text than the model does.
+        if payload != expected.payload {
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            assert_eq!(value(&payload), value(&expected.payload));
+        }
     }
     assert_eq!(shard.count(None).unwrap().value, model.points.len() as u64);
     assert_eq!(shard.stats().points, model.points.len() as u64);

@@ -12,3 +12,4 @@ mod lanes;
 mod lessons;
 mod lifecycle;
 mod process;
+mod writes;

@@ -64,7 +64,42 @@ fn operation() -> impl Strategy<Value = WriteOperation> {
         vec(point, 0..5).prop_map(WriteOperation::Upsert),
         vec(any::<String>(), 0..5).prop_map(WriteOperation::DeleteIds),
         filter().prop_map(WriteOperation::DeleteFilter),
+        batch().prop_map(WriteOperation::Batch),
+        (filter(), edit()).prop_map(|(filter, edit)| WriteOperation::EditFilter(filter, edit)),
     ]
+}
+
+fn edit() -> impl Strategy<Value = PayloadEdit> {
+    let change = prop_oneof![
+        any::<String>().prop_map(PayloadChange::Merge),
+        any::<String>().prop_map(PayloadChange::Replace),
+        vec(any::<String>(), 0..3).prop_map(PayloadChange::Unset),
+    ];
+    (change, any::<u64>()).prop_map(|(change, bytes_max)| PayloadEdit { change, bytes_max })
+}
+
+fn batch() -> impl Strategy<Value = WriteBatch> {
+    let expiry = prop_oneof![
+        Just(Expiry::Never),
+        any::<u64>().prop_map(Expiry::AfterMs),
+        any::<u64>().prop_map(Expiry::AtMs),
+    ];
+    let point = (any::<String>(), vector(), any::<String>(), any::<Option<u64>>());
+    let point =
+        point.prop_map(|(id, vector, payload, if_version)| UpsertPoint { id, vector, payload, if_version });
+    let write =
+        prop_oneof![
+            (point, expiry).prop_map(|(point, expiry)| ItemWrite::Upsert(point, expiry)),
+            any::<(String, Option<u64>)>().prop_map(|(id, if_version)| ItemWrite::Delete { id, if_version }),
+            (any::<(String, Option<u64>)>(), 0u32..2)
+                .prop_map(|((id, if_version), edit)| ItemWrite::Payload { id, if_version, edit }),
+        ];
+    let item = (option::of(0u32..2), write).prop_map(|(if_filter, write)| BatchItem { if_filter, write });
+    (vec(edit(), 2..4), vec(filter(), 2..4), vec(item, 0..5)).prop_map(|(edits, filters, items)| WriteBatch {
+        edits,
+        filters,
+        items,
+    })
 }
 
 pub fn write() -> impl Strategy<Value = ShardWrite> {
@@ -129,13 +164,34 @@ pub fn count() -> impl Strategy<Value = ShardCount> {
 }
 
 pub fn written() -> impl Strategy<Value = ShardWritten> {
-    let item = prop_oneof![
+    (any::<(u64, u64, bool)>(), vec(item_outcome(), 0..6), option::of(edited())).prop_map(
+        |((version, deleted, replayed), items, edited)| ShardWritten {
+            version,
+            items,
+            deleted,
+            replayed,
+            edited,
+        },
+    )
+}
+
+fn item_outcome() -> impl Strategy<Value = ItemOutcome> {
+    prop_oneof![
         Just(ItemOutcome::Applied),
         Just(ItemOutcome::Missing),
         any::<u64>().prop_map(ItemOutcome::VersionMismatch),
-    ];
-    (any::<(u64, u64, bool)>(), vec(item, 0..6))
-        .prop_map(|((version, deleted, replayed), items)| ShardWritten { version, items, deleted, replayed })
+        any::<u64>().prop_map(ItemOutcome::FilterMismatch),
+        any::<u64>().prop_map(ItemOutcome::PayloadTooLarge),
+    ]
+}
+
+fn edited() -> impl Strategy<Value = Edited> {
+    let refused = (any::<String>(), item_outcome()).prop_map(|(id, outcome)| RefusedPoint { id, outcome });
+    (any::<(u64, u64)>(), vec(refused, 0..3)).prop_map(|((updated, refused_more), refused)| Edited {
+        updated,
+        refused,
+        refused_more,
+    })
 }
 
 fn point() -> impl Strategy<Value = PointRecord> {

@@ -15,7 +15,7 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
     ];
     let index =
         any::<(u32, u32)>().prop_map(|(degree, ef_construction)| IndexSettings { degree, ef_construction });
-    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index);
+    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index, any::<Option<u64>>());
     (any::<(String, u32, u32, u32)>(), select(&Distance::ALL[..]), read_policy, tuned).prop_map(
         |((name, dimension, shards, replication_factor), distance, read_policy, tuned)| CollectionSpec {
             name,
@@ -27,6 +27,7 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
             quantization: tuned.0,
             storage: tuned.1,
             index: tuned.2,
+            ttl_ms: tuned.3,
         },
     )
 }

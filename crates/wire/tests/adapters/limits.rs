@@ -14,18 +14,13 @@ fn large_read() -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault> {
 }
 
 fn large_written() -> Result<ShardWritten, Fault> {
-    Ok(ShardWritten { version: 1, items: vec![ItemOutcome::Missing; 50_000], deleted: 0, replayed: false })
+    Ok(ShardWritten { version: 1, items: vec![ItemOutcome::Missing; 50_000], ..ShardWritten::default() })
 }
 
 /// What a large write, a large answer to a read and a large answer to a write come to.
 fn faults(stage: &Stage) -> [Option<(Code, Outcome)>; 3] {
     let seen = |fault: Option<Fault>| fault.map(|fault| (fault.code, fault.outcome));
-    stage.script.will::<ShardWritten>(Ok(ShardWritten {
-        version: 1,
-        items: vec![],
-        deleted: 0,
-        replayed: false,
-    }));
+    stage.script.will::<ShardWritten>(Ok(ShardWritten { version: 1, ..ShardWritten::default() }));
     let write = stage.wait(stage.worker.write(a_write(200_000, 20_000))).err();
     stage.script.will(large_read());
     let read = stage.wait(stage.worker.get(a_get(20_000))).err();

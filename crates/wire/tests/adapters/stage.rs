@@ -248,6 +248,7 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
         quantization: Quantization::Auto,
         storage: Storage::Ram,
         index: IndexSettings::default(),
+        ttl_ms: None,
     };
     let search = ShardSearch {
         target: TARGET,

@@ -56,6 +56,7 @@ pub fn spec(replicas: u32) -> CollectionSpec {
         quantization: Quantization::default(),
         storage: Storage::default(),
         index: IndexSettings::default(),
+        ttl_ms: None,
     }
 }
 

@@ -58,6 +58,7 @@ impl From<CollectionSpec> for pb::CollectionSpec {
             quantization: pb::Quantization::from(spec.quantization).into(),
             storage: pb::Storage::from(spec.storage).into(),
             index: Some(spec.index.into()),
+            ttl_ms: spec.ttl_ms,
         }
     }
 }
@@ -75,6 +76,7 @@ pub(super) fn spec(message: Option<pb::CollectionSpec>) -> Result<CollectionSpec
         quantization: quantization(message.quantization).map_err(outside)?,
         storage: storage(message.storage).map_err(outside)?,
         index: index_settings(message.index).map_err(outside)?,
+        ttl_ms: message.ttl_ms,
     })
 }
 

@@ -45,12 +45,14 @@ fn read<T>(value: T, delivered: Option<pb::Delivered>) -> Result<ShardRead<T>, F
 
 impl From<ItemOutcome> for pb::ItemOutcome {
     fn from(item: ItemOutcome) -> Self {
-        let (kind, current_version) = match item {
-            ItemOutcome::Applied => (Kind::Applied, 0),
-            ItemOutcome::Missing => (Kind::Missing, 0),
-            ItemOutcome::VersionMismatch(found) => (Kind::VersionMismatch, found),
+        let (kind, current_version, bytes) = match item {
+            ItemOutcome::Applied => (Kind::Applied, 0, 0),
+            ItemOutcome::Missing => (Kind::Missing, 0, 0),
+            ItemOutcome::VersionMismatch(found) => (Kind::VersionMismatch, found, 0),
+            ItemOutcome::FilterMismatch(found) => (Kind::FilterMismatch, found, 0),
+            ItemOutcome::PayloadTooLarge(bytes) => (Kind::PayloadTooLarge, 0, bytes),
         };
-        Self { kind: kind.into(), current_version }
+        Self { kind: kind.into(), current_version, bytes }
     }
 }
 
@@ -63,6 +65,8 @@ impl TryFrom<pb::ItemOutcome> for ItemOutcome {
             Kind::Applied => Some(ItemOutcome::Applied),
             Kind::Missing => Some(ItemOutcome::Missing),
             Kind::VersionMismatch => Some(ItemOutcome::VersionMismatch(message.current_version)),
+            Kind::FilterMismatch => Some(ItemOutcome::FilterMismatch(message.current_version)),
+            Kind::PayloadTooLarge => Some(ItemOutcome::PayloadTooLarge(message.bytes)),
         })
     }
 }
@@ -74,6 +78,7 @@ impl From<ShardWritten> for pb::WriteResponse {
             items: written.items.into_iter().map(Into::into).collect(),
             deleted: written.deleted,
             replayed: written.replayed,
+            edited: written.edited.map(Into::into),
         }
     }
 }
@@ -87,6 +92,11 @@ impl TryFrom<pb::WriteResponse> for ShardWritten {
             items: each("items", message.items)?,
             deleted: message.deleted,
             replayed: message.replayed,
+            edited: message
+                .edited
+                .map(TryInto::try_into)
+                .transpose()
+                .map_err(|fault| within("edited", fault))?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Requests to a worker.
 
 use super::query::query;
-use super::{bytes_of, each, filter, marked, numbers, read_filter, required, size};
+use super::{bytes_of, each, filter, marked, numbers, read_filter, required, size, within};
 use crate::proto::worker as pb;
 use crate::proto::worker::read_level::Level;
 use crate::proto::worker::write_request::Operation;
@@ -77,6 +77,11 @@ impl From<ShardWrite> for pb::WriteRequest {
             }
             WriteOperation::DeleteIds(ids) => Operation::DeleteIds(pb::Ids { ids }),
             WriteOperation::DeleteFilter(filter) => Operation::DeleteFilter(filter.to_text()),
+            WriteOperation::Batch(batch) => Operation::Batch(batch.into()),
+            WriteOperation::EditFilter(filter, edit) => {
+                let (filter, edit) = (filter.to_text(), Some(edit.into()));
+                Operation::EditFilter(pb::EditFilter { filter, edit })
+            }
         };
         Self {
             target: Some(write.target.into()),
@@ -100,6 +105,14 @@ impl TryFrom<pb::WriteRequest> for ShardWrite {
             Operation::Upsert(upsert) => WriteOperation::Upsert(each("upsert.points", upsert.points)?),
             Operation::DeleteIds(ids) => WriteOperation::DeleteIds(ids.ids),
             Operation::DeleteFilter(text) => WriteOperation::DeleteFilter(filter("delete_filter", &text)?),
+            Operation::Batch(batch) => {
+                WriteOperation::Batch(batch.try_into().map_err(|fault| within("batch", fault))?)
+            }
+            Operation::EditFilter(pb::EditFilter { filter: text, edit }) => {
+                let edit = required("edit_filter.edit", edit)?;
+                let edit = edit.try_into().map_err(|fault| within("edit_filter.edit", fault))?;
+                WriteOperation::EditFilter(filter("edit_filter.filter", &text)?, edit)
+            }
         };
         Ok(Self {
             target: target(message.target)?,
