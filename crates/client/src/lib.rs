@@ -32,6 +32,7 @@ mod error;
 mod figures;
 mod importer;
 mod indexes;
+mod insight;
 mod points;
 mod retry;
 mod search;
@@ -48,6 +49,7 @@ pub use connection::{Client, ClientOptions};
 pub use consistency::Consistency;
 pub use error::{Error, Kind};
 pub use importer::{Batch, Importer, ImporterOptions, Progress, RowFailure, Sink};
+pub use insight::{FailedClause, FieldValue, WhyNotAnswer};
 pub use points::{
     CountRequest, DeleteRequest, GetManyRequest, GetRequest, PointInput, ScrollRequest, UpsertRequest,
 };

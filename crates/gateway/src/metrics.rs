@@ -26,6 +26,7 @@ pub enum Call {
     Batch,
     Search,
     SearchStream,
+    WhyNot,
     Scroll,
     Count,
     GetCluster,
@@ -34,7 +35,7 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 20] = [
+    pub const ALL: [Call; 21] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -51,6 +52,7 @@ impl Call {
         Call::Batch,
         Call::Search,
         Call::SearchStream,
+        Call::WhyNot,
         Call::Scroll,
         Call::Count,
         Call::GetCluster,
@@ -76,6 +78,7 @@ impl Call {
             Call::Batch => "batch",
             Call::Search => "search",
             Call::SearchStream => "search_stream",
+            Call::WhyNot => "why_not",
             Call::Scroll => "scroll",
             Call::Count => "count",
             Call::GetCluster => "get_cluster",

@@ -56,6 +56,7 @@ mod shard;
 mod source;
 mod state;
 mod stats;
+mod why_not;
 
 pub use admission::points_on_disk;
 pub use batch::{Batch, BatchItem, Expiry, ItemWrite};
@@ -82,3 +83,4 @@ pub use search::{ScoredPoint, SearchQuery, SearchResult, SearchTrace};
 pub use shard::Shard;
 pub use stats::ShardStats;
 pub use vectron_index::{Calibration, CodeErrors, Metric, Quantization, Vectors};
+pub use why_not::{Ahead, Scored, Standing};

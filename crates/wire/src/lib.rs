@@ -17,6 +17,7 @@ pub mod batch;
 pub mod cluster;
 pub mod codec;
 pub mod connections;
+mod examine;
 pub mod fault_table;
 pub mod frames;
 pub mod grpc;

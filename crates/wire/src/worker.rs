@@ -10,6 +10,7 @@ use vectron_base::ids::{Incarnation, ShardId};
 pub use crate::batch::{
     BatchItem, Edited, Expiry, ItemWrite, PayloadChange, PayloadEdit, RefusedPoint, WriteBatch,
 };
+pub use crate::examine::{Examined, FailedClause, RemovalCause, Scored, ShardExamine, Subject};
 pub use crate::query::ShardQuery;
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
@@ -361,6 +362,8 @@ pub trait Worker: Send + Sync {
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault>;
     /// Exact.
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
+    /// How one point stands in a search, exactly. Costs as much as an exact search.
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

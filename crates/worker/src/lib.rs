@@ -15,6 +15,7 @@
 //! lays out its files. It never waits for the placement driver to serve a shard that it already holds.
 
 mod event;
+mod examine;
 mod expiry;
 mod faults;
 pub mod host;

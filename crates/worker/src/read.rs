@@ -133,7 +133,7 @@ async fn bounded_barrier(host: &Host, hosted: &Hosted, limit: Duration, max_ms: 
 
 impl Admitted {
     /// What a read that saw `applied_index` delivered.
-    fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
+    pub fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
         let age = host.clock().now().since(self.proof);
         let staleness_ms = if self.strict { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) };
         Delivered { applied_index, staleness_ms }
@@ -149,7 +149,7 @@ fn record(point: store::Point) -> PointRecord {
 }
 
 /// What a read that meets a damaged record says: damage is named, never served.
-fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
+pub fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     match refusal {
         store::Refusal::Sealed => gone(),
         other => Fault::new(Code::Unavailable, format!("shard {}: {other}", hosted.id())),
@@ -158,7 +158,7 @@ fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
 
 /// Looks at the shard in the read lane: a look may be long, or wait behind a long one, and must not hold up the
 /// threads that move requests.
-async fn in_lane<T: Send + 'static>(
+pub async fn in_lane<T: Send + 'static>(
     host: &Host,
     hosted: &Hosted,
     timeout_ms: u64,
@@ -196,6 +196,20 @@ fn unnamed(hosted: &Hosted, query: ShardQuery) -> Result<Vec<f32>, Fault> {
     }
 }
 
+/// A search as the store has it.
+pub fn query_of(hosted: &Hosted, request: ShardSearch) -> Result<store::SearchQuery, Fault> {
+    Ok(store::SearchQuery {
+        vector: unnamed(hosted, request.query)?,
+        top_k: request.top_k,
+        filter: request.filter.as_deref().cloned(),
+        score_threshold: request.score_threshold,
+        exact: request.exact,
+        ef: request.ef.map(|ef| ef as usize),
+        recall_target: request.recall_target,
+        include: include(request.include),
+    })
+}
+
 /// What a look for the nearest points came to.
 enum Look {
     /// There was no need for it at this index.
@@ -227,16 +241,8 @@ pub async fn search_if_changed(
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
     let queued = host.clock().now();
     let clock = host.clock().clone();
-    let query = store::SearchQuery {
-        vector: unnamed(hosted, request.query)?,
-        top_k: request.top_k,
-        filter: request.filter.as_deref().cloned(),
-        score_threshold: request.score_threshold,
-        exact: request.exact,
-        ef: request.ef.map(|ef| ef as usize),
-        recall_target: request.recall_target,
-        include: include(request.include),
-    };
+    let timeout_ms = request.timeout_ms;
+    let query = query_of(hosted, request)?;
     let look = move |shard: &store::Shard| {
         let unchanged = known.filter(|known| shard.applied_index() == *known);
         if let Some(index) = unchanged {
@@ -251,7 +257,7 @@ pub async fn search_if_changed(
         });
         Look::Searched(result, stages, at.since(started))
     };
-    let (result, mut stages, took) = match in_lane(host, hosted, request.timeout_ms, look).await? {
+    let (result, mut stages, took) = match in_lane(host, hosted, timeout_ms, look).await? {
         Look::Searched(result, stages, took) => (result, stages, took),
         Look::Unchanged(index) => {
             return Ok(ShardRead { value: None, delivered: admitted.delivered(host, index) });

@@ -10,6 +10,7 @@ mod points;
 mod scalar;
 mod search;
 mod status;
+mod why_not;
 mod writes;
 
 pub use cluster::*;
@@ -19,4 +20,5 @@ pub use points::*;
 pub use scalar::*;
 pub use search::*;
 pub use status::*;
+pub use why_not::*;
 pub use writes::*;

@@ -10,4 +10,5 @@ mod search;
 mod status;
 mod stopwatch;
 mod stream;
+mod why_not;
 mod write;

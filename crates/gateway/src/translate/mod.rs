@@ -11,7 +11,7 @@ mod search;
 mod vector;
 mod write;
 
-pub use batch::{batch_plan, delete_batch, needs_batch, payload_plan, upsert_batch};
+pub use batch::{batch_plan, needs_batch, payload_plan, upsert_batch};
 pub use collection::{collection_spec, describe, policy_consistency};
 pub use ids::{check_collection_name, check_ids, check_point_id};
 pub use index::{check_field, check_indexed, field_index};

@@ -426,6 +426,53 @@ impl Worker for Cluster {
         })
     }
 
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        let ShardExamine { search, subject } = request;
+        self.enter("examine", search.target).await?;
+        self.read(search.target, search.read, |shard| {
+            let distance = shard.distance.expect("set");
+            let ShardQuery::Dense { vector: query, .. } = &search.query;
+            let score = |point: &PointRecord| score(distance, query, point.vector.as_ref().expect("stored"));
+            let passing = |point: &&PointRecord| search.filter.as_ref().is_none_or(|f| passes(f, point));
+            let before = |id: &str, than: f32| {
+                let ahead =
+                    shard.points.values().filter(passing).filter(|point| {
+                        score(point) > than || score(point) == than && point.id.as_str() < id
+                    });
+                ahead.count() as u64
+            };
+            match &subject {
+                Subject::Elsewhere { id, score } => {
+                    let ahead = before(id, *score);
+                    Examined::Ahead { ahead, returned: ahead.min(search.top_k as u64) }
+                }
+                Subject::Id(id) => match shard.points.get(id) {
+                    None => Examined::Absent,
+                    Some(point) if !passing(&point) => Examined::Filtered {
+                        version: point.version,
+                        failed: vec![FailedClause {
+                            clause: search.filter.as_ref().expect("one").to_text(),
+                            values: vec![("f".into(), Some("\"x\"".into())), ("g".into(), None)],
+                        }],
+                    },
+                    Some(point) => {
+                        let ahead = before(id, score(point));
+                        // Points called so are never found.
+                        let found = ahead < search.top_k as u64 && !id.starts_with("missed");
+                        Examined::Scored(Scored {
+                            version: point.version,
+                            score: score(point),
+                            ahead,
+                            position: found.then_some(ahead),
+                            ef: 64,
+                            ef_needed: (!found && ahead < search.top_k as u64).then_some(96),
+                        })
+                    }
+                },
+            }
+        })
+    }
+
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.enter("status", target).await?;
         let indexes = self.indexes(target.shard.0);

@@ -25,4 +25,5 @@ mod split_histories;
 mod splits;
 mod support;
 mod watched;
+mod why_not;
 mod writes;

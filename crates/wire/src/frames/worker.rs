@@ -10,9 +10,9 @@ use crate::grpc::dial::DialOptions;
 use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker, WriteOperation,
+    BatchItem, Examined, ItemWrite, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits,
+    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -102,8 +102,16 @@ fn weight(operation: &WriteOperation) -> usize {
             points.iter().map(|point| point.id.len() + 4 * point.vector.len() + point.payload.len()).sum()
         }
         WriteOperation::DeleteIds(ids) => ids.iter().map(String::len).sum(),
-        // Filters are bounded where they are accepted.
-        WriteOperation::DeleteFilter(_) => 0,
+        WriteOperation::Batch(batch) => batch.items.iter().map(item_weight).sum(),
+        // Filters and payloads are bounded where they are accepted.
+        WriteOperation::DeleteFilter(_) | WriteOperation::EditFilter(..) => 0,
+    }
+}
+
+fn item_weight(item: &BatchItem) -> usize {
+    match &item.write {
+        ItemWrite::Upsert(point, _) => point.id.len() + 4 * point.vector.len() + point.payload.len(),
+        ItemWrite::Delete { id, .. } | ItemWrite::Payload { id, .. } => id.len(),
     }
 }
 
@@ -144,6 +152,10 @@ impl Worker for FrameWorker {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         let wait_ms = request.timeout_ms;
         self.call(Kind::Count, COUNT, request.into(), wait_ms).await
+    }
+
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        self.rest.examine(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

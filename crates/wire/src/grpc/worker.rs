@@ -8,9 +8,9 @@ use super::serve::serve;
 use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    Examined, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead,
+    ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(crate) const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Scroll");
 pub(crate) const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
+const EXAMINE: Method<pb::ExamineRequest, pb::ExamineResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Examine");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
 const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
@@ -81,6 +83,10 @@ impl WorkerService for WorkerServer {
 
     async fn count(&self, m: Request<pb::CountRequest>) -> Result<Response<pb::CountResponse>, Status> {
         serve(COUNT, self.send_limit, m, |request| self.worker.count(request)).await
+    }
+
+    async fn examine(&self, m: Request<pb::ExamineRequest>) -> Result<Response<pb::ExamineResponse>, Status> {
+        serve(EXAMINE, self.send_limit, m, |request| self.worker.examine(request)).await
     }
 
     async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
@@ -156,6 +162,11 @@ impl Worker for WorkerConnection {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(COUNT, request, wait).await
+    }
+
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        let wait = Duration::from_millis(request.search.timeout_ms);
+        self.peer.call(EXAMINE, request, wait).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -105,7 +105,7 @@ mod foreign {
     #[async_trait::async_trait]
     impl WorkerService for Foreign {
         async fn write(&self, _: Request<WriteRequest>) -> Result<Response<WriteResponse>, Status> {
-            let item = ItemOutcome { kind: 99, current_version: 0 };
+            let item = ItemOutcome { kind: 99, ..Default::default() };
             Ok(Response::new(WriteResponse { items: vec![item], ..Default::default() }))
         }
         async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
@@ -119,6 +119,9 @@ mod foreign {
         }
         async fn count(&self, _: Request<CountRequest>) -> Result<Response<CountResponse>, Status> {
             Err(Status::unimplemented("count"))
+        }
+        async fn examine(&self, _: Request<ExamineRequest>) -> Result<Response<ExamineResponse>, Status> {
+            Err(Status::unimplemented("examine"))
         }
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))

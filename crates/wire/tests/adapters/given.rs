@@ -199,7 +199,7 @@ fn point() -> impl Strategy<Value = PointRecord> {
         .prop_map(|(id, version, vector, payload)| PointRecord { id, version, vector, payload })
 }
 
-fn read<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = ShardRead<T>> {
+pub fn read<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = ShardRead<T>> {
     (value, any::<(u64, u64)>()).prop_map(|(value, (applied_index, staleness_ms))| ShardRead {
         value,
         delivered: Delivered { applied_index, staleness_ms },

@@ -77,6 +77,9 @@ impl Worker for Scripted {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         self.reply(request).await
     }
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        self.reply(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.reply(target).await
     }

@@ -101,6 +101,9 @@ impl Worker for Call {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         self.host()?.count(request).await
     }
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        self.host()?.examine(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.host()?.status(target).await
     }

@@ -6,6 +6,7 @@
 mod batch;
 mod catalog;
 mod cluster;
+mod examine;
 mod placement;
 mod query;
 mod report;
