@@ -41,8 +41,8 @@ mod writes;
 pub use answers::{
     AnsweredShards, Calibration, Collection, CollectionStatus, CountAnswer, Created, DeleteAnswer, Delivered,
     Explain, FilterExplain, GetAnswer, IndexCreated, IndexSettings, ItemFailure, MemorySplit, Payload,
-    PayloadIndex, Point, PointsAnswer, QuantizationStatus, ReadMeta, Replica, ScoredPoint, ScrollAnswer,
-    SearchAnswer, ShardExplain, ShardFailure, ShardStatus, Stage, UpsertAnswer,
+    PayloadIndex, Point, PointsAnswer, QuantizationStatus, ReadMeta, RecallFigure, Replica, ScoredPoint,
+    ScrollAnswer, SearchAnswer, ShardExplain, ShardFailure, ShardStatus, Stage, UpsertAnswer,
 };
 pub use collections::CreateCollection;
 pub use connection::{Client, ClientOptions};

@@ -26,6 +26,7 @@ pub mod peer;
 pub mod placement;
 pub mod proto;
 mod query;
+mod recall;
 pub mod report;
 pub mod routing;
 mod settings;

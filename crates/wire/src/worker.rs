@@ -12,6 +12,7 @@ pub use crate::batch::{
 };
 pub use crate::examine::{Examined, FailedClause, RemovalCause, Scored, ShardExamine, Subject};
 pub use crate::query::ShardQuery;
+pub use crate::recall::{RecallFigure, Selectivity};
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
 
@@ -273,6 +274,8 @@ pub struct SearchTrace {
     pub rescored: Option<u64>,
     /// How the filter was answered, if there is one.
     pub filter: Option<FilterTrace>,
+    /// Searches of this kind have found less than their recall target lately.
+    pub recall_missed: bool,
     /// Where the time went, in order.
     pub stages: Vec<Stage>,
 }

@@ -28,6 +28,7 @@ mod meta;
 mod metrics;
 mod peers;
 mod read;
+mod recall;
 mod serve;
 mod shape;
 mod shown;

@@ -13,8 +13,8 @@ use vectron_base::pool::{Lane, compute, within};
 use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
-    Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, Stage,
+    Delivered, Hit, Include, PointRecord, ReadLevel, Selectivity, ShardCount, ShardCounted, ShardGet,
+    ShardHits, ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, Stage,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -243,6 +243,8 @@ pub async fn search_if_changed(
     let clock = host.clock().clone();
     let timeout_ms = request.timeout_ms;
     let query = query_of(hosted, request)?;
+    hosted.recall.searched(&query, host.knobs().recall_share_permyriad);
+    let target = query.ef.is_none().then_some(query.recall_target);
     let look = move |shard: &store::Shard| {
         let unchanged = known.filter(|known| shard.applied_index() == *known);
         if let Some(index) = unchanged {
@@ -267,7 +269,10 @@ pub async fn search_if_changed(
     host.metrics().search.observe(took.as_secs_f64());
     host.load().searched(took);
     stages.insert(0, stage("barrier", admitted.waited));
-    let trace = trace(result.explain, stages);
+    let mut trace = trace(result.explain, stages);
+    trace.recall_missed = target.is_some_and(|target| {
+        hosted.recall.misses(Selectivity::of(trace.filter_matched, trace.rows_live), target)
+    });
     let hits = result.hits.into_iter().map(|hit| Hit {
         score: hit.score,
         point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },

@@ -117,6 +117,7 @@ impl Worker for Host {
             quantization: Some(shown::quantization(&hosted.shard, &stats)),
             calibration: shown::calibration(&hosted.shard),
             field_indexes: indexes::status(&hosted.shard),
+            recall: hosted.recall.figures(),
         })
     }
 

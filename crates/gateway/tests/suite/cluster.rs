@@ -376,6 +376,7 @@ impl Worker for Cluster {
                     checked: None,
                     unindexed,
                 }),
+                recall_missed: request.recall_target == 0.97,
                 stages: vec![Stage { name: "search", us: 7 }],
             };
             ShardHits { hits, trace }
@@ -501,6 +502,13 @@ impl Worker for Cluster {
             }),
             calibration: Some(Calibration { measured_at_points: 9, ef_90: 40, ef_95: 60, ef_99: 120 }),
             field_indexes: indexes.into_iter().map(field_index).collect(),
+            recall: vec![RecallFigure {
+                selectivity: Selectivity::All,
+                target: Some(0.5),
+                samples: target.shard.0 + 1,
+                recall: if target.shard.0 % 2 == 0 { 1.0 } else { 0.5 },
+                missed: false,
+            }],
             ..ShardStatus::default()
         })
     }

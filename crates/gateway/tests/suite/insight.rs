@@ -84,3 +84,35 @@ async fn why_not_over_grpc() {
     let none = pb::WhyNotRequest { id: "a".into(), search: None };
     assert_eq!(grpc.why_not(none).await.expect_err("no collection").code(), tonic::Code::NotFound);
 }
+
+#[tokio::test]
+async fn a_recall_target_that_is_missed_shows_in_the_answer_and_is_not_kept() {
+    let knobs = GatewayKnobs { result_cache_bytes: 1 << 20, ..GatewayKnobs::default() };
+    let client = Client::with(knobs, None).with_docs("dot", 2).await;
+    client.upsert(r#"[{"id":"a","vector":[1,0]}]"#).await.ok();
+    let body = r#"{"vector":[1,0],"filter":{"f":"x"},"params":{"recall_target":0.97}}"#;
+    let missed = client.search(body).await.ok();
+    assert_eq!(missed["meta"]["degraded"], json!(["filter_without_index", "recall_below_target"]));
+    let body = r#"{"vector":[1,0],"params":{"recall_target":0.97}}"#;
+    for _ in 0..2 {
+        assert_eq!(client.search(body).await.ok()["meta"]["degraded"], json!(["recall_below_target"]));
+    }
+    assert!(client.cluster.log.lock().iter().all(|(call, _)| *call != "unchanged"));
+    assert_eq!(client.search(r#"{"vector":[1,0]}"#).await.ok()["meta"]["degraded"], json!([]));
+}
+
+#[tokio::test]
+async fn the_recall_of_live_searches_is_that_of_all_shards_by_what_they_measured() {
+    let client = Client::new().with_docs("dot", 2).await;
+    let status = client.fetch("/v1/collections/docs/status").await.ok();
+    let shards = client.cluster.shard_ids();
+    let samples: u64 = shards.iter().map(|shard| shard + 1).sum();
+    let found: f64 =
+        shards.iter().map(|shard| (shard + 1) as f64 * if shard % 2 == 0 { 1.0 } else { 0.5 }).sum();
+    let recall = found / samples as f64;
+    assert_eq!(
+        status["recall"],
+        json!([{"selectivity": "all", "target": 0.5, "samples": samples, "recall": recall, "missed": false}])
+    );
+    assert_eq!(status["shards"][0]["recall"][0]["samples"], shards[0] + 1);
+}

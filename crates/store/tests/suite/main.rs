@@ -19,6 +19,7 @@ mod order;
 mod promises;
 mod random_histories;
 mod real_disk;
+mod recall;
 mod schedules;
 mod scrub;
 mod split_histories;

@@ -9,6 +9,7 @@ mod cluster;
 mod examine;
 mod placement;
 mod query;
+mod recall;
 mod report;
 mod settings;
 mod snapshot;
