@@ -95,3 +95,52 @@ impl Client {
         })
     }
 }
+
+/// An effort by a collection's own queries.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
+pub struct TuneAnswer {
+    pub recall_target: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ef: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    pub source: String,
+    pub queries: u64,
+    pub rungs: Vec<TuneRung>,
+    pub meta: ReadMeta,
+}
+
+/// What one effort found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
+pub struct TuneRung {
+    pub ef: u32,
+    pub recall: f64,
+    pub distances_mean: f64,
+}
+
+impl Client {
+    /// Proposes an effort that reaches a recall on the collection's queries of late. Changes nothing.
+    pub async fn tune(
+        &self,
+        collection: impl Into<String>,
+        recall_target: Option<f32>,
+    ) -> Result<TuneAnswer, Error> {
+        let message = pb::TuneRequest { collection: collection.into(), recall_target, timeout_ms: None };
+        let answer = self
+            .call(message, None, Repeat::Safely, |mut stub, request| async move { stub.tune(request).await })
+            .await?;
+        let rung =
+            |r: pb::TuneRung| TuneRung { ef: r.ef, recall: r.recall, distances_mean: r.distances_mean };
+        Ok(TuneAnswer {
+            recall_target: answer.recall_target,
+            ef: answer.ef,
+            recall: answer.recall,
+            source: answer.source,
+            queries: answer.queries,
+            rungs: answer.rungs.into_iter().map(rung).collect(),
+            meta: convert::meta(answer.meta),
+        })
+    }
+}

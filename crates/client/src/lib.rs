@@ -49,7 +49,7 @@ pub use connection::{Client, ClientOptions};
 pub use consistency::Consistency;
 pub use error::{Error, Kind};
 pub use importer::{Batch, Importer, ImporterOptions, Progress, RowFailure, Sink};
-pub use insight::{FailedClause, FieldValue, WhyNotAnswer};
+pub use insight::{FailedClause, FieldValue, TuneAnswer, TuneRung, WhyNotAnswer};
 pub use points::{
     CountRequest, DeleteRequest, GetManyRequest, GetRequest, PointInput, ScrollRequest, UpsertRequest,
 };

@@ -27,6 +27,7 @@ pub enum Call {
     Search,
     SearchStream,
     WhyNot,
+    Tune,
     Scroll,
     Count,
     GetCluster,
@@ -35,7 +36,7 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 21] = [
+    pub const ALL: [Call; 22] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -53,6 +54,7 @@ impl Call {
         Call::Search,
         Call::SearchStream,
         Call::WhyNot,
+        Call::Tune,
         Call::Scroll,
         Call::Count,
         Call::GetCluster,
@@ -79,6 +81,7 @@ impl Call {
             Call::Search => "search",
             Call::SearchStream => "search_stream",
             Call::WhyNot => "why_not",
+            Call::Tune => "tune",
             Call::Scroll => "scroll",
             Call::Count => "count",
             Call::GetCluster => "get_cluster",

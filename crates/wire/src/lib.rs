@@ -32,4 +32,5 @@ pub mod routing;
 mod settings;
 pub mod snapshot;
 mod status;
+mod tune;
 pub mod worker;

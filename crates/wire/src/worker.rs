@@ -15,6 +15,7 @@ pub use crate::query::ShardQuery;
 pub use crate::recall::{RecallFigure, Selectivity};
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
+pub use crate::tune::{ShardTune, ShardTuned, TuneRung};
 
 /// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
 /// `not_found`, under a later epoch `unavailable`.
@@ -367,6 +368,8 @@ pub trait Worker: Send + Sync {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
     /// How one point stands in a search, exactly. Costs as much as an exact search.
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault>;
+    /// What efforts find on queries that the shard was asked lately.
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

@@ -34,6 +34,7 @@ mod shape;
 mod shown;
 mod snapshot;
 mod tend;
+mod tune;
 mod write;
 
 pub use event::WorkerEvent;

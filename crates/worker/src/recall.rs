@@ -17,6 +17,10 @@ use vectron_wire::worker::{RecallFigure, Selectivity};
 
 /// Searches of a shard that may wait to be measured; of more, some are not measured.
 const WAITING_MOST: usize = 8;
+/// Searches of a shard that are remembered to find an effort by,
+const LATELY: usize = 64;
+/// and how many there are for each that is, once there are enough.
+const LATELY_ONE_IN: u64 = 32;
 /// Measurements that are kept of one kind, the last ones.
 const WINDOW: usize = 256;
 /// Kinds of measurements that are kept: selectivities times recall targets that callers choose.
@@ -64,6 +68,8 @@ impl Window {
 pub struct Recall {
     searches: AtomicU64,
     waiting: Mutex<VecDeque<store::SearchQuery>>,
+    /// Searches of late, oldest first, to find an effort by.
+    lately: Mutex<VecDeque<store::SearchQuery>>,
     /// Wakes who measures.
     pub wake: Notify,
     /// The kind that was measured last is the last.
@@ -75,11 +81,20 @@ pub struct Recall {
 impl Recall {
     /// Notes a search that will be made; takes it for a measurement if its turn has come.
     pub fn searched(&self, query: &store::SearchQuery, permyriad: u64) {
-        if permyriad == 0 || query.exact || query.recall_target >= 1.0 || query.top_k == 0 {
+        if query.exact || query.recall_target >= 1.0 || query.top_k == 0 {
             return;
         }
         // Spread evenly and the same in equal runs, whatever rhythm callers have.
-        if mix64(self.searches.fetch_add(1, Ordering::Relaxed)) % 10_000 >= permyriad {
+        let number = self.searches.fetch_add(1, Ordering::Relaxed);
+        let draw = mix64(number);
+        if number < LATELY as u64 || (draw >> 32).is_multiple_of(LATELY_ONE_IN) {
+            let mut lately = self.lately.lock();
+            if lately.len() == LATELY {
+                lately.pop_front();
+            }
+            lately.push_back(query.clone());
+        }
+        if draw % 10_000 >= permyriad {
             return;
         }
         let mut waiting = self.waiting.lock();
@@ -94,6 +109,11 @@ impl Recall {
         let kind = Kind { selectivity, target: Some(target) };
         self.missing.load(Ordering::Relaxed)
             && self.windows.lock().iter().any(|window| window.kind == kind && window.missed())
+    }
+
+    /// Some of the searches of late.
+    pub fn lately(&self) -> Vec<store::SearchQuery> {
+        self.lately.lock().iter().cloned().collect()
     }
 
     /// What was measured lately, by selectivity and target.

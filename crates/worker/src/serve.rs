@@ -2,15 +2,15 @@
 
 use crate::host::{Host, Slot};
 use crate::hosted::{Hosted, gone};
-use crate::{examine, indexes, read, shown, snapshot, write};
+use crate::{examine, indexes, read, shown, snapshot, tune, write};
 use async_trait::async_trait;
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
     Examined, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead,
-    ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
-    SnapshotRequest, Target, Worker,
+    ShardScroll, ShardSearch, ShardStatus, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, Worker,
 };
 
 impl Host {
@@ -92,6 +92,12 @@ impl Worker for Host {
         let target = request.search.target;
         let hosted = self.serve(&target)?;
         still_there(&hosted, &target, examine::examine(self, &hosted, request).await?)
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, tune::tune(self, &hosted, request).await?)
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -10,5 +10,6 @@ mod search;
 mod status;
 mod stopwatch;
 mod stream;
+mod tune;
 mod why_not;
 mod write;

@@ -26,3 +26,21 @@ pub fn why_not(a: api::WhyNotResponse) -> pb::WhyNotResponse {
         meta: a.meta.and_then(meta),
     }
 }
+
+pub fn tune(r: pb::TuneRequest) -> api::TuneRequest {
+    api::TuneRequest { collection: r.collection, recall_target: r.recall_target, timeout_ms: r.timeout_ms }
+}
+
+pub fn tuned(a: api::TuneResponse) -> pb::TuneResponse {
+    let rung =
+        |r: api::TuneRung| pb::TuneRung { ef: r.ef, recall: r.recall, distances_mean: r.distances_mean };
+    pb::TuneResponse {
+        recall_target: a.recall_target,
+        ef: a.ef,
+        recall: a.recall,
+        source: a.source,
+        queries: a.queries,
+        rungs: a.rungs.into_iter().map(rung).collect(),
+        meta: meta(a.meta),
+    }
+}

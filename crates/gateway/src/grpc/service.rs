@@ -255,6 +255,12 @@ impl VectronService for Service {
         beside.close(self.gateway.why_not(&asked.id, c::search(search)).await, i::why_not)
     }
 
+    async fn tune(&self, request: Request<pb::TuneRequest>) -> Result<Response<pb::TuneResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.tune(i::tune(asked)).await, i::tuned)
+    }
+
     async fn scroll(
         &self,
         request: Request<pb::ScrollRequest>,

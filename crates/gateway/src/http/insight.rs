@@ -27,3 +27,19 @@ pub async fn why_not(
     asked.collection = name;
     Ok(Json(StatusCode::OK, gateway.why_not(&id, asked).await?))
 }
+
+/// Propose an effort by the collection's own queries.
+///
+/// Queries of late are measured with growing efforts against exact scans. Nothing is changed.
+#[utoipa::path(post, path = "/v1/collections/{collection}/tune", tag = "collections",
+    params(("collection" = String, Path, description = "Its name.")),
+    request_body = api::TuneRequest,
+    responses((status = 200, description = "The proposal, and what it rests on.", body = api::TuneResponse)))]
+pub async fn tune(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Json<api::TuneResponse>, Problem> {
+    let (name, mut asked): (_, api::TuneRequest) = asked(&gateway, Call::Tune, request).await?;
+    asked.collection = name;
+    Ok(Json(StatusCode::OK, gateway.tune(asked).await?))
+}

@@ -49,6 +49,7 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(points::search))
         .routes(routes!(points::search_stream))
         .routes(routes!(insight::why_not))
+        .routes(routes!(insight::tune))
         .routes(routes!(points::scroll))
         .routes(routes!(points::count))
         .routes(routes!(system::healthz))

@@ -474,6 +474,20 @@ impl Worker for Cluster {
         })
     }
 
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.enter("tune", request.target).await?;
+        self.read(request.target, request.read, |shard| {
+            let queries = shard.points.len() as u64;
+            let rung = |ef, found, distances| TuneRung { ef, found: found * queries, distances };
+            ShardTuned {
+                queries,
+                wanted: 10 * queries,
+                rungs: vec![rung(32, 8, 100), rung(64, 9, 200), rung(128, 10, 400)],
+                calibrated_ef: (request.target.shard.0 < 100).then_some(70 + request.target.shard.0 as u32),
+            }
+        })
+    }
+
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.enter("status", target).await?;
         let indexes = self.indexes(target.shard.0);

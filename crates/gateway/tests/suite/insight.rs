@@ -116,3 +116,26 @@ async fn the_recall_of_live_searches_is_that_of_all_shards_by_what_they_measured
     );
     assert_eq!(status["shards"][0]["recall"][0]["samples"], shards[0] + 1);
 }
+
+#[tokio::test]
+async fn an_effort_is_proposed_by_queries_or_by_points() {
+    let client = Client::new().with_docs("dot", 2).await;
+    let path = "/v1/collections/docs/tune";
+    let known = client.post(path, "{}").await.ok();
+    let most = client.cluster.shard_ids().into_iter().max().expect("shards") + 70;
+    assert_eq!((&known["source"], &known["ef"]), (&json!("points"), &json!(most)));
+    client
+        .upsert(r#"[{"id":"a","vector":[1,0]},{"id":"b","vector":[1,0]},{"id":"c","vector":[1,0]}]"#)
+        .await
+        .ok();
+    for (target, ef, recall) in [(0.9, 64, 0.9), (0.91, 128, 1.0), (0.5, 32, 0.8)] {
+        let tuned = client.post(path, json!({"recall_target": target}).to_string()).await.ok();
+        assert_eq!(
+            (&tuned["ef"], &tuned["recall"], &tuned["queries"]),
+            (&json!(ef), &json!(recall), &json!(3))
+        );
+        assert_eq!((&tuned["source"], &tuned["rungs"][1]["ef"]), (&json!("queries"), &json!(64)));
+    }
+    let refused = client.post(path, r#"{"recall_target":1}"#).await.problem(400, "invalid_argument");
+    assert_eq!(refused["errors"][0]["field"], "recall_target");
+}

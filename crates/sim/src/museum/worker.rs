@@ -9,8 +9,9 @@ use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::Members;
 use vectron_wire::worker::{
     Delivered, Examined, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardExamine,
-    ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite,
-    ShardWritten, SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
+    ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTune, ShardTuned,
+    ShardWrite, ShardWritten, SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker,
+    WriteOperation,
 };
 use vectron_worker::Host;
 
@@ -214,6 +215,10 @@ impl Worker for Crooked {
 
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         self.host.examine(request).await
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.host.tune(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::worker::{
     Examined, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead,
-    ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
-    SnapshotRequest, Target, Worker,
+    ShardScroll, ShardSearch, ShardStatus, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, Worker,
 };
 
 /// Finds the worker that runs on a node now, if one does.
@@ -86,6 +86,10 @@ impl Worker for RemoteWorker {
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         carried!(self, self.reading(request.search.timeout_ms), examine(request))
     }
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), tune(request))
+    }
+
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         carried!(self, self.question(Outcome::NotApplied, STATUS_WAIT), status(target))
     }

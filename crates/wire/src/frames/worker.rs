@@ -11,8 +11,8 @@ use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
     BatchItem, Examined, ItemWrite, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer,
-    SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
+    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTune, ShardTuned, ShardWrite,
+    ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -156,6 +156,10 @@ impl Worker for FrameWorker {
 
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         self.rest.examine(request).await
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.rest.tune(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -9,8 +9,8 @@ use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
     Examined, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead,
-    ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
-    SnapshotRequest, Target, Worker,
+    ShardScroll, ShardSearch, ShardStatus, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub(crate) const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
 const EXAMINE: Method<pb::ExamineRequest, pb::ExamineResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Examine");
+const TUNE: Method<pb::TuneRequest, pb::TuneResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Tune");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
 const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
@@ -87,6 +89,10 @@ impl WorkerService for WorkerServer {
 
     async fn examine(&self, m: Request<pb::ExamineRequest>) -> Result<Response<pb::ExamineResponse>, Status> {
         serve(EXAMINE, self.send_limit, m, |request| self.worker.examine(request)).await
+    }
+
+    async fn tune(&self, m: Request<pb::TuneRequest>) -> Result<Response<pb::TuneResponse>, Status> {
+        serve(TUNE, self.send_limit, m, |request| self.worker.tune(request)).await
     }
 
     async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
@@ -167,6 +173,11 @@ impl Worker for WorkerConnection {
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         let wait = Duration::from_millis(request.search.timeout_ms);
         self.peer.call(EXAMINE, request, wait).await
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(TUNE, request, wait).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

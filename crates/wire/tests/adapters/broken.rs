@@ -123,6 +123,9 @@ mod foreign {
         async fn examine(&self, _: Request<ExamineRequest>) -> Result<Response<ExamineResponse>, Status> {
             Err(Status::unimplemented("examine"))
         }
+        async fn tune(&self, _: Request<TuneRequest>) -> Result<Response<TuneResponse>, Status> {
+            Err(Status::unimplemented("tune"))
+        }
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))
         }

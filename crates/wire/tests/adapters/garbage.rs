@@ -110,6 +110,7 @@ fn no_bytes_break_a_server() {
         "/vectron.worker.v1.WorkerService/Examine",
         given_examine::request(),
     );
+    withstands::<_, pb::TuneRequest>(stage, "/vectron.worker.v1.WorkerService/Tune", given_examine::tune());
     withstands::<_, pb::StatusRequest>(stage, "/vectron.worker.v1.WorkerService/Status", given::target());
     withstands::<_, driver::CreateCollectionRequest>(
         stage,
@@ -177,6 +178,7 @@ fn no_bytes_break_a_caller() {
     reads::<ShardRead<ShardPage>, pb::ScrollResponse>(given::page());
     reads::<ShardRead<ShardCounted>, pb::CountResponse>(given::counted());
     reads::<ShardRead<Examined>, pb::ExamineResponse>(given_examine::answer());
+    reads::<ShardRead<ShardTuned>, pb::TuneResponse>(given_examine::tuned());
     reads::<ShardStatus, pb::StatusResponse>(given::status());
     reads::<_, driver::CreateCollectionResponse>((given_placement::collection(), any::<bool>()));
     reads::<_, driver::Catalog>(given_placement::view());

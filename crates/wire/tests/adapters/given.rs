@@ -35,7 +35,7 @@ pub fn target() -> impl Strategy<Value = Target> {
     })
 }
 
-fn read_level() -> impl Strategy<Value = ReadLevel> {
+pub fn read_level() -> impl Strategy<Value = ReadLevel> {
     prop_oneof![
         Just(ReadLevel::Linearizable),
         Just(ReadLevel::Eventual),

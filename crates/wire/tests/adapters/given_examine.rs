@@ -1,9 +1,9 @@
-//! Arbitrary questions about one point, and answers.
+//! Arbitrary questions about one point and about efforts, and answers.
 
-use crate::given::{read, search};
+use crate::given::{read, read_level, search, target, timeout};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use vectron_wire::worker::{Examined, FailedClause, RemovalCause, Scored, ShardExamine, ShardRead, Subject};
+use vectron_wire::worker::*;
 
 pub fn request() -> impl Strategy<Value = ShardExamine> {
     let subject = prop_oneof![
@@ -32,4 +32,21 @@ pub fn answer() -> impl Strategy<Value = ShardRead<Examined>> {
         }),
         any::<(u64, u64)>().prop_map(|(ahead, returned)| Examined::Ahead { ahead, returned }),
     ])
+}
+
+pub fn tune() -> impl Strategy<Value = ShardTune> {
+    (target(), read_level(), any::<f32>(), timeout()).prop_map(|(target, read, recall_target, timeout_ms)| {
+        ShardTune { target, read, recall_target, timeout_ms }
+    })
+}
+
+pub fn tuned() -> impl Strategy<Value = ShardRead<ShardTuned>> {
+    let rung = any::<(u32, u64, u64)>().prop_map(|(ef, found, distances)| TuneRung { ef, found, distances });
+    let tuned = (any::<(u64, u64, Option<u32>)>(), vec(rung, 0..4));
+    read(tuned.prop_map(|((queries, wanted, calibrated_ef), rungs)| ShardTuned {
+        queries,
+        wanted,
+        rungs,
+        calibrated_ef,
+    }))
 }

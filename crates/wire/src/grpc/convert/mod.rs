@@ -13,6 +13,7 @@ mod recall;
 mod report;
 mod settings;
 mod snapshot;
+mod tune;
 mod worker_answer;
 mod worker_request;
 mod worker_status;
