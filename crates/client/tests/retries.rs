@@ -108,6 +108,8 @@ impl VectronService for Handle {
     unused! {
         payload(PayloadRequest) -> PayloadResponse;
         batch(BatchRequest) -> BatchResponse;
+        why_not(WhyNotRequest) -> WhyNotResponse;
+        tune(TuneRequest) -> TuneResponse;
         list_collections(ListCollectionsRequest) -> ListCollectionsResponse;
         get_collection(GetCollectionRequest) -> Collection;
         get_collection_status(GetCollectionStatusRequest) -> CollectionStatus;

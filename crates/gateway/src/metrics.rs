@@ -26,6 +26,8 @@ pub enum Call {
     Batch,
     Search,
     SearchStream,
+    WhyNot,
+    Tune,
     Scroll,
     Count,
     GetCluster,
@@ -34,7 +36,7 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 20] = [
+    pub const ALL: [Call; 22] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -51,6 +53,8 @@ impl Call {
         Call::Batch,
         Call::Search,
         Call::SearchStream,
+        Call::WhyNot,
+        Call::Tune,
         Call::Scroll,
         Call::Count,
         Call::GetCluster,
@@ -76,6 +80,8 @@ impl Call {
             Call::Batch => "batch",
             Call::Search => "search",
             Call::SearchStream => "search_stream",
+            Call::WhyNot => "why_not",
+            Call::Tune => "tune",
             Call::Scroll => "scroll",
             Call::Count => "count",
             Call::GetCluster => "get_cluster",

@@ -185,7 +185,7 @@ impl Shard {
     }
 
     /// The effort that was asked for, or that reaches the recall that was.
-    fn effort(&self, query: &SearchQuery) -> usize {
+    pub(crate) fn effort(&self, query: &SearchQuery) -> usize {
         let target = query.recall_target;
         query.ef.unwrap_or_else(|| {
             let measured = self.calibration.read().as_ref().and_then(|calibration| calibration.ef(target));
@@ -193,7 +193,7 @@ impl Shard {
         })
     }
 
-    fn check(&self, query: &SearchQuery) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, query: &SearchQuery) -> Result<(), Refusal> {
         if query.score_threshold.is_some_and(f32::is_nan) {
             let reason = "is not a number".into();
             return Err(Refusal::Invalid { field: "score_threshold", reason });
@@ -220,7 +220,7 @@ fn effort_class(top_k: usize) -> usize {
 }
 
 /// The hits that may be among the first `top_k`: all that score at least what the last of those does.
-fn nearest(
+pub(crate) fn nearest(
     state: &State,
     (query, ef): (&SearchQuery, usize),
     allowed: Option<&RowSet>,

@@ -10,10 +10,13 @@ use vectron_base::ids::{Incarnation, ShardId};
 pub use crate::batch::{
     BatchItem, Edited, Expiry, ItemWrite, PayloadChange, PayloadEdit, RefusedPoint, WriteBatch,
 };
+pub use crate::examine::{Examined, FailedClause, RemovalCause, Scored, ShardExamine, Subject};
 pub use crate::query::ShardQuery;
+pub use crate::recall::{RecallFigure, Selectivity};
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
 pub use crate::text::{ShardTextStats, TextOperator, TextQuery, TextStats};
+pub use crate::tune::{ShardTune, ShardTuned, TuneRung};
 
 /// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
 /// `not_found`, under a later epoch `unavailable`.
@@ -273,6 +276,8 @@ pub struct SearchTrace {
     pub rescored: Option<u64>,
     /// How the filter was answered, if there is one.
     pub filter: Option<FilterTrace>,
+    /// Searches of this kind have found less than their recall target lately.
+    pub recall_missed: bool,
     /// Where the time went, in order.
     pub stages: Vec<Stage>,
 }
@@ -364,6 +369,10 @@ pub trait Worker: Send + Sync {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
     /// What scores of a text query rest on.
     async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault>;
+    /// How one point stands in a search, exactly. Costs as much as an exact search.
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault>;
+    /// What efforts find on queries that the shard was asked lately.
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

@@ -14,8 +14,8 @@ use vectron_base::pool::{Lane, compute, within};
 use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
-    Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, Stage, TextStats,
+    Delivered, Hit, Include, PointRecord, ReadLevel, Selectivity, ShardCount, ShardCounted, ShardGet,
+    ShardHits, ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, Stage, TextStats,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -134,7 +134,7 @@ async fn bounded_barrier(host: &Host, hosted: &Hosted, limit: Duration, max_ms: 
 
 impl Admitted {
     /// What a read that saw `applied_index` delivered.
-    fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
+    pub fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
         let age = host.clock().now().since(self.proof);
         let staleness_ms = if self.strict { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) };
         Delivered { applied_index, staleness_ms }
@@ -150,7 +150,7 @@ fn record(point: store::Point) -> PointRecord {
 }
 
 /// What a read that meets a damaged record says: damage is named, never served.
-fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
+pub fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     match refusal {
         store::Refusal::Sealed => gone(),
         store::Refusal::Invalid { field: field @ ("text" | "k1" | "b"), reason } => {
@@ -163,7 +163,7 @@ fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
 
 /// Looks at the shard in the read lane: a look may be long, or wait behind a long one, and must not hold up the
 /// threads that move requests.
-async fn in_lane<T: Send + 'static>(
+pub async fn in_lane<T: Send + 'static>(
     host: &Host,
     hosted: &Hosted,
     timeout_ms: u64,
@@ -241,6 +241,14 @@ impl Search {
     }
 }
 
+/// A search by vector as the store has it.
+pub fn query_of(hosted: &Hosted, request: ShardSearch) -> Result<store::SearchQuery, Fault> {
+    match Search::of(hosted, request)? {
+        Search::Dense(query) => Ok(query),
+        Search::Text(_) => Err(Fault::invalid("text", "is not explained yet; ask about a search by vector")),
+    }
+}
+
 /// What a look for the nearest points came to.
 enum Look {
     /// There was no need for it at this index.
@@ -274,6 +282,14 @@ pub async fn search_if_changed(
     let clock = host.clock().clone();
     let timeout_ms = request.timeout_ms;
     let search = Search::of(hosted, request)?;
+    // Recall is of searches by vector: those by words are exact.
+    let target = match &search {
+        Search::Dense(query) => {
+            hosted.recall.searched(query, host.knobs().recall_share_permyriad);
+            query.ef.is_none().then_some(query.recall_target)
+        }
+        Search::Text(_) => None,
+    };
     let look = move |shard: &store::Shard| {
         let unchanged = known.filter(|known| shard.applied_index() == *known);
         if let Some(index) = unchanged {
@@ -298,7 +314,10 @@ pub async fn search_if_changed(
     host.metrics().search.observe(took.as_secs_f64());
     host.load().searched(took);
     stages.insert(0, stage("barrier", admitted.waited));
-    let trace = trace(result.explain, stages);
+    let mut trace = trace(result.explain, stages);
+    trace.recall_missed = target.is_some_and(|target| {
+        hosted.recall.misses(Selectivity::of(trace.filter_matched, trace.rows_live), target)
+    });
     let hits = result.hits.into_iter().map(|hit| Hit {
         score: hit.score,
         point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },

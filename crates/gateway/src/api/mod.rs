@@ -10,6 +10,8 @@ mod points;
 mod scalar;
 mod search;
 mod status;
+mod tune;
+mod why_not;
 mod writes;
 
 pub use cluster::*;
@@ -19,4 +21,6 @@ pub use points::*;
 pub use scalar::*;
 pub use search::*;
 pub use status::*;
+pub use tune::*;
+pub use why_not::*;
 pub use writes::*;

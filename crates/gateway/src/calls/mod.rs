@@ -11,4 +11,6 @@ mod status;
 mod stopwatch;
 mod stream;
 mod text;
+mod tune;
+mod why_not;
 mod write;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use vectron_base::filter::Filter;
 use vectron_base::{Code, Fault};
 use vectron_wire::placement::{Collection, Shard};
-use vectron_wire::worker::{Include, PointRecord, ShardCount, ShardGet, ShardScroll};
+use vectron_wire::worker::{Include, PointRecord, SearchTrace, ShardCount, ShardGet, ShardScroll};
 
 /// Points by id, each at its position in the request.
 struct Found {
@@ -251,6 +251,16 @@ impl Gateway {
 pub(super) fn degraded<'a>(unindexed: impl Iterator<Item = &'a Vec<String>>) -> Vec<String> {
     let mut fields = unindexed.flatten();
     fields.next().map(|_| "filter_without_index".into()).into_iter().collect()
+}
+
+/// The same of a search, and whether searches like it have found less than they should lately.
+pub(super) fn degraded_search<'a>(traces: impl Iterator<Item = &'a SearchTrace> + Clone) -> Vec<String> {
+    let filters = traces.clone().filter_map(|trace| trace.filter.as_ref());
+    let mut reasons = degraded(filters.map(|filter| &filter.unindexed));
+    if traces.into_iter().any(|trace| trace.recall_missed) {
+        reasons.push("recall_below_target".into());
+    }
+    reasons
 }
 
 fn shown(point: PointRecord) -> api::Point {

@@ -1,6 +1,6 @@
 //! Search: the same plan to every shard, one merged answer.
 
-use super::points::degraded;
+use super::points::degraded_search;
 use super::stopwatch::Stopwatch;
 use super::text::PARTIAL_STATS;
 use crate::api::{self, JsonText};
@@ -52,8 +52,8 @@ impl Gateway {
         watch.lap("fanout");
         let reading =
             Reading { call: Call::Search, collection: &collection, deadline: &deadline, plan: &plan.read };
-        let filters = gathered.answers.iter().filter_map(|(.., found)| found.trace.filter.as_ref());
-        let mut meta = gathered.meta(&reading, degraded(filters.map(|filter| &filter.unindexed)));
+        let traces = gathered.answers.iter().map(|(.., found)| &found.trace);
+        let mut meta = gathered.meta(&reading, degraded_search(traces));
         if partial_stats {
             meta.degraded.push(PARTIAL_STATS.into());
         }

@@ -1,7 +1,7 @@
 //! Search as a stream: an answer after each shard that came in, until all did or time was up. The last one says
 //! which.
 
-use super::points::degraded;
+use super::points::degraded_search;
 use super::search::scored;
 use super::stopwatch::Stopwatch;
 use super::text::{PARTIAL_STATS, Ready};
@@ -155,8 +155,8 @@ impl Round<'_> {
         gathered: &Gathered<ShardHits>,
     ) -> Result<api::SearchEvent, Fault> {
         let reading = self.reading();
-        let filters = gathered.answers.iter().filter_map(|(.., found)| found.trace.filter.as_ref());
-        let mut meta = gathered.meta(&reading, degraded(filters.map(|filter| &filter.unindexed)));
+        let traces = gathered.answers.iter().map(|(.., found)| &found.trace);
+        let mut meta = gathered.meta(&reading, degraded_search(traces));
         if self.ready.partial {
             meta.degraded.push(PARTIAL_STATS.into());
         }

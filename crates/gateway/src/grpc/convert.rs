@@ -229,7 +229,7 @@ fn point(p: api::Point) -> pb::Point {
     }
 }
 
-fn meta(m: api::ReadMeta) -> Option<pb::ReadMeta> {
+pub(super) fn meta(m: api::ReadMeta) -> Option<pb::ReadMeta> {
     let failure = |f: api::ShardFailure| pb::ShardFailure { shard: f.shard, code: f.code, detail: f.detail };
     Some(pb::ReadMeta {
         took_ms: m.took_ms,

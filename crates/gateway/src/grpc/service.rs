@@ -1,6 +1,7 @@
 //! The gRPC service: each method is one call of the gateway.
 
 use super::convert as c;
+use super::convert_insight as i;
 use super::convert_writes as w;
 use super::figures;
 use crate::admit::{Admitted, ReadBytes};
@@ -242,6 +243,22 @@ impl VectronService for Service {
             event.map(c::search_event).map_err(|fault| to_status(&brief(fault), id.as_ref().map(|id| &*id.0)))
         });
         Ok(Response::new(told.boxed()))
+    }
+
+    async fn why_not(
+        &self,
+        request: Request<pb::WhyNotRequest>,
+    ) -> Result<Response<pb::WhyNotResponse>, Status> {
+        let (asked, beside) = self.open(request);
+        let mut search = asked.search.unwrap_or_default();
+        search.timeout_ms = beside.timeout(search.timeout_ms);
+        beside.close(self.gateway.why_not(&asked.id, c::search(search)).await, i::why_not)
+    }
+
+    async fn tune(&self, request: Request<pb::TuneRequest>) -> Result<Response<pb::TuneResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.tune(i::tune(asked)).await, i::tuned)
     }
 
     async fn scroll(

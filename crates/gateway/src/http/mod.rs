@@ -4,6 +4,7 @@ mod collections;
 mod contract;
 mod edge;
 mod indexes;
+mod insight;
 mod json;
 mod manage;
 mod path;
@@ -47,6 +48,8 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(writes::batch))
         .routes(routes!(points::search))
         .routes(routes!(points::search_stream))
+        .routes(routes!(insight::why_not))
+        .routes(routes!(insight::tune))
         .routes(routes!(points::scroll))
         .routes(routes!(points::count))
         .routes(routes!(system::healthz))

@@ -18,7 +18,7 @@ pub use ids::{check_collection_name, check_ids, check_point_id};
 pub use index::{check_field, check_indexed, field_index, shown_analysis, text_indexes};
 pub use payload::compact_object;
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
-pub use search::{Question, SearchPlan, search_plan};
+pub use search::{Question, SearchPlan, search_plan, thoroughness};
 pub use text::text_index;
 pub use vector::{Wanted, checked_vector};
 pub use write::{ShardPart, body_hash, delete_plan, idempotency_key, regrouped, upsert_parts};

@@ -6,6 +6,7 @@ mod cluster;
 mod edge;
 mod grpc;
 mod indexes;
+mod insight;
 mod refusals;
 mod reuse;
 mod routing;

@@ -4,11 +4,13 @@
 //! and stops when all of them were met. [`naive`] is the slow and obvious way, kept as the oracle.
 
 mod check;
+mod failed;
 pub mod naive;
 mod paths;
 
 use check::Check;
 pub(crate) use check::{Value, place};
+pub use failed::{FailedClause, failed};
 pub(crate) use paths::{Paths, Visit};
 use vectron_base::filter::{Filter, Test};
 

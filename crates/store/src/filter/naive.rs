@@ -22,6 +22,14 @@ pub fn matches(filter: &Filter, payload: &str) -> bool {
     }
 }
 
+/// What a dotted path leads to in a payload, as JSON texts.
+pub(super) fn values(path: &str, payload: &str) -> Vec<String> {
+    let root: Option<Box<RawValue>> = serde_json::from_str(payload).ok();
+    let parts: Vec<&str> = path.split('.').collect();
+    let ends = root.filter(|r| r.get().starts_with('{')).map_or(vec![], |r| lead(&r, &parts));
+    ends.iter().map(|end| end.get().to_string()).collect()
+}
+
 /// A parsed value; numbers stay text.
 enum Json {
     Null,

@@ -7,6 +7,7 @@ mod dataset;
 mod format;
 mod generated;
 mod indexes;
+mod insight;
 mod kill;
 mod lanes;
 mod lessons;

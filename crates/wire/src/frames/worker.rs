@@ -10,9 +10,10 @@ use crate::grpc::dial::DialOptions;
 use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
-    ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten,
-    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, UpsertPoint, Worker, WriteOperation,
+    Examined, ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardCount, ShardCounted, ShardExamine,
+    ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats,
+    ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
+    TextStats, UpsertPoint, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -159,6 +160,14 @@ impl Worker for FrameWorker {
 
     async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         self.rest.text_stats(request).await
+    }
+
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        self.rest.examine(request).await
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.rest.tune(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

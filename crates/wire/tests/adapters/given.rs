@@ -44,7 +44,7 @@ pub fn target() -> impl Strategy<Value = Target> {
     })
 }
 
-fn read_level() -> impl Strategy<Value = ReadLevel> {
+pub fn read_level() -> impl Strategy<Value = ReadLevel> {
     prop_oneof![
         Just(ReadLevel::Linearizable),
         Just(ReadLevel::Eventual),
@@ -237,7 +237,7 @@ fn point() -> impl Strategy<Value = PointRecord> {
         .prop_map(|(id, version, vector, payload)| PointRecord { id, version, vector, payload })
 }
 
-fn read<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = ShardRead<T>> {
+pub fn read<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = ShardRead<T>> {
     (value, any::<(u64, u64)>()).prop_map(|(value, (applied_index, staleness_ms))| ShardRead {
         value,
         delivered: Delivered { applied_index, staleness_ms },
@@ -263,7 +263,7 @@ pub fn found() -> impl Strategy<Value = ShardRead<ShardHits>> {
     let hit = (point(), any::<f32>()).prop_map(|(point, score)| Hit { point, score });
     let stage = (select(&STAGES[..]), any::<u64>()).prop_map(|(name, us)| Stage { name, us });
     let figures = any::<(u32, u64, Option<u64>, u64, u64, u64)>();
-    let measured = any::<(Option<String>, Option<u64>, Option<u64>, Option<u64>)>();
+    let measured = any::<(Option<String>, Option<u64>, Option<u64>, Option<u64>, bool)>();
     let trace = (select(&PLANS[..]), figures, vec(stage, 0..6), measured, option::of(filter_trace()));
     let trace = trace.prop_map(|(plan, f, stages, m, filter)| SearchTrace {
         plan,
@@ -278,6 +278,7 @@ pub fn found() -> impl Strategy<Value = ShardRead<ShardHits>> {
         precise: m.2,
         rescored: m.3,
         filter,
+        recall_missed: m.4,
         stages,
     });
     read((vec(hit, 0..5), trace).prop_map(|(hits, trace)| ShardHits { hits, trace }))
@@ -326,10 +327,21 @@ fn measured() -> impl Strategy<Value = (Option<MemorySplit>, Option<CodeError>, 
     (option::of(memory), option::of(codes), option::of(calibration))
 }
 
+fn recall() -> impl Strategy<Value = RecallFigure> {
+    let figures = any::<(Option<f32>, u64, f64, bool)>();
+    (select(&Selectivity::EVERY[..]), figures).prop_map(|(selectivity, f)| RecallFigure {
+        selectivity,
+        target: f.0,
+        samples: f.1,
+        recall: f.2,
+        missed: f.3,
+    })
+}
+
 pub fn status() -> impl Strategy<Value = ShardStatus> {
     let figures = any::<(u64, u64, u64, u64, u64, u64, u64, bool)>();
-    let lists = (vec(any::<String>(), 0..3), vec(field_index_status(), 0..3));
-    (figures, lists, measured()).prop_map(|(f, (damage, field_indexes), m)| ShardStatus {
+    let lists = (vec(any::<String>(), 0..3), vec(field_index_status(), 0..3), vec(recall(), 0..3));
+    (figures, lists, measured()).prop_map(|(f, (damage, field_indexes, recall), m)| ShardStatus {
         points: f.0,
         index_lag: f.1,
         tombstones: f.2,
@@ -343,6 +355,7 @@ pub fn status() -> impl Strategy<Value = ShardStatus> {
         quantization: m.1,
         calibration: m.2,
         field_indexes,
+        recall,
     })
 }
 

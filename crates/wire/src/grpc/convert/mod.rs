@@ -6,12 +6,15 @@
 mod batch;
 mod catalog;
 mod cluster;
+mod examine;
 mod placement;
 mod query;
+mod recall;
 mod report;
 mod settings;
 mod snapshot;
 mod text;
+mod tune;
 mod worker_answer;
 mod worker_request;
 mod worker_status;
