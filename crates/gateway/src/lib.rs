@@ -24,6 +24,7 @@ mod http;
 mod knobs;
 mod merge;
 mod metrics;
+mod rank;
 mod route;
 mod sealed;
 mod serve;

@@ -26,13 +26,18 @@ pub enum Call {
     SearchStream,
     Scroll,
     Count,
+    Facet,
+    Sample,
+    Matrix,
+    SearchBatch,
+    Query,
     GetCluster,
     ChangeCluster,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 18] = [
+    pub const ALL: [Call; 23] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -49,6 +54,11 @@ impl Call {
         Call::SearchStream,
         Call::Scroll,
         Call::Count,
+        Call::Facet,
+        Call::Sample,
+        Call::Matrix,
+        Call::SearchBatch,
+        Call::Query,
         Call::GetCluster,
         Call::ChangeCluster,
     ];
@@ -72,6 +82,11 @@ impl Call {
             Call::SearchStream => "search_stream",
             Call::Scroll => "scroll",
             Call::Count => "count",
+            Call::Facet => "facet",
+            Call::Sample => "sample",
+            Call::Matrix => "matrix",
+            Call::SearchBatch => "search_batch",
+            Call::Query => "query",
             Call::GetCluster => "get_cluster",
             Call::ChangeCluster => "change_cluster",
         }

@@ -21,6 +21,7 @@
 
 mod admission;
 mod apply;
+mod browse;
 mod bytes;
 mod checkpoint;
 mod command;
@@ -53,6 +54,7 @@ mod state;
 mod stats;
 
 pub use admission::points_on_disk;
+pub use browse::{Facet, FieldOrder, Ordered, OrderedPage, Sampled};
 pub use bytes::DecodeError;
 pub use checkpoint::CheckpointError;
 pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, Operation, UpsertPoint};

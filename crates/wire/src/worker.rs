@@ -7,6 +7,7 @@ use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_base::ids::{Incarnation, ShardId};
 
+pub use crate::browse::{ShardBrowse, ShardBrowsed};
 pub use crate::query::ShardQuery;
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
@@ -331,6 +332,8 @@ pub trait Worker: Send + Sync {
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault>;
     /// Exact.
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
+    /// Facets, samples, points by a field, estimates: the answer is of the kind that was asked for.
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

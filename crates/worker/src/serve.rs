@@ -2,15 +2,15 @@
 
 use crate::host::{Host, Slot};
 use crate::hosted::{Hosted, gone};
-use crate::{indexes, read, shown, snapshot, write};
+use crate::{browse, indexes, read, shown, snapshot, write};
 use async_trait::async_trait;
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage,
+    ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, Worker,
 };
 
 impl Host {
@@ -75,6 +75,12 @@ impl Worker for Host {
         let target = request.target;
         let hosted = self.serve(&target)?;
         still_there(&hosted, &target, read::count(self, &hosted, request).await?)
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, browse::browse(self, &hosted, request).await?)
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -30,15 +30,18 @@ mod field;
 mod geo;
 mod instant;
 pub mod json;
+pub mod matcher;
 mod number;
 mod parse;
 mod text;
+mod value;
 mod words;
 
 pub use field::{FieldIndex, FieldType};
 pub use geo::GeoCircle;
 pub use instant::instant;
 pub use number::Number;
+pub use value::FieldValue;
 pub use words::{has_all, words};
 
 /// Most parts of a dotted field path.

@@ -19,7 +19,10 @@ impl Gateway {
         self.measured(Call::Search, self.searched(request)).await
     }
 
-    async fn searched(&self, mut request: api::SearchRequest) -> Result<api::SearchResponse, Fault> {
+    pub(super) async fn searched(
+        &self,
+        mut request: api::SearchRequest,
+    ) -> Result<api::SearchResponse, Fault> {
         let mut watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
         watch.lap("admit");
@@ -63,7 +66,7 @@ impl Gateway {
         Ok(api::SearchResponse { search_id: self.fresh_id(), results, meta, explain })
     }
 
-    async fn hits(
+    pub(super) async fn hits(
         &self,
         reading: &Reading<'_>,
         plan: &SearchPlan,

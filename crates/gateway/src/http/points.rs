@@ -20,7 +20,7 @@ use vectron_base::Fault;
 use vectron_wire::fault_table::to_problem;
 
 /// The collection of the path and the body, counted when refused.
-async fn asked<T: DeserializeOwned + Send + 'static>(
+pub(super) async fn asked<T: DeserializeOwned + Send + 'static>(
     gateway: &Gateway,
     call: Call,
     request: Request,
@@ -170,7 +170,7 @@ pub async fn search_stream(State(gateway): State<Shared>, request: Request) -> R
     Ok(Sse::new(told).into_response())
 }
 
-/// Page through points in id order.
+/// Page through points, in id order or in that of a field.
 #[utoipa::path(post, path = "/v1/collections/{collection}/points/scroll", tag = "points",
     params(("collection" = String, Path, description = "Its name.")),
     request_body = api::ScrollRequest,
@@ -184,7 +184,7 @@ pub async fn scroll(
     Ok(Read(gateway.scroll(asked).await?))
 }
 
-/// Count points, exactly.
+/// Count points, exactly unless asked otherwise.
 #[utoipa::path(post, path = "/v1/collections/{collection}/points/count", tag = "points",
     params(("collection" = String, Path, description = "Its name.")),
     request_body = api::CountRequest,

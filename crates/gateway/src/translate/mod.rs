@@ -2,9 +2,11 @@
 //! proposed or asked. Each refusal names the field, what was expected and what was got.
 
 mod collection;
+mod formula;
 mod ids;
 mod index;
 mod payload;
+mod query;
 mod read;
 mod search;
 mod vector;
@@ -14,6 +16,7 @@ pub use collection::{collection_spec, describe, policy_consistency};
 pub use ids::{check_collection_name, check_ids, check_point_id};
 pub use index::{check_field, check_indexed, field_index};
 pub use payload::compact_object;
+pub use query::{Leg, QueryPlan, both, led, legs, query_plan, under};
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
 pub use search::{SearchPlan, search_plan};
 pub use vector::{Wanted, checked_vector};

@@ -235,7 +235,7 @@ impl Cluster {
     }
 }
 
-fn trimmed(point: &PointRecord, include: Include) -> PointRecord {
+pub fn trimmed(point: &PointRecord, include: Include) -> PointRecord {
     PointRecord {
         id: point.id.clone(),
         version: point.version,
@@ -394,6 +394,16 @@ impl Worker for Cluster {
         self.read(request.target, request.read, |shard| {
             let passing = |p: &&PointRecord| request.filter.as_ref().is_none_or(|filter| passes(filter, p));
             ShardCounted { count: shard.points.values().filter(passing).count() as u64, unindexed }
+        })
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.enter("browse", request.target).await?;
+        let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
+        self.read(request.target, request.read, |shard| {
+            let passing = shard.points.values();
+            let passing = passing.filter(|p| request.filter.as_ref().is_none_or(|filter| passes(filter, p)));
+            ShardBrowsed { found: crate::oracle::browsed(passing, &request.what), unindexed }
         })
     }
 

@@ -1,10 +1,13 @@
 //! The public contract, driven through the router and through a real gRPC channel, against shards kept in maps.
 
 mod access;
+mod browse;
 mod calls;
 mod cluster;
 mod edge;
 mod grpc;
 mod indexes;
+mod oracle;
+mod query;
 mod refusals;
 mod routing;

@@ -8,9 +8,9 @@ use vectron_base::ids::ShardId;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::Members;
 use vectron_wire::worker::{
-    Delivered, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotFile,
-    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
+    Delivered, Hit, ItemOutcome, PointRecord, ReadLevel, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted,
+    ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite,
+    ShardWritten, SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
 };
 use vectron_worker::Host;
 
@@ -210,6 +210,11 @@ impl Worker for Crooked {
             read.value = self.counts.lock().entry(shard).or_insert(read.value).clone();
         }
         Ok(read)
+    }
+
+    async fn browse(&self, mut request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        request.target = self.unfenced(request.target);
+        self.host.browse(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage,
+    ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, Worker,
 };
 
 /// Finds the worker that runs on a node now, if one does.
@@ -75,6 +75,9 @@ impl Worker for RemoteWorker {
     }
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         carried!(self, self.reading(request.timeout_ms), count(request))
+    }
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), browse(request))
     }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         carried!(self, self.question(Outcome::NotApplied, STATUS_WAIT), status(target))

@@ -10,9 +10,9 @@ use crate::grpc::dial::DialOptions;
 use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker, WriteOperation,
+    PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage,
+    ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -137,6 +137,9 @@ impl Worker for FrameWorker {
         self.call(Kind::Count, COUNT, request.into(), wait_ms).await
     }
 
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.rest.browse(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.rest.status(target).await
     }

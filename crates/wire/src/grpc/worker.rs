@@ -8,9 +8,9 @@ use super::serve::serve;
 use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage,
+    ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(crate) const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Scroll");
 pub(crate) const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
+const BROWSE: Method<pb::BrowseRequest, pb::BrowseResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Browse");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
 const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
@@ -70,6 +72,10 @@ impl WorkerService for WorkerServer {
 
     async fn count(&self, m: Request<pb::CountRequest>) -> Result<Response<pb::CountResponse>, Status> {
         serve(COUNT, self.send_limit, m, |request| self.worker.count(request)).await
+    }
+
+    async fn browse(&self, m: Request<pb::BrowseRequest>) -> Result<Response<pb::BrowseResponse>, Status> {
+        serve(BROWSE, self.send_limit, m, |request| self.worker.browse(request)).await
     }
 
     async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
@@ -136,6 +142,11 @@ impl Worker for WorkerConnection {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(COUNT, request, wait).await
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(BROWSE, request, wait).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -120,6 +120,9 @@ mod foreign {
         async fn count(&self, _: Request<CountRequest>) -> Result<Response<CountResponse>, Status> {
             Err(Status::unimplemented("count"))
         }
+        async fn browse(&self, _: Request<BrowseRequest>) -> Result<Response<BrowseResponse>, Status> {
+            Err(Status::unimplemented("browse"))
+        }
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))
         }

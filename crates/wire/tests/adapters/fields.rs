@@ -36,12 +36,14 @@ fn every_message_of_the_worker_round_trips() {
     round_trips::<worker_pb::SearchRequest, _>(given::search());
     round_trips::<worker_pb::ScrollRequest, _>(given::scroll());
     round_trips::<worker_pb::CountRequest, _>(given::count());
+    round_trips::<worker_pb::BrowseRequest, _>(given::browse());
     round_trips::<worker_pb::StatusRequest, _>(given::target());
     round_trips::<worker_pb::WriteResponse, _>(given::written());
     round_trips::<worker_pb::GetResponse, _>(given::got());
     round_trips::<worker_pb::SearchResponse, _>(given::found());
     round_trips::<worker_pb::ScrollResponse, _>(given::page());
     round_trips::<worker_pb::CountResponse, _>(given::counted());
+    round_trips::<worker_pb::BrowseResponse, _>(given::browsed());
     round_trips::<worker_pb::StatusResponse, _>(given::status());
     round_trips::<worker_pb::SnapshotRequest, _>(given_snapshot::request());
     round_trips::<worker_pb::SnapshotResponse, _>(given_snapshot::offer());
@@ -106,6 +108,7 @@ fn every_method_of_the_worker_carries_everything() {
         carries(&stage, given::search(), given::found(), |q| worker.search(q));
         carries(&stage, given::scroll(), given::page(), |q| worker.scroll(q));
         carries(&stage, given::count(), given::counted(), |q| worker.count(q));
+        carries(&stage, given::browse(), given::browsed(), |q| worker.browse(q));
         carries(&stage, given::target(), given::status(), |q| worker.status(q));
         carries(&stage, given_snapshot::request(), given_snapshot::offer(), |q| worker.snapshot(q));
         carries(&stage, given_snapshot::part_request(), given_snapshot::part(), |q| worker.snapshot_part(q));

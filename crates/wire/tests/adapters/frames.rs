@@ -126,6 +126,9 @@ impl Worker for Gated {
     async fn count(&self, _: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         no()
     }
+    async fn browse(&self, _: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        no()
+    }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {
         no()
     }

@@ -186,12 +186,13 @@ pub fn channel_to(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-pub const METHODS: [&str; 18] = [
+pub const METHODS: [&str; 19] = [
     "write",
     "get",
     "search",
     "scroll",
     "count",
+    "browse",
     "status",
     "create",
     "delete",
@@ -285,6 +286,10 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
         "search" => worker.search(search).await.err(),
         "scroll" => worker.scroll(scroll).await.err(),
         "count" => worker.count(ShardCount { target: TARGET, read, filter: None, timeout_ms }).await.err(),
+        "browse" => {
+            let what = vectron_wire::browse::Browse::Estimate;
+            worker.browse(ShardBrowse { target: TARGET, read, filter: None, what, timeout_ms }).await.err()
+        }
         "status" => worker.status(TARGET).await.err(),
         "create" => placement.create_collection(spec, timeout_ms).await.err(),
         "delete" => placement.delete_collection("docs", timeout_ms).await.err(),
@@ -321,6 +326,7 @@ pub fn will_fail(script: &Scripted, method: &str, fault: Fault) {
         "search" => script.will::<ShardRead<ShardHits>>(Err(fault)),
         "scroll" => script.will::<ShardRead<ShardPage>>(Err(fault)),
         "count" => script.will::<ShardRead<ShardCounted>>(Err(fault)),
+        "browse" => script.will::<ShardRead<ShardBrowsed>>(Err(fault)),
         "status" => script.will::<ShardStatus>(Err(fault)),
         "create" => script.will::<(Collection, bool)>(Err(fault)),
         "create_index" => script.will::<bool>(Err(fault)),

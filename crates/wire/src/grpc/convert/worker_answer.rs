@@ -38,7 +38,7 @@ impl From<Delivered> for pb::Delivered {
 }
 
 /// A value with what was delivered.
-fn read<T>(value: T, delivered: Option<pb::Delivered>) -> Result<ShardRead<T>, Fault> {
+pub(super) fn read<T>(value: T, delivered: Option<pb::Delivered>) -> Result<ShardRead<T>, Fault> {
     let pb::Delivered { applied_index, staleness_ms } = required("delivered", delivered)?;
     Ok(ShardRead { value, delivered: Delivered { applied_index, staleness_ms } })
 }

@@ -35,7 +35,7 @@ impl From<ReadLevel> for pb::ReadLevel {
     }
 }
 
-fn read_level(message: Option<pb::ReadLevel>) -> Result<ReadLevel, Fault> {
+pub(super) fn read_level(message: Option<pb::ReadLevel>) -> Result<ReadLevel, Fault> {
     match required("read.level", message.and_then(|read| read.level))? {
         Level::Linearizable(mark) => marked("read.linearizable", mark, ReadLevel::Linearizable),
         Level::Eventual(mark) => marked("read.eventual", mark, ReadLevel::Eventual),
