@@ -33,6 +33,7 @@ mod figures;
 mod importer;
 mod indexes;
 mod points;
+mod query;
 mod retry;
 mod search;
 
@@ -49,6 +50,10 @@ pub use error::{Error, Kind};
 pub use importer::{Batch, Importer, ImporterOptions, Progress, RowFailure, Sink};
 pub use points::{
     CountRequest, DeleteRequest, GetManyRequest, GetRequest, PointInput, ScrollRequest, UpsertRequest,
+};
+pub use query::{
+    Example, FacetAnswer, FacetRequest, Leg, LegRank, MatrixAnswer, MatrixRequest, QueryAnswer, QueryGroup,
+    QueryRequest, QueryResult, SampleAnswer, SampleRequest,
 };
 pub use retry::{RetryPolicy, RetryWatch};
 pub use search::SearchRequest;
