@@ -22,6 +22,7 @@
 mod admission;
 mod apply;
 mod batch;
+mod browse;
 mod bytes;
 mod checkpoint;
 mod command;
@@ -62,6 +63,7 @@ mod why_not;
 
 pub use admission::points_on_disk;
 pub use batch::{Batch, BatchItem, Expiry, ItemWrite};
+pub use browse::{Facet, FieldOrder, Ordered, OrderedPage, Sampled};
 pub use bytes::DecodeError;
 pub use checkpoint::CheckpointError;
 pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, Operation, UpsertPoint};

@@ -10,6 +10,7 @@ use vectron_base::ids::{Incarnation, ShardId};
 pub use crate::batch::{
     BatchItem, Edited, Expiry, ItemWrite, PayloadChange, PayloadEdit, RefusedPoint, WriteBatch,
 };
+pub use crate::browse::{ShardBrowse, ShardBrowsed};
 pub use crate::examine::{Examined, FailedClause, RemovalCause, Scored, ShardExamine, Subject};
 pub use crate::query::ShardQuery;
 pub use crate::recall::{RecallFigure, Selectivity};
@@ -373,6 +374,8 @@ pub trait Worker: Send + Sync {
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault>;
     /// What efforts find on queries that the shard was asked lately.
     async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault>;
+    /// Facets, samples, points by a field, estimates: the answer is of the kind that was asked for.
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

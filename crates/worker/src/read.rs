@@ -134,23 +134,23 @@ async fn bounded_barrier(host: &Host, hosted: &Hosted, limit: Duration, max_ms: 
 
 impl Admitted {
     /// What a read that saw `applied_index` delivered.
-    pub fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
+    pub(crate) fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
         let age = host.clock().now().since(self.proof);
         let staleness_ms = if self.strict { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) };
         Delivered { applied_index, staleness_ms }
     }
 }
 
-fn include(include: Include) -> store::Include {
+pub(crate) fn include(include: Include) -> store::Include {
     store::Include { payload: include.payload, vector: include.vector }
 }
 
-fn record(point: store::Point) -> PointRecord {
+pub(crate) fn record(point: store::Point) -> PointRecord {
     PointRecord { id: point.id, version: point.version, vector: point.vector, payload: point.payload }
 }
 
 /// What a read that meets a damaged record says: damage is named, never served.
-pub fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
+pub(crate) fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     match refusal {
         store::Refusal::Sealed => gone(),
         store::Refusal::Invalid { field: field @ ("text" | "k1" | "b"), reason } => {
@@ -163,7 +163,7 @@ pub fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
 
 /// Looks at the shard in the read lane: a look may be long, or wait behind a long one, and must not hold up the
 /// threads that move requests.
-pub async fn in_lane<T: Send + 'static>(
+pub(crate) async fn in_lane<T: Send + 'static>(
     host: &Host,
     hosted: &Hosted,
     timeout_ms: u64,

@@ -20,13 +20,18 @@ impl Gateway {
         self.measured(Call::Search, self.searched(request)).await
     }
 
-    async fn searched(&self, mut request: api::SearchRequest) -> Result<api::SearchResponse, Fault> {
+    pub(super) async fn searched(
+        &self,
+        mut request: api::SearchRequest,
+    ) -> Result<api::SearchResponse, Fault> {
         let mut watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
         watch.lap("admit");
         let asked = request.consistency.as_ref();
         let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
-        collection = self.with_text_index(collection, &request, &deadline).await?;
+        collection = self
+            .with_text_index(collection, request.text.is_some(), request.using.as_deref(), &deadline)
+            .await?;
         watch.lap("route");
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
@@ -70,7 +75,7 @@ impl Gateway {
         Ok(api::SearchResponse { search_id: self.fresh_id(), results, meta, explain })
     }
 
-    async fn hits(
+    pub(super) async fn hits(
         &self,
         reading: &Reading<'_>,
         plan: &SearchPlan,

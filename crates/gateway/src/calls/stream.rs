@@ -50,7 +50,9 @@ impl Gateway {
         let deadline = self.deadline(request.timeout_ms)?;
         let asked = request.consistency.as_ref();
         let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
-        collection = self.with_text_index(collection, &request, &deadline).await?;
+        collection = self
+            .with_text_index(collection, request.text.is_some(), request.using.as_deref(), &deadline)
+            .await?;
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         let allow_partial = request.allow_partial.unwrap_or(false);

@@ -241,7 +241,7 @@ impl Cluster {
     }
 }
 
-fn trimmed(point: &PointRecord, include: Include) -> PointRecord {
+pub fn trimmed(point: &PointRecord, include: Include) -> PointRecord {
     PointRecord {
         id: point.id.clone(),
         version: point.version,
@@ -508,6 +508,16 @@ impl Worker for Cluster {
                 rungs: vec![rung(32, 8, 100), rung(64, 9, 200), rung(128, 10, 400)],
                 calibrated_ef: (request.target.shard.0 < 100).then_some(70 + request.target.shard.0 as u32),
             }
+        })
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.enter("browse", request.target).await?;
+        let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
+        self.read(request.target, request.read, |shard| {
+            let passing = shard.points.values();
+            let passing = passing.filter(|p| request.filter.as_ref().is_none_or(|filter| passes(filter, p)));
+            ShardBrowsed { found: crate::oracle::browsed(passing, &request.what), unindexed }
         })
     }
 

@@ -8,10 +8,10 @@ use vectron_base::ids::ShardId;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::Members;
 use vectron_wire::worker::{
-    Delivered, Examined, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardExamine,
-    ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats,
-    ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotFile, SnapshotOffer, SnapshotPart,
-    SnapshotRequest, Target, TextStats, Worker, WriteOperation,
+    Delivered, Examined, Hit, ItemOutcome, PointRecord, ReadLevel, ShardBrowse, ShardBrowsed, ShardCount,
+    ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
+    ShardStatus, ShardTextStats, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotFile,
+    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, Worker, WriteOperation,
 };
 use vectron_worker::Host;
 
@@ -223,6 +223,11 @@ impl Worker for Crooked {
 
     async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
         self.host.tune(request).await
+    }
+
+    async fn browse(&self, mut request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        request.target = self.unfenced(request.target);
+        self.host.browse(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

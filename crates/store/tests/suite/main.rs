@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backlog;
+mod browse;
 mod copies;
 mod corruption;
 mod crash;

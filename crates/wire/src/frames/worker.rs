@@ -10,10 +10,10 @@ use crate::grpc::dial::DialOptions;
 use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
-    Examined, ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardCount, ShardCounted, ShardExamine,
-    ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats,
-    ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    TextStats, UpsertPoint, Worker, WriteOperation,
+    Examined, ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardBrowse, ShardBrowsed, ShardCount,
+    ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
+    ShardStatus, ShardTextStats, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, TextStats, UpsertPoint, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -170,6 +170,9 @@ impl Worker for FrameWorker {
         self.rest.tune(request).await
     }
 
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.rest.browse(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.rest.status(target).await
     }

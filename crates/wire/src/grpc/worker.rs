@@ -8,9 +8,10 @@ use super::serve::serve;
 use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
-    Examined, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead,
-    ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardTune, ShardTuned, ShardWrite, ShardWritten,
-    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, Worker,
+    Examined, PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardExamine, ShardGet,
+    ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardTune,
+    ShardTuned, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats,
+    Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ const EXAMINE: Method<pb::ExamineRequest, pb::ExamineResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Examine");
 const TUNE: Method<pb::TuneRequest, pb::TuneResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Tune");
+const BROWSE: Method<pb::BrowseRequest, pb::BrowseResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Browse");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
 const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
@@ -102,6 +105,10 @@ impl WorkerService for WorkerServer {
 
     async fn tune(&self, m: Request<pb::TuneRequest>) -> Result<Response<pb::TuneResponse>, Status> {
         serve(TUNE, self.send_limit, m, |request| self.worker.tune(request)).await
+    }
+
+    async fn browse(&self, m: Request<pb::BrowseRequest>) -> Result<Response<pb::BrowseResponse>, Status> {
+        serve(BROWSE, self.send_limit, m, |request| self.worker.browse(request)).await
     }
 
     async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
@@ -192,6 +199,11 @@ impl Worker for WorkerConnection {
     async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(TUNE, request, wait).await
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(BROWSE, request, wait).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

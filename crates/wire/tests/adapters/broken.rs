@@ -133,6 +133,10 @@ mod foreign {
         async fn tune(&self, _: Request<TuneRequest>) -> Result<Response<TuneResponse>, Status> {
             Err(Status::unimplemented("tune"))
         }
+
+        async fn browse(&self, _: Request<BrowseRequest>) -> Result<Response<BrowseResponse>, Status> {
+            Err(Status::unimplemented("browse"))
+        }
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))
         }

@@ -136,6 +136,10 @@ impl Worker for Gated {
     async fn tune(&self, _: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
         no()
     }
+
+    async fn browse(&self, _: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        no()
+    }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {
         no()
     }

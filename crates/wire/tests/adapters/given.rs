@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use proptest::{collection::vec, option, sample::select};
 use std::sync::Arc;
-use vectron_base::filter::Filter;
+use vectron_base::filter::{FieldValue, Filter, Number};
 use vectron_base::ids::{Incarnation, ShardId};
 use vectron_base::{Code, Fault, FieldError, Outcome};
+use vectron_wire::browse::{Browse, Browsed, FacetValue, FieldOrder, OrderPlace, OrderedPoint, SampledPoint};
 use vectron_wire::worker::*;
 
 const PLANS: [&str; 9] = [
@@ -292,6 +293,54 @@ pub fn page() -> impl Strategy<Value = ShardRead<ShardPage>> {
 pub fn counted() -> impl Strategy<Value = ShardRead<ShardCounted>> {
     let counted = (any::<u64>(), vec(any::<String>(), 0..3));
     read(counted.prop_map(|(count, unindexed)| ShardCounted { count, unindexed }))
+}
+
+fn field_value() -> impl Strategy<Value = FieldValue> {
+    prop_oneof![
+        any::<bool>().prop_map(FieldValue::Bool),
+        any::<i128>().prop_map(|n| FieldValue::number(Number::Integer(n))),
+        any::<f64>().prop_map(|n| FieldValue::number(Number::Real(n))),
+        any::<String>().prop_map(FieldValue::text),
+        Just(FieldValue::text("2024-05-01T12:00:00Z")),
+    ]
+}
+
+pub fn browse() -> impl Strategy<Value = ShardBrowse> {
+    let place = (option::of(field_value()), any::<String>()).prop_map(|(value, id)| OrderPlace { value, id });
+    let order = any::<(String, bool)>().prop_map(|(field, descending)| FieldOrder { field, descending });
+    let what = prop_oneof![
+        any::<(String, usize)>().prop_map(|(field, limit)| Browse::Facet { field, limit }),
+        (any::<(u64, usize)>(), include()).prop_map(|((seed, limit), include)| Browse::Sample {
+            seed,
+            limit,
+            include
+        }),
+        (order, option::of(place), any::<usize>(), include())
+            .prop_map(|(order, after, limit, include)| Browse::Ordered { order, after, limit, include }),
+        Just(Browse::Estimate),
+    ];
+    (target(), read_level(), read_filter(), what, timeout()).prop_map(
+        |(target, read, filter, what, timeout_ms)| ShardBrowse { target, read, filter, what, timeout_ms },
+    )
+}
+
+pub fn browsed() -> impl Strategy<Value = ShardRead<ShardBrowsed>> {
+    let value = (field_value(), any::<u64>()).prop_map(|(value, count)| FacetValue { value, count });
+    let sampled = (any::<u64>(), point()).prop_map(|(rank, point)| SampledPoint { rank, point });
+    let ordered =
+        (option::of(field_value()), point()).prop_map(|(value, point)| OrderedPoint { value, point });
+    let found = prop_oneof![
+        (vec(value, 0..5), any::<(bool, bool)>()).prop_map(|(values, (more, indexed))| Browsed::Facet {
+            values,
+            more,
+            indexed
+        }),
+        vec(sampled, 0..5).prop_map(Browsed::Sample),
+        (vec(ordered, 0..5), any::<bool>()).prop_map(|(points, more)| Browsed::Ordered { points, more }),
+        any::<(u64, u64, u64)>().prop_map(|(low, high, expected)| Browsed::Estimate { low, high, expected }),
+    ];
+    let unindexed = vec(any::<String>(), 0..3);
+    read((found, unindexed).prop_map(|(found, unindexed)| ShardBrowsed { found, unindexed }))
 }
 
 fn field_index_status() -> impl Strategy<Value = FieldIndexStatus> {

@@ -87,6 +87,9 @@ impl Worker for Scripted {
         self.reply(request).await
     }
 
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.reply(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.reply(target).await
     }

@@ -186,7 +186,7 @@ pub fn channel_to(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-pub const METHODS: [&str; 21] = [
+pub const METHODS: [&str; 22] = [
     "write",
     "get",
     "search",
@@ -195,6 +195,7 @@ pub const METHODS: [&str; 21] = [
     "text_stats",
     "examine",
     "tune",
+    "browse",
     "status",
     "create",
     "delete",
@@ -300,6 +301,10 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
             worker.examine(ShardExamine { search, subject }).await.err()
         }
         "tune" => worker.tune(ShardTune { target: TARGET, read, recall_target: 0.9, timeout_ms }).await.err(),
+        "browse" => {
+            let what = vectron_wire::browse::Browse::Estimate;
+            worker.browse(ShardBrowse { target: TARGET, read, filter: None, what, timeout_ms }).await.err()
+        }
         "status" => worker.status(TARGET).await.err(),
         "create" => placement.create_collection(spec, timeout_ms).await.err(),
         "delete" => placement.delete_collection("docs", timeout_ms).await.err(),
@@ -339,6 +344,7 @@ pub fn will_fail(script: &Scripted, method: &str, fault: Fault) {
         "text_stats" => script.will::<ShardRead<TextStats>>(Err(fault)),
         "examine" => script.will::<ShardRead<Examined>>(Err(fault)),
         "tune" => script.will::<ShardRead<ShardTuned>>(Err(fault)),
+        "browse" => script.will::<ShardRead<ShardBrowsed>>(Err(fault)),
         "status" => script.will::<ShardStatus>(Err(fault)),
         "create" => script.will::<(Collection, bool)>(Err(fault)),
         "create_index" => script.will::<bool>(Err(fault)),

@@ -333,6 +333,10 @@ impl Worker for Nobody {
     async fn tune(&self, _: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
         Err(Fault::internal("nobody"))
     }
+
+    async fn browse(&self, _: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        Err(Fault::internal("nobody"))
+    }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {
         Err(Fault::internal("nobody"))
     }

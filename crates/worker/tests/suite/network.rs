@@ -111,6 +111,9 @@ impl Worker for Call {
         self.host()?.tune(request).await
     }
 
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.host()?.browse(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.host()?.status(target).await
     }

@@ -4,6 +4,7 @@
 //! `invalid_argument` with the path of the field in the message.
 
 mod batch;
+mod browse;
 mod catalog;
 mod cluster;
 mod examine;
