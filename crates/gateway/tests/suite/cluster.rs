@@ -553,7 +553,7 @@ impl Worker for Cluster {
                 selectivity: Selectivity::All,
                 target: Some(0.5),
                 samples: target.shard.0 + 1,
-                recall: if target.shard.0 % 2 == 0 { 1.0 } else { 0.5 },
+                recall: if target.shard.0.is_multiple_of(2) { 1.0 } else { 0.5 },
                 missed: false,
             }],
             ..ShardStatus::default()
