@@ -1,10 +1,11 @@
 //! Queries: fusion, recommendations, formulas, diversity and groups.
 
-use crate::cluster::{Client, Trouble, fault};
+use crate::cluster::{Client, TestPool, Trouble, fault};
 use crate::grpc::{assert_refused, served};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use vectron_base::pool::Pool;
 use vectron_base::{Code, Outcome};
 use vectron_gateway::GatewayKnobs;
 use vectron_wire::proto::public as pb;
@@ -225,7 +226,7 @@ async fn what_is_shown_is_of_the_version_that_was_ranked() {
     // Changes the first result after it was ranked, and before its payload is read.
     let change = async {
         while !client.cluster.log.lock().iter().any(|(call, _)| *call == "get") {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            TestPool.sleep(Duration::from_millis(1)).await;
         }
         let (id, payload) = ("a".to_string(), Some(r#"{"n":2}"#.to_string()));
         let vector = Some(vec![0.1, 0.0]);
