@@ -34,6 +34,7 @@ mod importer;
 mod indexes;
 mod insight;
 mod points;
+mod query;
 mod retry;
 mod search;
 mod writes;
@@ -52,6 +53,10 @@ pub use importer::{Batch, Importer, ImporterOptions, Progress, RowFailure, Sink}
 pub use insight::{FailedClause, FieldValue, TuneAnswer, TuneRung, WhyNotAnswer};
 pub use points::{
     CountRequest, DeleteRequest, GetManyRequest, GetRequest, PointInput, ScrollRequest, UpsertRequest,
+};
+pub use query::{
+    Example, FacetAnswer, FacetRequest, Leg, LegRank, MatrixAnswer, MatrixRequest, QueryAnswer, QueryGroup,
+    QueryRequest, QueryResult, SampleAnswer, SampleRequest,
 };
 pub use retry::{RetryPolicy, RetryWatch};
 pub use search::SearchRequest;

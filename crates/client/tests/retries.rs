@@ -107,6 +107,11 @@ impl VectronService for Handle {
 
     unused! {
         payload(PayloadRequest) -> PayloadResponse;
+        facet(FacetRequest) -> FacetResponse;
+        sample(SampleRequest) -> SampleResponse;
+        matrix(MatrixRequest) -> MatrixResponse;
+        search_batch(SearchBatchRequest) -> SearchBatchResponse;
+        query(QueryRequest) -> QueryResponse;
         batch(BatchRequest) -> BatchResponse;
         why_not(WhyNotRequest) -> WhyNotResponse;
         tune(TuneRequest) -> TuneResponse;

@@ -30,13 +30,18 @@ pub enum Call {
     Tune,
     Scroll,
     Count,
+    Facet,
+    Sample,
+    Matrix,
+    SearchBatch,
+    Query,
     GetCluster,
     ChangeCluster,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 22] = [
+    pub const ALL: [Call; 27] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -57,6 +62,11 @@ impl Call {
         Call::Tune,
         Call::Scroll,
         Call::Count,
+        Call::Facet,
+        Call::Sample,
+        Call::Matrix,
+        Call::SearchBatch,
+        Call::Query,
         Call::GetCluster,
         Call::ChangeCluster,
     ];
@@ -84,6 +94,11 @@ impl Call {
             Call::Tune => "tune",
             Call::Scroll => "scroll",
             Call::Count => "count",
+            Call::Facet => "facet",
+            Call::Sample => "sample",
+            Call::Matrix => "matrix",
+            Call::SearchBatch => "search_batch",
+            Call::Query => "query",
             Call::GetCluster => "get_cluster",
             Call::ChangeCluster => "change_cluster",
         }

@@ -67,6 +67,29 @@ impl Weighed for api::ScrollResponse {
     }
 }
 
+impl Weighed for api::SampleResponse {
+    fn weight(&self) -> u64 {
+        self.points.iter().map(of_point).sum()
+    }
+}
+
+impl Weighed for api::SearchBatchResponse {
+    fn weight(&self) -> u64 {
+        self.answers.iter().map(Weighed::weight).sum()
+    }
+}
+
+impl Weighed for api::QueryResponse {
+    fn weight(&self) -> u64 {
+        let groups = self.groups.iter().flatten().flat_map(|group| &group.results);
+        let of = |result: &api::QueryResult| {
+            let payload = result.payload.as_ref().map_or(0, |payload| payload.as_str().len());
+            weigh(&result.id, payload, result.vector.as_ref().map_or(0, Vec::len) + 3 * result.legs.len())
+        };
+        self.results.iter().chain(groups).map(of).sum()
+    }
+}
+
 impl Weighed for api::SearchResponse {
     fn weight(&self) -> u64 {
         let of = |hit: &api::ScoredPoint| {

@@ -318,6 +318,9 @@ impl Shard {
             state.range = cut.range;
             state.window = cut.window.clone();
             state.provisional = false;
+            // What the split itself found to be over is not brought along any more.
+            let due = state.expiries.due(cut.log_time_ms);
+            state.remove_all(&due);
         }
     }
 

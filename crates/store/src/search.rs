@@ -92,9 +92,10 @@ pub struct SearchResult {
 }
 
 /// How a search was answered and what it cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchTrace {
-    /// The index's plan: `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`.
+    /// The index's plan: `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`; `text_or` or
+    /// `text_and` of a text search.
     pub plan: &'static str,
     /// Effort used.
     pub ef: usize,
@@ -178,7 +179,7 @@ impl Shard {
             (state.applied_index, slots.collect::<Vec<_>>(), explain)
         };
         done("search");
-        let hits = ranked(&found, query).map_err(|damage| self.report(damage))?;
+        let hits = ranked(&found, query.top_k, query.include).map_err(|damage| self.report(damage))?;
         done("fetch");
         Ok(SearchResult { applied_index, hits, explain })
     }
@@ -292,16 +293,20 @@ pub(crate) fn nearest(
 }
 
 /// Hits with their points, in the public order, cut to what was asked for.
-fn ranked(found: &[(f32, Slot)], query: &SearchQuery) -> Result<Vec<ScoredPoint>, Damage> {
+pub(crate) fn ranked(
+    found: &[(f32, Slot)],
+    top_k: usize,
+    include: Include,
+) -> Result<Vec<ScoredPoint>, Damage> {
     let mut ranked = Vec::with_capacity(found.len());
     for (score, slot) in found {
         // Adding zero makes negative zero equal to zero.
         ranked.push((*score + 0.0, slot.view()?, slot));
     }
     ranked.sort_by(|(a, x, _), (b, y, _)| b.total_cmp(a).then_with(|| x.id.cmp(y.id)));
-    ranked.truncate(query.top_k);
+    ranked.truncate(top_k);
     let scored = |(score, view, slot): (f32, View<'_>, &Slot)| {
-        let found = point_of(slot, &view, query.include)?;
+        let found = point_of(slot, &view, include)?;
         let crate::read::Point { id, version, vector, payload } = found;
         Ok(ScoredPoint { id, score, version, payload, vector })
     };

@@ -14,6 +14,7 @@
 //! What it must never know. How a room does its work: no index, store, Raft or HTTP routing here.
 
 pub mod batch;
+pub mod browse;
 pub mod cluster;
 pub mod codec;
 pub mod connections;
@@ -32,5 +33,6 @@ pub mod routing;
 mod settings;
 pub mod snapshot;
 mod status;
+mod text;
 mod tune;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! What a search looks for.
 
+use crate::text::{TextQuery, TextStats};
 use std::sync::Arc;
 
 /// A query against one field of a collection. Shared between shards: a clone copies no numbers.
@@ -11,6 +12,13 @@ pub enum ShardQuery {
         field: Arc<str>,
         /// As many finite numbers as the field's dimension.
         vector: Arc<[f32]>,
+    },
+    /// The best points for some words.
+    Text {
+        /// The words, and where to look for them.
+        query: Arc<TextQuery>,
+        /// What scores rest on in all shards together; by default the shard's own figures.
+        stats: Option<Arc<TextStats>>,
     },
 }
 

@@ -10,11 +10,13 @@ use vectron_base::ids::{Incarnation, ShardId};
 pub use crate::batch::{
     BatchItem, Edited, Expiry, ItemWrite, PayloadChange, PayloadEdit, RefusedPoint, WriteBatch,
 };
+pub use crate::browse::{ShardBrowse, ShardBrowsed};
 pub use crate::examine::{Examined, FailedClause, RemovalCause, Scored, ShardExamine, Subject};
 pub use crate::query::ShardQuery;
 pub use crate::recall::{RecallFigure, Selectivity};
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
+pub use crate::text::{ShardTextStats, TextOperator, TextQuery, TextStats};
 pub use crate::tune::{ShardTune, ShardTuned, TuneRung};
 
 /// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
@@ -366,10 +368,14 @@ pub trait Worker: Send + Sync {
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault>;
     /// Exact.
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
+    /// What scores of a text query rest on.
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault>;
     /// How one point stands in a search, exactly. Costs as much as an exact search.
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault>;
     /// What efforts find on queries that the shard was asked lately.
     async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault>;
+    /// Facets, samples, points by a field, estimates: the answer is of the kind that was asked for.
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

@@ -14,6 +14,7 @@
 //! What it must never know. HTTP, users, other collections' names; how consensus orders entries; how the store
 //! lays out its files. It never waits for the placement driver to serve a shard that it already holds.
 
+mod browse;
 mod event;
 mod examine;
 mod expiry;
@@ -34,6 +35,7 @@ mod shape;
 mod shown;
 mod snapshot;
 mod tend;
+mod text;
 mod tune;
 mod write;
 

@@ -5,6 +5,7 @@ use crate::faults::{late, of_propose};
 use crate::host::Host;
 use crate::hosted::{Hosted, gone};
 use crate::shown::{stage, trace};
+use crate::text;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
     Delivered, Hit, Include, PointRecord, ReadLevel, Selectivity, ShardCount, ShardCounted, ShardGet,
-    ShardHits, ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, Stage,
+    ShardHits, ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, Stage, TextStats,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -133,32 +134,36 @@ async fn bounded_barrier(host: &Host, hosted: &Hosted, limit: Duration, max_ms: 
 
 impl Admitted {
     /// What a read that saw `applied_index` delivered.
-    pub fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
+    pub(crate) fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
         let age = host.clock().now().since(self.proof);
         let staleness_ms = if self.strict { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) };
         Delivered { applied_index, staleness_ms }
     }
 }
 
-fn include(include: Include) -> store::Include {
+pub(crate) fn include(include: Include) -> store::Include {
     store::Include { payload: include.payload, vector: include.vector }
 }
 
-fn record(point: store::Point) -> PointRecord {
+pub(crate) fn record(point: store::Point) -> PointRecord {
     PointRecord { id: point.id, version: point.version, vector: point.vector, payload: point.payload }
 }
 
 /// What a read that meets a damaged record says: damage is named, never served.
-pub fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
+pub(crate) fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     match refusal {
         store::Refusal::Sealed => gone(),
+        store::Refusal::Invalid { field: field @ ("text" | "k1" | "b"), reason } => {
+            text::invalid(field, reason)
+        }
+        store::Refusal::Building { .. } => text::building(hosted, refusal),
         other => Fault::new(Code::Unavailable, format!("shard {}: {other}", hosted.id())),
     }
 }
 
 /// Looks at the shard in the read lane: a look may be long, or wait behind a long one, and must not hold up the
 /// threads that move requests.
-pub async fn in_lane<T: Send + 'static>(
+pub(crate) async fn in_lane<T: Send + 'static>(
     host: &Host,
     hosted: &Hosted,
     timeout_ms: u64,
@@ -185,39 +190,73 @@ pub async fn get(
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }
 
-/// The query's vector, if it means the one field that a shard has so far.
-fn unnamed(hosted: &Hosted, query: ShardQuery) -> Result<Vec<f32>, Fault> {
-    match query {
-        ShardQuery::Dense { field, vector } if field.is_empty() => Ok(vector.to_vec()),
-        ShardQuery::Dense { field, .. } => {
-            let reason = format!("shard {} has no vector field {field:?}", hosted.id());
-            Err(Fault::invalid("using", reason))
+/// What a shard is searched for.
+enum Search {
+    Dense(store::SearchQuery),
+    Text(store::TextSearch),
+}
+
+impl Search {
+    fn of(hosted: &Hosted, request: ShardSearch) -> Result<Search, Fault> {
+        let (top_k, score_threshold) = (request.top_k, request.score_threshold);
+        let filter = request.filter.as_deref().cloned();
+        let include = include(request.include);
+        match request.query {
+            ShardQuery::Dense { field, vector } if field.is_empty() => {
+                Ok(Search::Dense(store::SearchQuery {
+                    vector: vector.to_vec(),
+                    top_k,
+                    filter,
+                    score_threshold,
+                    exact: request.exact,
+                    ef: request.ef.map(|ef| ef as usize),
+                    recall_target: request.recall_target,
+                    include,
+                }))
+            }
+            ShardQuery::Dense { field, .. } => {
+                let reason = format!("shard {} has no vector field {field:?}", hosted.id());
+                Err(Fault::invalid("using", reason))
+            }
+            ShardQuery::Text { query, stats } => Ok(Search::Text(store::TextSearch {
+                query: text::query(&query),
+                stats: stats.map(|stats| text::stats(&stats)),
+                top_k,
+                filter,
+                score_threshold,
+                include,
+            })),
+        }
+    }
+
+    fn run(
+        &self,
+        shard: &store::Shard,
+        done: &mut dyn FnMut(&'static str),
+    ) -> Result<store::SearchResult, store::Refusal> {
+        match self {
+            Search::Dense(query) => shard.search_in_stages(query, done),
+            Search::Text(search) => shard.text_search_in_stages(search, done),
         }
     }
 }
 
-/// A search as the store has it.
+/// A search by vector as the store has it.
 pub fn query_of(hosted: &Hosted, request: ShardSearch) -> Result<store::SearchQuery, Fault> {
-    Ok(store::SearchQuery {
-        vector: unnamed(hosted, request.query)?,
-        top_k: request.top_k,
-        filter: request.filter.as_deref().cloned(),
-        score_threshold: request.score_threshold,
-        exact: request.exact,
-        ef: request.ef.map(|ef| ef as usize),
-        recall_target: request.recall_target,
-        include: include(request.include),
-    })
+    match Search::of(hosted, request)? {
+        Search::Dense(query) => Ok(query),
+        Search::Text(_) => Err(Fault::invalid("text", "is not explained yet; ask about a search by vector")),
+    }
 }
 
 /// What a look for the nearest points came to.
 enum Look {
     /// There was no need for it at this index.
     Unchanged(u64),
-    Searched(Result<store::SearchResult, store::Refusal>, Vec<Stage>, Duration),
+    Searched(Box<Result<store::SearchResult, store::Refusal>>, Vec<Stage>, Duration),
 }
 
-/// The nearest points.
+/// The best points: nearest to a vector, or with the words of a text.
 pub async fn search(
     host: &Host,
     hosted: &Arc<Hosted>,
@@ -242,9 +281,15 @@ pub async fn search_if_changed(
     let queued = host.clock().now();
     let clock = host.clock().clone();
     let timeout_ms = request.timeout_ms;
-    let query = query_of(hosted, request)?;
-    hosted.recall.searched(&query, host.knobs().recall_share_permyriad);
-    let target = query.ef.is_none().then_some(query.recall_target);
+    let search = Search::of(hosted, request)?;
+    // Recall is of searches by vector: those by words are exact.
+    let target = match &search {
+        Search::Dense(query) => {
+            hosted.recall.searched(query, host.knobs().recall_share_permyriad);
+            query.ef.is_none().then_some(query.recall_target)
+        }
+        Search::Text(_) => None,
+    };
     let look = move |shard: &store::Shard| {
         let unchanged = known.filter(|known| shard.applied_index() == *known);
         if let Some(index) = unchanged {
@@ -252,15 +297,15 @@ pub async fn search_if_changed(
         }
         let started = clock.now();
         let (mut at, mut stages) = (started, vec![stage("queue", started.since(queued))]);
-        let result = shard.search_in_stages(&query, &mut |name| {
+        let result = search.run(shard, &mut |name| {
             let now = clock.now();
             stages.push(stage(name, now.since(at)));
             at = now;
         });
-        Look::Searched(result, stages, at.since(started))
+        Look::Searched(Box::new(result), stages, at.since(started))
     };
     let (result, mut stages, took) = match in_lane(host, hosted, timeout_ms, look).await? {
-        Look::Searched(result, stages, took) => (result, stages, took),
+        Look::Searched(result, stages, took) => (*result, stages, took),
         Look::Unchanged(index) => {
             return Ok(ShardRead { value: None, delivered: admitted.delivered(host, index) });
         }
@@ -279,6 +324,20 @@ pub async fn search_if_changed(
     });
     let value = Some(ShardHits { hits: hits.collect(), trace });
     Ok(ShardRead { value, delivered: admitted.delivered(host, result.applied_index) })
+}
+
+/// What scores of a text query rest on.
+pub async fn text_stats(
+    host: &Host,
+    hosted: &Arc<Hosted>,
+    request: ShardTextStats,
+) -> Result<ShardRead<TextStats>, Fault> {
+    let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
+    let query = text::query(&request.query);
+    let look = move |shard: &store::Shard| shard.text_stats(&query);
+    let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
+    let delivered = admitted.delivered(host, read.applied_index);
+    Ok(ShardRead { value: text::shown_stats(read.value), delivered })
 }
 
 /// A page in id order.

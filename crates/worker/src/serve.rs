@@ -2,15 +2,16 @@
 
 use crate::host::{Host, Slot};
 use crate::hosted::{Hosted, gone};
-use crate::{examine, indexes, read, shown, snapshot, tune, write};
+use crate::{browse, examine, indexes, read, shown, snapshot, tune, write};
 use async_trait::async_trait;
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
-    Examined, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead,
-    ShardScroll, ShardSearch, ShardStatus, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer,
-    SnapshotPart, SnapshotRequest, Target, Worker,
+    Examined, PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardExamine, ShardGet,
+    ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardTune,
+    ShardTuned, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats,
+    Worker,
 };
 
 impl Host {
@@ -88,6 +89,12 @@ impl Worker for Host {
         still_there(&hosted, &target, read::count(self, &hosted, request).await?)
     }
 
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, read::text_stats(self, &hosted, request).await?)
+    }
+
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         let target = request.search.target;
         let hosted = self.serve(&target)?;
@@ -98,6 +105,12 @@ impl Worker for Host {
         let target = request.target;
         let hosted = self.serve(&target)?;
         still_there(&hosted, &target, tune::tune(self, &hosted, request).await?)
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, browse::browse(self, &hosted, request).await?)
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

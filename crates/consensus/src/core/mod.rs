@@ -130,9 +130,6 @@ impl Core {
             check_quorum: true,
             pre_vote: true,
             max_committed_size_per_ready: APPLY_CHUNK_BYTES,
-            // Followers learn what is committed from the next entries or heartbeat: a message of its own for it would
-            // cost each of them another turn and another answer for every sync.
-            skip_bcast_commit: true,
             ..Config::default()
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());

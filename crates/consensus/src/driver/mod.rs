@@ -254,7 +254,7 @@ impl Driver {
                 }
                 Command::Barrier { group, reply } => self.with(group, reply, Group::barrier),
                 Command::Applied { group, index, reply } => {
-                    self.with(group, reply, |group, reply| group.ask_applied(index, reply));
+                    self.with(group, reply, |group, reply| group.await_applied(index, reply));
                 }
                 // What these would change could never become durable.
                 Command::Checkpointed { .. } | Command::Deliver(_) | Command::Campaign { .. } if failed => {}

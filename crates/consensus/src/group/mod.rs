@@ -16,7 +16,6 @@ use crate::handle::{GroupReply, GroupStatus, ProposalReply};
 use crate::journal::State;
 use crate::metrics::ConsensusMetrics;
 use crate::{Machine, Members};
-use futures::channel::oneshot;
 use membership::Transfer;
 use rest::Rest;
 use retention::Retention;
@@ -132,16 +131,6 @@ impl Group {
     /// Owes a read point.
     pub(crate) fn barrier(&mut self, reply: IndexReply) {
         self.barriers.add(reply);
-    }
-
-    /// As [`Group::await_applied`], for a caller from outside. A follower that does not know the entry to be committed
-    /// would learn so with the leader's next heartbeat; it asks, as for a read point, since that brings one at once.
-    pub(crate) fn ask_applied(&mut self, index: u64, reply: IndexReply) {
-        if !self.leads() && index > self.core.committed() {
-            let (nobody, _) = oneshot::channel();
-            self.barriers.add(nobody);
-        }
-        self.await_applied(index, reply);
     }
 
     /// Answers when `index` is applied.

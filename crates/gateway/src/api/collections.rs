@@ -1,7 +1,9 @@
 //! Collections: creating, describing, deleting.
 
 use super::Consistency;
+use super::TextFieldRequest;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A collection to create.
@@ -34,6 +36,9 @@ pub struct CreateCollectionRequest {
     pub index: Option<IndexRequest>,
     /// Points that name no time of their own end by themselves this long after they are written. Default: never.
     pub ttl_ms: Option<u64>,
+    /// Payload fields that get a text index at once, by path, so that they can be searched by words. The same as
+    /// adding the indexes after the collection.
+    pub text_fields: Option<BTreeMap<String, TextFieldRequest>>,
 }
 
 /// The shape of the graph.

@@ -3,10 +3,12 @@
 //! Requests only decode and answers only encode; what a request's values must be is decided in
 //! `translate`, once for both protocols.
 
+mod browse;
 mod cluster;
 mod collections;
 mod indexes;
 mod points;
+mod query;
 mod scalar;
 mod search;
 mod status;
@@ -14,10 +16,12 @@ mod tune;
 mod why_not;
 mod writes;
 
+pub use browse::*;
 pub use cluster::*;
 pub use collections::*;
 pub use indexes::*;
 pub use points::*;
+pub use query::*;
 pub use scalar::*;
 pub use search::*;
 pub use status::*;

@@ -8,23 +8,24 @@ use crate::knobs::millis;
 use crate::translate::SearchPlan;
 use std::sync::Arc;
 use vectron_wire::placement::Shard;
-use vectron_wire::worker::{ShardHits, ShardRead, Target, Worker};
+use vectron_wire::worker::{ShardHits, ShardQuery, ShardRead, Target, Worker};
 
 impl Gateway {
-    /// Of one shard. Who wants to be told how it was searched gets a search of its own.
+    /// Of one shard, with the query made ready for all of them. Who wants to be told how it was searched gets a search
+    /// of its own.
     pub(super) async fn hits_of(
         &self,
         reading: &Reading<'_>,
-        plan: &SearchPlan,
+        (plan, query): (&SearchPlan, &ShardQuery),
         shard: &Shard,
     ) -> Answered<ShardHits> {
         let answers = self.answers.as_ref().filter(|_| !plan.explain);
         let begin = |worker: Arc<dyn Worker>, target: Target, timeout_ms| -> Answer<ShardRead<ShardHits>> {
-            let search = plan.for_shard(target, timeout_ms);
+            let search = plan.for_shard(query, target, timeout_ms);
             match answers.cloned() {
                 None => Box::pin(async move { worker.search(search).await }),
                 Some(answers) => {
-                    let question = plan.question(&target);
+                    let question = plan.question(query, &target);
                     Box::pin(async move { answers.search(question, &*worker, search).await })
                 }
             }
@@ -34,7 +35,7 @@ impl Gateway {
             return self.ask_one(reading, shard, begin).await;
         }
         let target = crate::route::target(reading.collection, shard);
-        let question = (plan.question(&target), plan.read.for_shard(shard.shard));
+        let question = (plan.question(query, &target), plan.read.for_shard(shard.shard));
         let patience = millis(patience_ms).min(reading.deadline.left());
         let asking = async { self.ask_one(reading, shard, begin).await.result.map(Arc::new) };
         let (result, shared) = self.sharing.answer(question, patience, &self.parts.pool, asking).await;

@@ -2,6 +2,7 @@
 
 use super::points::degraded_search;
 use super::stopwatch::Stopwatch;
+use super::text::PARTIAL_STATS;
 use crate::api::{self, JsonText};
 use crate::fanout::{Gathered, Reading, gather};
 use crate::gateway::Gateway;
@@ -19,18 +20,24 @@ impl Gateway {
         self.measured(Call::Search, self.searched(request)).await
     }
 
-    async fn searched(&self, mut request: api::SearchRequest) -> Result<api::SearchResponse, Fault> {
+    pub(super) async fn searched(
+        &self,
+        mut request: api::SearchRequest,
+    ) -> Result<api::SearchResponse, Fault> {
         let mut watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
         watch.lap("admit");
         let asked = request.consistency.as_ref();
         let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
+        collection = self
+            .with_text_index(collection, request.text.is_some(), request.using.as_deref(), &deadline)
+            .await?;
         watch.lap("route");
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         watch.lap("translate");
         let allow_partial = request.allow_partial.unwrap_or(false);
-        let gathered = loop {
+        let (gathered, partial_stats) = loop {
             let shards_deadline = self.shards_deadline(&deadline, allow_partial);
             let reading = Reading {
                 call: Call::Search,
@@ -39,7 +46,7 @@ impl Gateway {
                 plan: &plan.read,
             };
             match self.hits(&reading, &plan, allow_partial).await {
-                Ok(gathered) => break gathered,
+                Ok(found) => break found,
                 Err(fault) => {
                     collection = self.again(&collection, fault, &deadline).await?;
                     plan.give_back(&mut request);
@@ -52,6 +59,9 @@ impl Gateway {
             Reading { call: Call::Search, collection: &collection, deadline: &deadline, plan: &plan.read };
         let traces = gathered.answers.iter().map(|(.., found)| &found.trace);
         let mut meta = gathered.meta(&reading, degraded_search(traces));
+        if partial_stats {
+            meta.degraded.push(PARTIAL_STATS.into());
+        }
         let (lists, traces) = apart(gathered);
         let hits = best_hits(lists, plan.top_k);
         let points = hits.iter().map(|hit| &hit.point);
@@ -65,16 +75,18 @@ impl Gateway {
         Ok(api::SearchResponse { search_id: self.fresh_id(), results, meta, explain })
     }
 
-    async fn hits(
+    pub(super) async fn hits(
         &self,
         reading: &Reading<'_>,
         plan: &SearchPlan,
         allow_partial: bool,
-    ) -> Result<Gathered<ShardHits>, Fault> {
+    ) -> Result<(Gathered<ShardHits>, bool), Fault> {
+        let ready = self.made_ready(reading, &plan.query, allow_partial).await?;
         let shards = &reading.collection.shards;
         self.metrics().asked(reading.call, shards.len());
-        let answered = join_all(shards.iter().map(|shard| self.hits_of(reading, plan, shard)));
-        gather(answered.await, allow_partial)
+        let ask = |shard| self.hits_of(reading, (plan, &ready.query), shard);
+        let answered = join_all(shards.iter().map(ask));
+        Ok((gather(answered.await, allow_partial)?, ready.partial))
     }
 }
 

@@ -4,6 +4,7 @@
 use super::points::degraded_search;
 use super::search::scored;
 use super::stopwatch::Stopwatch;
+use super::text::{PARTIAL_STATS, Ready};
 use crate::admit::{Admitted, Deadline};
 use crate::api;
 use crate::fanout::{Answered, Gathered, Reading, gather};
@@ -49,14 +50,37 @@ impl Gateway {
         let deadline = self.deadline(request.timeout_ms)?;
         let asked = request.consistency.as_ref();
         let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
+        collection = self
+            .with_text_index(collection, request.text.is_some(), request.using.as_deref(), &deadline)
+            .await?;
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         let allow_partial = request.allow_partial.unwrap_or(false);
         let search_id = self.fresh_id();
         loop {
             let shards_deadline = self.shards_deadline(&deadline, allow_partial);
-            let round =
-                Round { gateway: self, collection: &collection, deadline: &shards_deadline, plan: &plan };
+            let reading = Reading {
+                call: Call::SearchStream,
+                collection: &collection,
+                deadline: &shards_deadline,
+                plan: &plan.read,
+            };
+            let ready = match self.made_ready(&reading, &plan.query, allow_partial).await {
+                Ok(ready) => ready,
+                Err(fault) => {
+                    collection = self.again(&collection, fault, &deadline).await?;
+                    plan.give_back(&mut request);
+                    plan = search_plan(&mut request, &collection, self.knobs())?;
+                    continue;
+                }
+            };
+            let round = Round {
+                gateway: self,
+                collection: &collection,
+                deadline: &shards_deadline,
+                plan: &plan,
+                ready: &ready,
+            };
             let answered = round.hits(&search_id, &watch, events).await;
             // Time that is up ends the stream with what there is, which is what it is for.
             let late =
@@ -86,6 +110,7 @@ struct Round<'a> {
     collection: &'a Collection,
     deadline: &'a Deadline,
     plan: &'a SearchPlan,
+    ready: &'a Ready,
 }
 
 impl Round<'_> {
@@ -103,8 +128,9 @@ impl Round<'_> {
     ) -> Vec<Answered<ShardHits>> {
         let (reading, shards) = (self.reading(), &self.collection.shards);
         self.gateway.metrics().asked(reading.call, shards.len());
+        let query = (self.plan, &self.ready.query);
         let mut running: FuturesUnordered<_> =
-            shards.iter().map(|shard| self.gateway.hits_of(&reading, self.plan, shard)).collect();
+            shards.iter().map(|shard| self.gateway.hits_of(&reading, query, shard)).collect();
         let mut so_far = Gathered { answers: Vec::new(), failed: Vec::new() };
         let mut answered = Vec::new();
         while let Some(one) = running.next().await {
@@ -133,6 +159,9 @@ impl Round<'_> {
         let reading = self.reading();
         let traces = gathered.answers.iter().map(|(.., found)| &found.trace);
         let mut meta = gathered.meta(&reading, degraded_search(traces));
+        if self.ready.partial {
+            meta.degraded.push(PARTIAL_STATS.into());
+        }
         meta.shards.total = self.collection.shards.len() as u32;
         meta.partial = meta.shards.answered < meta.shards.total;
         meta.took_ms = watch.total_ms();

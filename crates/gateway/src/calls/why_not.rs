@@ -111,7 +111,7 @@ impl Gateway {
         subject: Subject,
     ) -> Vec<Answered<Examined>> {
         self.ask_all(reading, shards, |worker, target, timeout_ms| {
-            let search = plan.for_shard(target, timeout_ms);
+            let search = plan.for_shard(&plan.query, target, timeout_ms);
             let question = ShardExamine { search, subject: subject.clone() };
             Box::pin(async move { worker.examine(question).await })
         })

@@ -3,7 +3,7 @@
 use crate::api::{self, JsonText, PackedVector, PointId};
 use vectron_wire::proto::public as pb;
 
-fn consistency(asked: Option<pb::Consistency>) -> Option<api::Consistency> {
+pub(super) fn consistency(asked: Option<pb::Consistency>) -> Option<api::Consistency> {
     let pb::Consistency { level, max_staleness_ms, token } = asked?;
     Some(api::Consistency { level, max_staleness_ms, token })
 }
@@ -12,11 +12,11 @@ pub(super) fn json(text: Option<String>) -> Option<JsonText> {
     text.map(JsonText::unparsed)
 }
 
-fn numbers(vector: Option<pb::Vector>) -> Option<Vec<f32>> {
+pub(super) fn numbers(vector: Option<pb::Vector>) -> Option<Vec<f32>> {
     vector.map(|vector| vector.values)
 }
 
-fn packed(bytes: Option<Vec<u8>>) -> Option<PackedVector> {
+pub(super) fn packed(bytes: Option<Vec<u8>>) -> Option<PackedVector> {
     bytes.map(|bytes| PackedVector { bytes, field: "vector_f32" })
 }
 
@@ -39,11 +39,22 @@ pub fn create(r: pb::CreateCollectionRequest) -> api::CreateCollectionRequest {
             ef_construction: index.ef_construction.map(u64::from),
         }),
         ttl_ms: r.ttl_ms,
+        text_fields: (!r.text_fields.is_empty()).then(|| r.text_fields.into_iter().map(text_field).collect()),
     }
 }
 
+fn text_field((field, text): (String, pb::TextField)) -> (String, api::TextFieldRequest) {
+    (field, api::TextFieldRequest { language: text.language, stemming: text.stemming })
+}
+
 pub fn create_index(r: pb::CreateIndexRequest) -> api::CreateIndexRequest {
-    api::CreateIndexRequest { collection: r.collection, field: r.field, kind: r.r#type }
+    api::CreateIndexRequest {
+        collection: r.collection,
+        field: r.field,
+        kind: r.r#type,
+        language: r.language,
+        stemming: r.stemming,
+    }
 }
 
 pub(super) fn point_input(p: pb::PointInput) -> api::PointInput {
@@ -104,16 +115,24 @@ pub fn delete(r: pb::DeleteRequest) -> api::DeleteRequest {
     }
 }
 
-pub fn search(r: pb::SearchRequest) -> api::SearchRequest {
-    let params = |p: pb::SearchParams| api::SearchParams {
+pub(super) fn params(p: pb::SearchParams) -> api::SearchParams {
+    api::SearchParams {
         recall_target: p.recall_target,
         ef: p.ef.map(u64::from),
         exact: p.exact,
-    };
+        operator: p.operator,
+        k1: p.k1,
+        b: p.b,
+    }
+}
+
+pub fn search(r: pb::SearchRequest) -> api::SearchRequest {
     api::SearchRequest {
         collection: r.collection,
         vector: numbers(r.vector),
         vector_b64: packed(r.vector_f32),
+        text: r.text,
+        using: r.using,
         top_k: r.top_k.map(u64::from),
         filter: json(r.filter),
         include_payload: r.include_payload,
@@ -132,6 +151,7 @@ pub fn scroll(r: pb::ScrollRequest) -> api::ScrollRequest {
         collection: r.collection,
         filter: json(r.filter),
         limit: r.limit.map(u64::from),
+        order_by: r.order_by.map(|order| api::OrderBy { field: order.field, direction: order.direction }),
         cursor: r.cursor,
         include_payload: r.include_payload,
         include_vector: r.include_vector,
@@ -143,6 +163,7 @@ pub fn scroll(r: pb::ScrollRequest) -> api::ScrollRequest {
 pub fn count(r: pb::CountRequest) -> api::CountRequest {
     api::CountRequest {
         collection: r.collection,
+        exact: r.exact,
         filter: json(r.filter),
         consistency: consistency(r.consistency),
         timeout_ms: r.timeout_ms,
@@ -200,11 +221,11 @@ pub fn deleted(a: api::DeleteResponse) -> pb::DeleteResponse {
     pb::DeleteResponse { deleted: a.deleted, session: a.session, replayed: a.replayed, failed }
 }
 
-fn vector(numbers: Option<Vec<f32>>) -> Option<pb::Vector> {
+pub(super) fn vector(numbers: Option<Vec<f32>>) -> Option<pb::Vector> {
     numbers.map(|values| pb::Vector { values })
 }
 
-fn point(p: api::Point) -> pb::Point {
+pub(super) fn point(p: api::Point) -> pb::Point {
     pb::Point {
         id: p.id,
         vector: vector(p.vector),
@@ -313,5 +334,6 @@ pub fn scrolled(a: api::ScrollResponse) -> pb::ScrollResponse {
 }
 
 pub fn counted(a: api::CountResponse) -> pb::CountResponse {
-    pb::CountResponse { count: a.count, meta: meta(a.meta) }
+    let estimate = a.estimate.map(|of| pb::CountEstimate { low: of.low, high: of.high });
+    pb::CountResponse { count: a.count, estimate, meta: meta(a.meta) }
 }

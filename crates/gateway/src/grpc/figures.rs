@@ -74,6 +74,8 @@ fn index(i: api::PayloadIndex) -> pb::PayloadIndex {
     pb::PayloadIndex {
         field: i.field,
         r#type: i.kind,
+        language: i.language,
+        stemming: i.stemming,
         ready: i.ready,
         points_indexed: i.points_indexed,
         points_total: i.points_total,
@@ -83,7 +85,13 @@ fn index(i: api::PayloadIndex) -> pb::PayloadIndex {
 }
 
 pub fn index_created(a: api::CreateIndexResponse) -> pb::CreateIndexResponse {
-    pb::CreateIndexResponse { field: a.field, r#type: a.kind, created: a.created }
+    pb::CreateIndexResponse {
+        field: a.field,
+        r#type: a.kind,
+        created: a.created,
+        language: a.language,
+        stemming: a.stemming,
+    }
 }
 
 pub fn indexes(a: api::ListIndexesResponse) -> pb::ListIndexesResponse {

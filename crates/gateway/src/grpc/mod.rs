@@ -1,5 +1,6 @@
 //! gRPC: the same calls as REST, by the same methods.
 
+mod browse;
 mod convert;
 mod convert_insight;
 mod convert_writes;

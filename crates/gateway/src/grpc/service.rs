@@ -1,5 +1,6 @@
 //! The gRPC service: each method is one call of the gateway.
 
+use super::browse as b;
 use super::convert as c;
 use super::convert_insight as i;
 use super::convert_writes as w;
@@ -274,6 +275,45 @@ impl VectronService for Service {
         let (mut asked, beside) = self.open(request);
         asked.timeout_ms = beside.timeout(asked.timeout_ms);
         beside.close(self.gateway.count(c::count(asked)).await, c::counted)
+    }
+
+    async fn facet(&self, request: Request<pb::FacetRequest>) -> Result<Response<pb::FacetResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.facet(b::facet(asked)).await, b::faceted)
+    }
+
+    async fn sample(
+        &self,
+        request: Request<pb::SampleRequest>,
+    ) -> Result<Response<pb::SampleResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close_read(self.gateway.sample(b::sample(asked)).await, b::sampled)
+    }
+
+    async fn matrix(
+        &self,
+        request: Request<pb::MatrixRequest>,
+    ) -> Result<Response<pb::MatrixResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.matrix(b::matrix(asked)).await, b::matrix_made)
+    }
+
+    async fn search_batch(
+        &self,
+        request: Request<pb::SearchBatchRequest>,
+    ) -> Result<Response<pb::SearchBatchResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close_read(self.gateway.search_batch(b::search_batch(asked)).await, b::batch_searched)
+    }
+
+    async fn query(&self, request: Request<pb::QueryRequest>) -> Result<Response<pb::QueryResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close_read(self.gateway.query(b::query(asked)).await, b::queried)
     }
 }
 

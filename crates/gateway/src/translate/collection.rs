@@ -133,6 +133,7 @@ mod tests {
 
     fn asked(change: impl FnOnce(&mut api::CreateCollectionRequest)) -> Result<CollectionSpec, String> {
         let mut request = api::CreateCollectionRequest {
+            text_fields: None,
             name: "docs".into(),
             dimension: 3,
             distance: "cosine".into(),

@@ -3,21 +3,26 @@
 
 mod batch;
 mod collection;
+mod formula;
 mod ids;
 mod index;
 mod payload;
+mod query;
 mod read;
 mod search;
+mod text;
 mod vector;
 mod write;
 
 pub use batch::{batch_plan, needs_batch, payload_plan, upsert_batch};
 pub use collection::{collection_spec, describe, policy_consistency};
 pub use ids::{check_collection_name, check_ids, check_point_id};
-pub use index::{check_field, check_indexed, field_index};
+pub use index::{check_field, check_indexed, field_index, shown_analysis, text_indexes};
 pub use payload::compact_object;
+pub use query::{Leg, QueryPlan, both, led, legs, query_plan, under};
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
 pub use search::{Question, SearchPlan, search_plan, thoroughness};
+pub use text::text_index;
 pub use vector::{Wanted, checked_vector};
 pub use write::{ShardPart, body_hash, delete_plan, idempotency_key, regrouped, upsert_parts};
 

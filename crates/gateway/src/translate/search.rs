@@ -1,5 +1,6 @@
 //! Searches.
 
+use super::text::{check_without_text, text_query};
 use super::{ReadPlan, Wanted, between_one_and, checked_vector, include, parse_filter};
 use crate::api::{SearchParams, SearchRequest};
 use crate::knobs::{GatewayKnobs, size};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_wire::placement::Collection;
-use vectron_wire::worker::{Include, ShardQuery, ShardSearch, Target};
+use vectron_wire::worker::{Include, ShardQuery, ShardSearch, Target, TextOperator, TextQuery};
 
 /// A search that every shard can be asked.
 pub struct SearchPlan {
@@ -40,16 +41,17 @@ pub type Question = Arc<[u8]>;
 impl SearchPlan {
     /// Puts the query back where [`search_plan`] took it from, so that the request can be planned anew.
     pub fn give_back(&self, request: &mut SearchRequest) {
-        let ShardQuery::Dense { vector, .. } = &self.query;
-        request.vector = Some(vector.to_vec());
+        if let ShardQuery::Dense { vector, .. } = &self.query {
+            request.vector = Some(vector.to_vec());
+        }
     }
 
-    /// The same plan for one shard.
-    pub fn for_shard(&self, target: Target, timeout_ms: u64) -> ShardSearch {
+    /// The same plan for one shard, with the query made ready for all of them.
+    pub fn for_shard(&self, query: &ShardQuery, target: Target, timeout_ms: u64) -> ShardSearch {
         ShardSearch {
             read: self.read.for_shard(target.shard),
             target,
-            query: self.query.clone(),
+            query: query.clone(),
             top_k: self.top_k,
             filter: self.filter.clone(),
             score_threshold: self.score_threshold,
@@ -61,12 +63,12 @@ impl SearchPlan {
         }
     }
 
-    /// What this plan asks of a shard.
-    pub fn question(&self, target: &Target) -> Question {
+    /// What this plan asks of a shard, with the query made ready for all of them.
+    pub fn question(&self, query: &ShardQuery, target: &Target) -> Question {
         // Every field, so that a new one is not forgotten here.
         let Self {
             read: _,
-            query,
+            query: _,
             top_k,
             filter,
             score_threshold,
@@ -107,6 +109,24 @@ fn name_query(query: &ShardQuery, bytes: &mut Vec<u8>) {
             part(field.as_bytes());
             part(&vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>());
         }
+        ShardQuery::Text { query, stats } => {
+            let TextQuery { field, text, operator, k1, b } = &**query;
+            part(b"text");
+            part(field.as_bytes());
+            part(text.as_bytes());
+            part(&[u8::from(*operator == TextOperator::And)]);
+            part(&k1.to_le_bytes());
+            part(&b.to_le_bytes());
+            // Scores of one state differ with the state of the other shards.
+            let Some(stats) = stats else { return part(b"own") };
+            part(&stats.points.to_le_bytes());
+            part(&stats.words.to_le_bytes());
+            part(&(stats.terms.len() as u64).to_le_bytes());
+            for (term, points) in &stats.terms {
+                part(term.as_bytes());
+                part(&points.to_le_bytes());
+            }
+        }
     }
 }
 
@@ -126,11 +146,21 @@ pub fn search_plan(
         return Err(Fault::invalid("score_threshold", "must be a finite 32-bit float"));
     }
     let filter = parse_filter(request.filter.as_ref(), knobs)?;
-    let wanted = Wanted { path: &"", subject: &|| "the query".into(), spec: &collection.spec };
-    let vector = checked_vector(request.vector.take(), request.vector_b64.take(), &wanted)?;
+    let query = match &request.text {
+        Some(text) => {
+            let query = text_query(text, request, collection, knobs)?.into();
+            ShardQuery::Text { query, stats: None }
+        }
+        None => {
+            check_without_text(request, &params)?;
+            let wanted = Wanted { path: &"", subject: &|| "the query".into(), spec: &collection.spec };
+            let vector = checked_vector(request.vector.take(), request.vector_b64.take(), &wanted)?;
+            ShardQuery::unnamed(vector)
+        }
+    };
     Ok(SearchPlan {
         read,
-        query: ShardQuery::unnamed(vector),
+        query,
         top_k: size(top_k),
         filter,
         score_threshold: request.score_threshold,

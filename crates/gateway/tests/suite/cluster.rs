@@ -241,7 +241,7 @@ impl Cluster {
     }
 }
 
-fn trimmed(point: &PointRecord, include: Include) -> PointRecord {
+pub fn trimmed(point: &PointRecord, include: Include) -> PointRecord {
     PointRecord {
         id: point.id.clone(),
         version: point.version,
@@ -345,12 +345,24 @@ impl Worker for Cluster {
         let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
         let answer = self.read(request.target, request.read, |shard| {
             let distance = shard.distance.expect("set");
-            let ShardQuery::Dense { vector: query, .. } = &request.query;
+            // A point has a text if its payload does; the score is the figure that it rests on.
+            let (query, text) = match &request.query {
+                ShardQuery::Dense { vector, .. } => (&vector[..], ""),
+                ShardQuery::Text { query, .. } => (&[][..], query.text.as_str()),
+            };
+            let figure = match &request.query {
+                ShardQuery::Text { stats: Some(stats), .. } => stats.points,
+                _ => shard.points.len() as u64,
+            };
             let all = shard.points.values();
             let mut hits: Vec<Hit> = all
                 .filter(|point| request.filter.as_ref().is_none_or(|filter| passes(filter, point)))
+                .filter(|point| point.payload.as_ref().is_none_or(|payload| payload.contains(text)))
                 .map(|point| Hit {
-                    score: score(distance, query, point.vector.as_ref().expect("stored")),
+                    score: match text {
+                        "" => score(distance, query, point.vector.as_ref().expect("stored")),
+                        _ => figure as f32,
+                    },
                     point: trimmed(point, request.include),
                 })
                 .filter(|hit| request.score_threshold.is_none_or(|least| hit.score >= least))
@@ -427,12 +439,23 @@ impl Worker for Cluster {
         })
     }
 
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        self.enter("text_stats", request.target).await?;
+        self.read(request.target, request.read, |shard| {
+            let points = shard.points.len() as u64;
+            let terms = BTreeMap::from([(request.query.text.clone(), points)]);
+            TextStats { points, words: 2 * points, terms }
+        })
+    }
+
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         let ShardExamine { search, subject } = request;
         self.enter("examine", search.target).await?;
         self.read(search.target, search.read, |shard| {
             let distance = shard.distance.expect("set");
-            let ShardQuery::Dense { vector: query, .. } = &search.query;
+            let ShardQuery::Dense { vector: query, .. } = &search.query else {
+                panic!("only searches by vector are examined")
+            };
             let score = |point: &PointRecord| score(distance, query, point.vector.as_ref().expect("stored"));
             let passing = |point: &&PointRecord| search.filter.as_ref().is_none_or(|f| passes(f, point));
             let before = |id: &str, than: f32| {
@@ -488,6 +511,16 @@ impl Worker for Cluster {
         })
     }
 
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.enter("browse", request.target).await?;
+        let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
+        self.read(request.target, request.read, |shard| {
+            let passing = shard.points.values();
+            let passing = passing.filter(|p| request.filter.as_ref().is_none_or(|filter| passes(filter, p)));
+            ShardBrowsed { found: crate::oracle::browsed(passing, &request.what), unindexed }
+        })
+    }
+
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.enter("status", target).await?;
         let indexes = self.indexes(target.shard.0);
@@ -520,7 +553,7 @@ impl Worker for Cluster {
                 selectivity: Selectivity::All,
                 target: Some(0.5),
                 samples: target.shard.0 + 1,
-                recall: if target.shard.0 % 2 == 0 { 1.0 } else { 0.5 },
+                recall: if target.shard.0.is_multiple_of(2) { 1.0 } else { 0.5 },
                 missed: false,
             }],
             ..ShardStatus::default()

@@ -280,6 +280,8 @@ impl Client {
             collection: COLLECTION.into(),
             vector: Some(query.to_vec()),
             vector_b64: None,
+            text: None,
+            using: None,
             top_k: Some(k as u64),
             filter: color.map(|color| api::JsonText::unparsed(format!("{{\"color\":{color}}}"))),
             include_payload: None,
@@ -322,6 +324,7 @@ impl Client {
         let (level, consistency) = self.level();
         let color = (self.random.below(2) == 0).then(|| self.random.below(3) as u8);
         let request = api::CountRequest {
+            exact: None,
             collection: COLLECTION.into(),
             filter: color.map(|color| api::JsonText::unparsed(format!("{{\"color\":{color}}}"))),
             consistency: Some(consistency),

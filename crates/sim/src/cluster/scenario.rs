@@ -190,6 +190,7 @@ fn create(cluster: &mut Cluster, scenario: &Scenario) -> Result<Collection, Stri
         read_policy: None,
         quantization: None,
         storage: None,
+        text_fields: None,
         index: None,
         ttl_ms: None,
     };

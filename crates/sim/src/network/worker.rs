@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::worker::{
-    Examined, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead,
-    ShardScroll, ShardSearch, ShardStatus, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer,
-    SnapshotPart, SnapshotRequest, Target, Worker,
+    Examined, PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardExamine, ShardGet,
+    ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardTune,
+    ShardTuned, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats,
+    Worker,
 };
 
 /// Finds the worker that runs on a node now, if one does.
@@ -83,6 +84,9 @@ impl Worker for RemoteWorker {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         carried!(self, self.reading(request.timeout_ms), count(request))
     }
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), text_stats(request))
+    }
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         carried!(self, self.reading(request.search.timeout_ms), examine(request))
     }
@@ -90,6 +94,9 @@ impl Worker for RemoteWorker {
         carried!(self, self.reading(request.timeout_ms), tune(request))
     }
 
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), browse(request))
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         carried!(self, self.question(Outcome::NotApplied, STATUS_WAIT), status(target))
     }

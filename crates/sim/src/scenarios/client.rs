@@ -33,6 +33,7 @@ impl Client {
             read_policy: None,
             quantization: None,
             storage: None,
+            text_fields: None,
             index: None,
             ttl_ms: None,
         };
@@ -107,6 +108,8 @@ impl Client {
             collection: self.collection.clone(),
             vector: Some(query.to_vec()),
             vector_b64: None,
+            text: None,
+            using: None,
             top_k: Some(k),
             filter: filter.map(api::JsonText::unparsed),
             include_payload: None,
@@ -124,6 +127,7 @@ impl Client {
     /// How many points pass.
     pub async fn count(&self, filter: Option<String>) -> Result<u64, Fault> {
         let request = api::CountRequest {
+            exact: None,
             collection: self.collection.clone(),
             filter: filter.map(api::JsonText::unparsed),
             consistency: None,
@@ -138,6 +142,7 @@ impl Client {
         let mut cursor = None;
         loop {
             let request = api::ScrollRequest {
+                order_by: None,
                 collection: self.collection.clone(),
                 filter: None,
                 limit: Some(3),

@@ -38,7 +38,7 @@ fn collect(filter: &Filter, payload: &str, clauses: &mut Vec<FailedClause>) {
 }
 
 fn value(path: &str, payload: &str) -> Option<String> {
-    let found = naive::values(path, payload);
+    let found = naive::texts(path, payload);
     let text = match found.as_slice() {
         [] => return None,
         [one] => one.clone(),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backlog;
+mod browse;
 mod copies;
 mod corruption;
 mod crash;
@@ -25,6 +26,7 @@ mod scrub;
 mod split_histories;
 mod splits;
 mod support;
+mod text;
 mod watched;
 mod why_not;
 mod writes;

@@ -204,6 +204,12 @@ impl Model {
         self.keys.iter().map(|known| REMEMBERED_BYTES + bytes(known)).sum()
     }
 
+    /// Log time moves.
+    pub fn pass(&mut self, log_time_ms: u64) {
+        self.log_time_ms = self.log_time_ms.max(log_time_ms);
+        self.expire();
+    }
+
     fn expire(&mut self) {
         let now = self.log_time_ms;
         self.points.retain(|_, point| point.expires.is_none_or(|at| at > now));

@@ -231,7 +231,7 @@ fn a_split_takes_expiries_and_repeated_items_along() {
     // Behind the place of the copy: brought along.
     let early = names.iter().map(|id| put(id, r#"{"again":1}"#, Expiry::AtMs(50))).take(10).collect();
     apply(&shard, &at(10, batch(early)));
-    apply(&shard, &at(50, Operation::Tick));
+    // The split is the command that ends them.
     apply(&shard, &at(50, Operation::Split { first, child: 8 }));
     let child = shard.take_child(first).unwrap().unwrap();
     assert_eq!(shard.count(None).unwrap().value + child.count(None).unwrap().value, 30);

@@ -10,9 +10,10 @@ use crate::grpc::dial::DialOptions;
 use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
-    BatchItem, Examined, ItemWrite, PointRecord, ShardCount, ShardCounted, ShardExamine, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTune, ShardTuned, ShardWrite,
-    ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
+    Examined, ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardBrowse, ShardBrowsed, ShardCount,
+    ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
+    ShardStatus, ShardTextStats, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, TextStats, UpsertPoint, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -97,21 +98,24 @@ impl FrameWorker {
 
 /// About how many bytes a write takes.
 fn weight(operation: &WriteOperation) -> usize {
+    let of_point = |point: &UpsertPoint| point.id.len() + 4 * point.vector.len() + point.payload.len();
+    let of_edit = |edit: &PayloadEdit| match &edit.change {
+        PayloadChange::Merge(text) | PayloadChange::Replace(text) => text.len(),
+        PayloadChange::Unset(paths) => paths.iter().map(String::len).sum(),
+    };
     match operation {
-        WriteOperation::Upsert(points) => {
-            points.iter().map(|point| point.id.len() + 4 * point.vector.len() + point.payload.len()).sum()
-        }
+        WriteOperation::Upsert(points) => points.iter().map(of_point).sum(),
         WriteOperation::DeleteIds(ids) => ids.iter().map(String::len).sum(),
-        WriteOperation::Batch(batch) => batch.items.iter().map(item_weight).sum(),
-        // Filters and payloads are bounded where they are accepted.
-        WriteOperation::DeleteFilter(_) | WriteOperation::EditFilter(..) => 0,
-    }
-}
-
-fn item_weight(item: &BatchItem) -> usize {
-    match &item.write {
-        ItemWrite::Upsert(point, _) => point.id.len() + 4 * point.vector.len() + point.payload.len(),
-        ItemWrite::Delete { id, .. } | ItemWrite::Payload { id, .. } => id.len(),
+        // Filters are bounded where they are accepted.
+        WriteOperation::DeleteFilter(_) => 0,
+        WriteOperation::EditFilter(_, edit) => of_edit(edit),
+        WriteOperation::Batch(batch) => {
+            let items = batch.items.iter().map(|item| match &item.write {
+                ItemWrite::Upsert(point, _) => of_point(point),
+                ItemWrite::Delete { id, .. } | ItemWrite::Payload { id, .. } => id.len(),
+            });
+            items.chain(batch.edits.iter().map(of_edit)).sum()
+        }
     }
 }
 
@@ -154,6 +158,10 @@ impl Worker for FrameWorker {
         self.call(Kind::Count, COUNT, request.into(), wait_ms).await
     }
 
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        self.rest.text_stats(request).await
+    }
+
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         self.rest.examine(request).await
     }
@@ -162,6 +170,9 @@ impl Worker for FrameWorker {
         self.rest.tune(request).await
     }
 
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.rest.browse(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.rest.status(target).await
     }

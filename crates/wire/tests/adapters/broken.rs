@@ -120,11 +120,22 @@ mod foreign {
         async fn count(&self, _: Request<CountRequest>) -> Result<Response<CountResponse>, Status> {
             Err(Status::unimplemented("count"))
         }
+        async fn text_stats(
+            &self,
+            _: Request<TextStatsRequest>,
+        ) -> Result<Response<TextStatsResponse>, Status> {
+            Err(Status::unimplemented("text_stats"))
+        }
+
         async fn examine(&self, _: Request<ExamineRequest>) -> Result<Response<ExamineResponse>, Status> {
             Err(Status::unimplemented("examine"))
         }
         async fn tune(&self, _: Request<TuneRequest>) -> Result<Response<TuneResponse>, Status> {
             Err(Status::unimplemented("tune"))
+        }
+
+        async fn browse(&self, _: Request<BrowseRequest>) -> Result<Response<BrowseResponse>, Status> {
+            Err(Status::unimplemented("browse"))
         }
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))

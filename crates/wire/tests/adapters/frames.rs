@@ -126,10 +126,18 @@ impl Worker for Gated {
     async fn count(&self, _: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         no()
     }
+    async fn text_stats(&self, _: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        no()
+    }
+
     async fn examine(&self, _: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         no()
     }
     async fn tune(&self, _: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        no()
+    }
+
+    async fn browse(&self, _: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
         no()
     }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {

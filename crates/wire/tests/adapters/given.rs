@@ -6,13 +6,23 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use proptest::{collection::vec, option, sample::select};
 use std::sync::Arc;
-use vectron_base::filter::Filter;
+use vectron_base::filter::{FieldValue, Filter, Number};
 use vectron_base::ids::{Incarnation, ShardId};
 use vectron_base::{Code, Fault, FieldError, Outcome};
+use vectron_wire::browse::{Browse, Browsed, FacetValue, FieldOrder, OrderPlace, OrderedPoint, SampledPoint};
 use vectron_wire::worker::*;
 
-const PLANS: [&str; 7] =
-    ["none", "flat", "graph", "graph_filtered", "scan_allowed", "scan_after_budget", "other"];
+const PLANS: [&str; 9] = [
+    "none",
+    "flat",
+    "graph",
+    "graph_filtered",
+    "scan_allowed",
+    "scan_after_budget",
+    "text_or",
+    "text_and",
+    "other",
+];
 const STAGES: [&str; 6] = ["barrier", "queue", "filter", "search", "fetch", "other"];
 
 pub const OUTCOMES: [Outcome; 3] = [Outcome::Applied, Outcome::NotApplied, Outcome::Unknown];
@@ -120,8 +130,37 @@ pub fn get() -> impl Strategy<Value = ShardGet> {
 }
 
 fn query() -> impl Strategy<Value = ShardQuery> {
-    (any::<String>(), vector())
-        .prop_map(|(field, vector)| ShardQuery::Dense { field: field.into(), vector: vector.into() })
+    let dense = (any::<String>(), vector())
+        .prop_map(|(field, vector)| ShardQuery::Dense { field: field.into(), vector: vector.into() });
+    let text = (text_query(), option::of(text_stats()))
+        .prop_map(|(query, stats)| ShardQuery::Text { query: query.into(), stats: stats.map(Into::into) });
+    prop_oneof![dense, text]
+}
+
+fn text_query() -> impl Strategy<Value = TextQuery> {
+    let operator = select(vec![TextOperator::Or, TextOperator::And]);
+    (any::<(String, String, f32, f32)>(), operator).prop_map(|((field, text, k1, b), operator)| TextQuery {
+        field,
+        text,
+        operator,
+        k1,
+        b,
+    })
+}
+
+fn text_stats() -> impl Strategy<Value = TextStats> {
+    any::<(u64, u64, std::collections::BTreeMap<String, u64>)>()
+        .prop_map(|(points, words, terms)| TextStats { points, words, terms })
+}
+
+pub fn text_question() -> impl Strategy<Value = ShardTextStats> {
+    (target(), read_level(), text_query(), timeout()).prop_map(|(target, read, query, timeout_ms)| {
+        ShardTextStats { target, read, query: query.into(), timeout_ms }
+    })
+}
+
+pub fn text_counted() -> impl Strategy<Value = ShardRead<TextStats>> {
+    read(text_stats())
 }
 
 pub fn search() -> impl Strategy<Value = ShardSearch> {
@@ -254,6 +293,54 @@ pub fn page() -> impl Strategy<Value = ShardRead<ShardPage>> {
 pub fn counted() -> impl Strategy<Value = ShardRead<ShardCounted>> {
     let counted = (any::<u64>(), vec(any::<String>(), 0..3));
     read(counted.prop_map(|(count, unindexed)| ShardCounted { count, unindexed }))
+}
+
+fn field_value() -> impl Strategy<Value = FieldValue> {
+    prop_oneof![
+        any::<bool>().prop_map(FieldValue::Bool),
+        any::<i128>().prop_map(|n| FieldValue::number(Number::Integer(n))),
+        any::<f64>().prop_map(|n| FieldValue::number(Number::Real(n))),
+        any::<String>().prop_map(FieldValue::text),
+        Just(FieldValue::text("2024-05-01T12:00:00Z")),
+    ]
+}
+
+pub fn browse() -> impl Strategy<Value = ShardBrowse> {
+    let place = (option::of(field_value()), any::<String>()).prop_map(|(value, id)| OrderPlace { value, id });
+    let order = any::<(String, bool)>().prop_map(|(field, descending)| FieldOrder { field, descending });
+    let what = prop_oneof![
+        any::<(String, usize)>().prop_map(|(field, limit)| Browse::Facet { field, limit }),
+        (any::<(u64, usize)>(), include()).prop_map(|((seed, limit), include)| Browse::Sample {
+            seed,
+            limit,
+            include
+        }),
+        (order, option::of(place), any::<usize>(), include())
+            .prop_map(|(order, after, limit, include)| Browse::Ordered { order, after, limit, include }),
+        Just(Browse::Estimate),
+    ];
+    (target(), read_level(), read_filter(), what, timeout()).prop_map(
+        |(target, read, filter, what, timeout_ms)| ShardBrowse { target, read, filter, what, timeout_ms },
+    )
+}
+
+pub fn browsed() -> impl Strategy<Value = ShardRead<ShardBrowsed>> {
+    let value = (field_value(), any::<u64>()).prop_map(|(value, count)| FacetValue { value, count });
+    let sampled = (any::<u64>(), point()).prop_map(|(rank, point)| SampledPoint { rank, point });
+    let ordered =
+        (option::of(field_value()), point()).prop_map(|(value, point)| OrderedPoint { value, point });
+    let found = prop_oneof![
+        (vec(value, 0..5), any::<(bool, bool)>()).prop_map(|(values, (more, indexed))| Browsed::Facet {
+            values,
+            more,
+            indexed
+        }),
+        vec(sampled, 0..5).prop_map(Browsed::Sample),
+        (vec(ordered, 0..5), any::<bool>()).prop_map(|(points, more)| Browsed::Ordered { points, more }),
+        any::<(u64, u64, u64)>().prop_map(|(low, high, expected)| Browsed::Estimate { low, high, expected }),
+    ];
+    let unindexed = vec(any::<String>(), 0..3);
+    read((found, unindexed).prop_map(|(found, unindexed)| ShardBrowsed { found, unindexed }))
 }
 
 fn field_index_status() -> impl Strategy<Value = FieldIndexStatus> {

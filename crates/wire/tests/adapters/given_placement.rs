@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::{collection::vec, option, sample::select};
 use std::sync::Arc;
-use vectron_base::filter::{FieldIndex, FieldType};
+use vectron_base::filter::{FieldIndex, FieldType, Language, TextAnalysis};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 use vectron_wire::placement::*;
 
@@ -33,7 +33,12 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
 }
 
 pub fn field_index() -> impl Strategy<Value = FieldIndex> {
-    (any::<String>(), select(&FieldType::ALL[..])).prop_map(|(field, kind)| FieldIndex { field, kind })
+    let analysis = (select(Language::ALL), any::<bool>())
+        .prop_filter_map("stems of no language", |(l, stemming)| TextAnalysis::new(Some(l), Some(stemming)));
+    (any::<String>(), select(&FieldType::ALL[..]), analysis).prop_map(|(field, kind, analysis)| {
+        let kind = kind.analysis().map_or(kind, |_| FieldType::Text(analysis));
+        FieldIndex { field, kind }
+    })
 }
 
 pub fn replica() -> impl Strategy<Value = Replica> {

@@ -77,6 +77,9 @@ impl Worker for Scripted {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         self.reply(request).await
     }
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        self.reply(request).await
+    }
     async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         self.reply(request).await
     }
@@ -84,6 +87,9 @@ impl Worker for Scripted {
         self.reply(request).await
     }
 
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.reply(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.reply(target).await
     }

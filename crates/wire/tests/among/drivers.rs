@@ -323,10 +323,18 @@ impl Worker for Nobody {
     async fn count(&self, _: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         Err(Fault::internal("nobody"))
     }
+    async fn text_stats(&self, _: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        Err(Fault::internal("nobody"))
+    }
+
     async fn examine(&self, _: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
         Err(Fault::internal("nobody"))
     }
     async fn tune(&self, _: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        Err(Fault::internal("nobody"))
+    }
+
+    async fn browse(&self, _: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
         Err(Fault::internal("nobody"))
     }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {

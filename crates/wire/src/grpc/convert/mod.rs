@@ -4,6 +4,7 @@
 //! `invalid_argument` with the path of the field in the message.
 
 mod batch;
+mod browse;
 mod catalog;
 mod cluster;
 mod examine;
@@ -13,6 +14,7 @@ mod recall;
 mod report;
 mod settings;
 mod snapshot;
+mod text;
 mod tune;
 mod worker_answer;
 mod worker_request;

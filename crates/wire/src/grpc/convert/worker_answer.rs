@@ -10,7 +10,7 @@ use crate::worker::{
 use vectron_base::Fault;
 
 /// Names of plans and stages that this build knows.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     // Plans.
     "none",
     "flat",
@@ -18,6 +18,8 @@ const NAMES: [&str; 11] = [
     "graph_filtered",
     "scan_allowed",
     "scan_after_budget",
+    "text_or",
+    "text_and",
     // Stages.
     "barrier",
     "queue",
