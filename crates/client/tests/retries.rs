@@ -111,6 +111,8 @@ impl VectronService for Handle {
         list_collections(ListCollectionsRequest) -> ListCollectionsResponse;
         get_collection(GetCollectionRequest) -> Collection;
         get_collection_status(GetCollectionStatusRequest) -> CollectionStatus;
+        change_aliases(ChangeAliasesRequest) -> AliasesResponse;
+        list_aliases(ListAliasesRequest) -> AliasesResponse;
         create_index(CreateIndexRequest) -> CreateIndexResponse;
         list_indexes(ListIndexesRequest) -> ListIndexesResponse;
         delete_index(DeleteIndexRequest) -> DeleteIndexResponse;

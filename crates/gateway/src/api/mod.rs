@@ -3,6 +3,7 @@
 //! Requests only decode and answers only encode; what a request's values must be is decided in
 //! `translate`, once for both protocols.
 
+mod aliases;
 mod cluster;
 mod collections;
 mod indexes;
@@ -12,6 +13,7 @@ mod search;
 mod status;
 mod writes;
 
+pub use aliases::*;
 pub use cluster::*;
 pub use collections::*;
 pub use indexes::*;

@@ -1,6 +1,7 @@
 //! gRPC: the same calls as REST, by the same methods.
 
 mod convert;
+mod convert_catalog;
 mod convert_writes;
 mod edge;
 mod figures;
