@@ -123,7 +123,6 @@ async fn what_an_action_must_be_is_checked_and_named() {
 #[tokio::test]
 async fn aliases_over_grpc_are_those_of_rest() {
     let (client, mut grpc, _) = served(GatewayKnobs::default()).await;
-    let client = client.with_docs("dot", 1).await;
     let alias = pb::Alias { alias: "now".into(), collection: "docs".into() };
     let set = pb::AliasAction { action: Some(Action::Set(alias.clone())) };
     let made = grpc.change_aliases(pb::ChangeAliasesRequest { actions: vec![set] }).await.expect("set");
