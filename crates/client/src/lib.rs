@@ -23,6 +23,7 @@
 //!
 //! What it must never know. How the server keeps or finds anything.
 
+mod aliases;
 mod answers;
 mod collections;
 mod connection;
@@ -39,6 +40,7 @@ mod retry;
 mod search;
 mod writes;
 
+pub use aliases::{Alias, AliasAction};
 pub use answers::{
     AnsweredShards, Calibration, Collection, CollectionStatus, CountAnswer, Created, DeleteAnswer, Delivered,
     Explain, FilterExplain, GetAnswer, IndexCreated, IndexSettings, ItemFailure, MemorySplit, Payload,

@@ -118,6 +118,8 @@ impl VectronService for Handle {
         list_collections(ListCollectionsRequest) -> ListCollectionsResponse;
         get_collection(GetCollectionRequest) -> Collection;
         get_collection_status(GetCollectionStatusRequest) -> CollectionStatus;
+        change_aliases(ChangeAliasesRequest) -> AliasesResponse;
+        list_aliases(ListAliasesRequest) -> AliasesResponse;
         create_index(CreateIndexRequest) -> CreateIndexResponse;
         list_indexes(ListIndexesRequest) -> ListIndexesResponse;
         delete_index(DeleteIndexRequest) -> DeleteIndexResponse;
@@ -126,11 +128,6 @@ impl VectronService for Handle {
         search(SearchRequest) -> SearchResponse;
         scroll(ScrollRequest) -> ScrollResponse;
         count(CountRequest) -> CountResponse;
-        facet(FacetRequest) -> FacetResponse;
-        sample(SampleRequest) -> SampleResponse;
-        matrix(MatrixRequest) -> MatrixResponse;
-        search_batch(SearchBatchRequest) -> SearchBatchResponse;
-        query(QueryRequest) -> QueryResponse;
     }
 }
 

@@ -187,10 +187,11 @@ impl Gateway {
         refreshed.map_err(|fault| fault.with_outcome(Outcome::NotApplied))
     }
 
-    /// After a call on `old` failed as if the collection or a shard were gone: the collection as it is now, if it
-    /// is another one or has other shards, so that the call can be made again.
+    /// After a call on `old` failed as if the collection or a shard were gone: what `name` means now, if that is
+    /// another one or has other shards, so that the call can be made again.
     pub(crate) async fn another_life(
         &self,
+        name: &str,
         old: &Collection,
         fault: &Fault,
         deadline: &Deadline,
@@ -203,7 +204,7 @@ impl Gateway {
             Code::NotFound => self.refreshed(deadline).await?,
             _ => self.catalog.view(),
         };
-        match view.get(&old.spec.name) {
+        match view.get(name) {
             Some(now) if now.incarnation == old.incarnation => {
                 // The call was planned on ranges that are no more.
                 let ranges = |c: &Collection| c.shards.iter().map(|s| (s.shard, s.first)).collect::<Vec<_>>();
@@ -211,7 +212,7 @@ impl Gateway {
             }
             Some(now) => Ok(Some(now.clone())),
             None if fault.code == Code::Unavailable => Ok(None),
-            None => Err(Fault::no_collection(&old.spec.name)),
+            None => Err(Fault::no_collection(name)),
         }
     }
 }

@@ -14,6 +14,8 @@ pub enum Call {
     ListCollections,
     GetCollection,
     DeleteCollection,
+    ChangeAliases,
+    ListAliases,
     GetCollectionStatus,
     CreateIndex,
     ListIndexes,
@@ -41,11 +43,13 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 27] = [
+    pub const ALL: [Call; 29] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
         Call::DeleteCollection,
+        Call::ChangeAliases,
+        Call::ListAliases,
         Call::GetCollectionStatus,
         Call::CreateIndex,
         Call::ListIndexes,
@@ -78,6 +82,8 @@ impl Call {
             Call::ListCollections => "list_collections",
             Call::GetCollection => "get_collection",
             Call::DeleteCollection => "delete_collection",
+            Call::ChangeAliases => "change_aliases",
+            Call::ListAliases => "list_aliases",
             Call::GetCollectionStatus => "get_collection_status",
             Call::CreateIndex => "create_index",
             Call::ListIndexes => "list_indexes",

@@ -24,6 +24,7 @@ pub struct View {
     /// Of the catalog.
     pub epoch: u64,
     by_name: BTreeMap<String, Arc<Collection>>,
+    aliases: BTreeMap<String, String>,
 }
 
 impl View {
@@ -32,12 +33,18 @@ impl View {
         Self {
             epoch: catalog.epoch,
             by_name: live.map(|c| (c.spec.name.clone(), Arc::new(c.clone()))).collect(),
+            aliases: catalog.aliases.iter().map(|a| (a.alias.clone(), a.collection.clone())).collect(),
         }
     }
 
-    /// A collection by name.
+    /// A collection by its name or an alias.
     pub fn get(&self, name: &str) -> Option<&Arc<Collection>> {
-        self.by_name.get(name)
+        self.by_name.get(name).or_else(|| self.by_name.get(self.aliases.get(name)?))
+    }
+
+    /// Other names of collections, in order: alias and own name.
+    pub fn aliases(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.aliases.iter().map(|(alias, own)| (alias.as_str(), own.as_str()))
     }
 
     /// Every collection, by name.

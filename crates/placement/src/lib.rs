@@ -32,6 +32,8 @@ vectron_base::knobs! {
         shards_max: u64 = 64u64, "SHARDS_MAX", Bounds::Integer(1, 4096), "", Affects::Limits, "vectron_placement_shards";
         /// Collections that may exist. Each costs at least one replicated log.
         collections_max: u64 = 1000u64, "COLLECTIONS_MAX", Bounds::Integer(1, 100_000), "", Affects::Limits, "vectron_placement_collections";
+        /// Aliases that may exist. Each is told to every gateway and worker with every change of the catalog.
+        aliases_max: u64 = 1000u64, "ALIASES_MAX", Bounds::Integer(0, 100_000), "", Affects::Limits, "vectron_placement_epoch";
         /// Payload indexes a collection may have. Each takes memory for every point and time on every write.
         indexes_max: u64 = 64u64, "INDEXES_MAX", Bounds::Integer(0, 1024), "", Affects::Limits, "vectron_placement_epoch";
         /// How long a watch waits before it answers with an unchanged catalog. Shorter costs more calls and notices lost connections sooner.

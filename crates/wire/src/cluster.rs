@@ -1,5 +1,6 @@
 //! What operators see of a cluster, and what they may change.
 
+use crate::alias::AliasAction;
 use crate::placement::{ReplicaRole, WorkerEntry};
 use crate::report::{ShardPhase, WorkerLoad};
 use vectron_base::ids::{ReplicaId, ShardId, WorkerId};
@@ -219,4 +220,6 @@ pub enum ClusterChange {
     },
     /// A member leaves the placement driver.
     RemoveMember(ReplicaId),
+    /// Aliases change, all of these or none.
+    Aliases(Vec<AliasAction>),
 }

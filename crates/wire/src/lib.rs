@@ -13,6 +13,7 @@
 //!
 //! What it must never know. How a room does its work: no index, store, Raft or HTTP routing here.
 
+pub mod alias;
 pub mod batch;
 pub mod browse;
 pub mod cluster;

@@ -7,6 +7,7 @@ use vectron_base::Fault;
 use vectron_base::filter::FieldIndex;
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 
+pub use crate::alias::{Alias, AliasAction};
 pub use crate::cluster::{ClusterChange, ClusterView, PlannedMove};
 pub use crate::report::{LeadReport, Mark, Members, ShardPhase, ShardReport, WorkerLoad, WorkerReport};
 pub use crate::settings::{IndexSettings, Quantization, Storage};
@@ -224,10 +225,12 @@ pub struct CatalogView {
     pub collections: Vec<Collection>,
     /// Ordered by id.
     pub workers: Vec<WorkerEntry>,
+    /// Other names of live collections, ordered by alias.
+    pub aliases: Vec<Alias>,
 }
 
 impl CatalogView {
-    /// The live collection of a name.
+    /// The live collection of a name of its own; aliases are not followed.
     pub fn live(&self, name: &str) -> Option<&Collection> {
         self.collections.iter().find(|c| c.state == CollectionState::Live && c.spec.name == name)
     }

@@ -3,6 +3,7 @@
 //! Requests only decode and answers only encode; what a request's values must be is decided in
 //! `translate`, once for both protocols.
 
+mod aliases;
 mod browse;
 mod cluster;
 mod collections;
@@ -16,6 +17,7 @@ mod tune;
 mod why_not;
 mod writes;
 
+pub use aliases::*;
 pub use browse::*;
 pub use cluster::*;
 pub use collections::*;

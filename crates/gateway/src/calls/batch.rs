@@ -67,7 +67,7 @@ impl Gateway {
                 false => changed(&collection, results, alone),
             });
             match answer {
-                Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
+                Err(fault) => Err(self.gone(&request.collection, &collection, fault, &deadline).await),
                 answer => answer,
             }
         })
@@ -83,7 +83,7 @@ impl Gateway {
             let (parts, ids) = batch_plan(request.operations, &collection, self.knobs())?;
             let results = self.write(Call::Batch, &collection, parts, key, &deadline).await;
             match results.and_then(|results| batched(&collection, results, ids)) {
-                Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
+                Err(fault) => Err(self.gone(&request.collection, &collection, fault, &deadline).await),
                 answer => answer,
             }
         })

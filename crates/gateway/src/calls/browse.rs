@@ -48,7 +48,7 @@ impl Gateway {
         let watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(look.timeout_ms)?;
         let filter = parse_filter(look.filter, self.knobs())?;
-        let mut collection = self.collection(look.collection, &deadline).await?;
+        let mut collection = self.collection_to_read(look.collection, look.consistency, &deadline).await?;
         self.require_indexes(filter.as_deref(), &collection, &deadline).await?;
         loop {
             let plan = ReadPlan::of(look.consistency, &collection)?;
@@ -61,7 +61,7 @@ impl Gateway {
                     done(&mut answer, watch.total_ms());
                     return Ok(answer);
                 }
-                Err(fault) => collection = self.again(&collection, fault, &deadline).await?,
+                Err(fault) => collection = self.again(look.collection, &collection, fault, &deadline).await?,
             }
         }
     }
@@ -244,7 +244,9 @@ impl Gateway {
                     let points = records.into_iter().map(shown).collect();
                     return Ok(api::ScrollResponse { points, next_cursor: next.map(|c| c.to_text()), meta });
                 }
-                Err(fault) => collection = self.again(&collection, fault, &deadline).await?,
+                Err(fault) => {
+                    collection = self.again(&request.collection, &collection, fault, &deadline).await?
+                }
             }
         }
     }

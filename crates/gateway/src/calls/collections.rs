@@ -67,7 +67,7 @@ impl Gateway {
     }
 
     /// The catalog now; as last seen while the placement driver cannot be asked.
-    async fn latest_view(&self) -> Result<std::sync::Arc<crate::route::View>, Fault> {
+    pub(super) async fn latest_view(&self) -> Result<std::sync::Arc<crate::route::View>, Fault> {
         let deadline = self.deadline(None)?;
         match self.refreshed(&deadline).await {
             Err(_) if self.catalog.seen() => Ok(self.catalog.view()),

@@ -1,5 +1,6 @@
 //! The public calls: one method of [`crate::Gateway`] each, the same for HTTP, gRPC and simulations.
 
+mod aliases;
 mod batch;
 mod browse;
 mod collections;

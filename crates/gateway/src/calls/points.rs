@@ -87,15 +87,16 @@ impl Gateway {
                     found.meta.took_ms = watch.total_ms();
                     return Ok(found);
                 }
-                Err(fault) => collection = self.again(&collection, fault, &deadline).await?,
+                Err(fault) => collection = self.again(name, &collection, fault, &deadline).await?,
             }
         }
     }
 
-    /// The collection to make a failed read on again: another one that has its name now. Ends the read when
+    /// The collection to make a failed read on again: another one that the name means now. Ends the read when
     /// there is none or no time is left.
     pub(super) async fn again(
         &self,
+        name: &str,
         old: &Collection,
         fault: Fault,
         deadline: &Deadline,
@@ -103,7 +104,7 @@ impl Gateway {
         if deadline.passed() {
             return Err(fault);
         }
-        self.another_life(old, &fault, deadline).await?.ok_or(fault)
+        self.another_life(name, old, &fault, deadline).await?.ok_or(fault)
     }
 
     pub(super) async fn points_once(
@@ -164,7 +165,9 @@ impl Gateway {
                         page.meta.took_ms = watch.total_ms();
                         return Ok(page);
                     }
-                    Err(fault) => collection = self.again(&collection, fault, &deadline).await?,
+                    Err(fault) => {
+                        collection = self.again(&request.collection, &collection, fault, &deadline).await?
+                    }
                 }
             }
         })
@@ -229,7 +232,9 @@ impl Gateway {
                         counted.meta.took_ms = watch.total_ms();
                         return Ok(counted);
                     }
-                    Err(fault) => collection = self.again(&collection, fault, &deadline).await?,
+                    Err(fault) => {
+                        collection = self.again(&request.collection, &collection, fault, &deadline).await?
+                    }
                 }
             }
         })

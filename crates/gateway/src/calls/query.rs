@@ -85,7 +85,9 @@ impl Gateway {
                     return Ok(answer);
                 }
                 Ok(None) => carried = true,
-                Err(fault) => collection = self.again(&collection, fault, &deadline).await?,
+                Err(fault) => {
+                    collection = self.again(&request.collection, &collection, fault, &deadline).await?
+                }
             }
         }
     }

@@ -48,7 +48,7 @@ impl Gateway {
             match self.hits(&reading, &plan, allow_partial).await {
                 Ok(found) => break found,
                 Err(fault) => {
-                    collection = self.again(&collection, fault, &deadline).await?;
+                    collection = self.again(&request.collection, &collection, fault, &deadline).await?;
                     plan.give_back(&mut request);
                     plan = search_plan(&mut request, &collection, self.knobs())?;
                 }

@@ -68,7 +68,7 @@ impl Gateway {
             let ready = match self.made_ready(&reading, &plan.query, allow_partial).await {
                 Ok(ready) => ready,
                 Err(fault) => {
-                    collection = self.again(&collection, fault, &deadline).await?;
+                    collection = self.again(&request.collection, &collection, fault, &deadline).await?;
                     plan.give_back(&mut request);
                     plan = search_plan(&mut request, &collection, self.knobs())?;
                     continue;
@@ -95,7 +95,7 @@ impl Gateway {
                     return Ok(());
                 }
                 Err(fault) => {
-                    collection = self.again(&collection, fault, &deadline).await?;
+                    collection = self.again(&request.collection, &collection, fault, &deadline).await?;
                     plan.give_back(&mut request);
                     plan = search_plan(&mut request, &collection, self.knobs())?;
                 }

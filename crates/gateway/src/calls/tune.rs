@@ -29,7 +29,9 @@ impl Gateway {
                         answer.meta.took_ms = watch.total_ms();
                         return Ok(answer);
                     }
-                    Err(fault) => collection = self.again(&collection, fault, &deadline).await?,
+                    Err(fault) => {
+                        collection = self.again(&request.collection, &collection, fault, &deadline).await?
+                    }
                 }
             }
         })

@@ -61,7 +61,7 @@ impl Gateway {
                     return Ok(answer);
                 }
                 Err(fault) => {
-                    collection = self.again(&collection, fault, &deadline).await?;
+                    collection = self.again(&request.collection, &collection, fault, &deadline).await?;
                     plan.give_back(&mut request);
                     plan = search_plan(&mut request, &collection, self.knobs())?;
                 }

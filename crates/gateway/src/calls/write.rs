@@ -42,7 +42,7 @@ impl Gateway {
             };
             let results = self.write(Call::Upsert, &collection, parts, key, &deadline).await;
             match results.and_then(|results| upserted(&collection, results, alone)) {
-                Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
+                Err(fault) => Err(self.gone(&request.collection, &collection, fault, &deadline).await),
                 answer => answer,
             }
         })
@@ -68,25 +68,33 @@ impl Gateway {
                 None => deleted(&collection, results),
             });
             match answer {
-                Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
+                Err(fault) => Err(self.gone(&request.collection, &collection, fault, &deadline).await),
                 answer => answer,
             }
         })
         .await
     }
 
-    /// A shard that is gone means, to a caller, that the collection is, or that it was made anew and the write
-    /// can be sent again.
-    pub(super) async fn gone(&self, collection: &Collection, fault: Fault, deadline: &Deadline) -> Fault {
+    /// A shard that is gone means, to a caller, that the collection is, or that the name means another one now and
+    /// the write can be sent again.
+    pub(super) async fn gone(
+        &self,
+        name: &str,
+        collection: &Collection,
+        fault: Fault,
+        deadline: &Deadline,
+    ) -> Fault {
         const PAUSE_MS: u64 = 10;
-        match self.another_life(collection, &fault, deadline).await {
+        match self.another_life(name, collection, &fault, deadline).await {
             Ok(None) => fault,
             Err(gone) => gone,
             Ok(Some(now)) if now.incarnation == collection.incarnation => fault.retry_after(PAUSE_MS),
             Ok(Some(_)) => {
-                let name = &collection.spec.name;
-                let detail =
-                    format!("collection '{name}' was just deleted and created again; send the write again");
+                let what = match *name == collection.spec.name {
+                    true => "was just deleted and created again",
+                    false => "is an alias of another collection now",
+                };
+                let detail = format!("collection '{name}' {what}; send the write again");
                 Fault::new(Code::Unavailable, detail).retry_after(PAUSE_MS)
             }
         }

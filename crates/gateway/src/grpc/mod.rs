@@ -2,6 +2,7 @@
 
 mod browse;
 mod convert;
+mod convert_catalog;
 mod convert_insight;
 mod convert_writes;
 mod edge;

@@ -2,6 +2,7 @@
 
 use super::browse as b;
 use super::convert as c;
+use super::convert_catalog as catalog;
 use super::convert_insight as i;
 use super::convert_writes as w;
 use super::figures;
@@ -134,6 +135,26 @@ impl VectronService for Service {
     ) -> Result<Response<pb::CollectionStatus>, Status> {
         let (asked, beside) = self.open(request);
         beside.close(self.gateway.collection_status(&asked.collection).await, figures::status)
+    }
+
+    async fn change_aliases(
+        &self,
+        request: Request<pb::ChangeAliasesRequest>,
+    ) -> Result<Response<pb::AliasesResponse>, Status> {
+        let (asked, beside) = self.open(request);
+        let answer = match catalog::change_aliases(asked) {
+            Ok(asked) => self.gateway.change_aliases(asked).await,
+            Err(fault) => Err(fault),
+        };
+        beside.close(answer, catalog::aliases)
+    }
+
+    async fn list_aliases(
+        &self,
+        request: Request<pb::ListAliasesRequest>,
+    ) -> Result<Response<pb::AliasesResponse>, Status> {
+        let (_, beside) = self.open(request);
+        beside.close(self.gateway.list_aliases().await, catalog::aliases)
     }
 
     async fn create_index(

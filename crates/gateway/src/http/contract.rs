@@ -65,7 +65,8 @@ fn codes_of(method: &str, path: &str) -> Vec<Code> {
     let own: &[&[Code]] = match (method, path) {
         (_, "/healthz") => return Vec::new(),
         (_, "/readyz") => return vec![Code::Unavailable],
-        ("get", "/v1/collections") => &[&listing],
+        ("get", "/v1/collections" | "/v1/aliases") => &[&listing],
+        ("post", "/v1/aliases") => &[&named, &[Code::AlreadyExists, Code::DiskFull, Code::TooLarge]],
         ("post", "/v1/collections") => {
             &[&listing, &[Code::InvalidArgument, Code::AlreadyExists, Code::DiskFull, Code::TooLarge]]
         }

@@ -1,5 +1,6 @@
 //! REST: handlers, strict JSON, problems, the description of it all, and the router that also carries gRPC.
 
+mod aliases;
 mod browse;
 mod collections;
 mod contract;
@@ -39,6 +40,7 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(collections::create_collection, collections::list_collections))
         .routes(routes!(collections::get_collection, collections::delete_collection))
         .routes(routes!(collections::get_collection_status))
+        .routes(routes!(aliases::change_aliases, aliases::list_aliases))
         .routes(routes!(indexes::create_index, indexes::list_indexes))
         .routes(routes!(indexes::delete_index))
         .routes(routes!(points::upsert))

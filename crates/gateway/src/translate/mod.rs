@@ -1,6 +1,7 @@
 //! From the public shape to the domain's: defaults, limits and every check that can fail before anything is
 //! proposed or asked. Each refusal names the field, what was expected and what was got.
 
+mod alias;
 mod batch;
 mod collection;
 mod formula;
@@ -14,6 +15,7 @@ mod text;
 mod vector;
 mod write;
 
+pub use alias::alias_actions;
 pub use batch::{batch_plan, needs_batch, payload_plan, upsert_batch};
 pub use collection::{collection_spec, describe, policy_consistency};
 pub use ids::{check_collection_name, check_ids, check_point_id};

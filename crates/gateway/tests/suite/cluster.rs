@@ -686,6 +686,17 @@ impl Placement for Cluster {
     }
 
     async fn change(&self, change: ClusterChange) -> Result<Vec<PlannedMove>, Fault> {
+        if let ClusterChange::Aliases(actions) = change {
+            let mut catalog = self.catalog.lock();
+            for action in actions {
+                catalog.aliases.retain(|there| there.alias != action.alias());
+                if let AliasAction::Set(alias) = action {
+                    catalog.aliases.push(alias);
+                }
+            }
+            catalog.epoch += 1;
+            return Ok(Vec::new());
+        }
         self.changes.lock().push(change);
         let reason = "because".to_string();
         Ok(vec![PlannedMove {

@@ -1,6 +1,7 @@
 //! The public contract, driven through the router and through a real gRPC channel, against shards kept in maps.
 
 mod access;
+mod aliases;
 mod browse;
 mod calls;
 mod cluster;

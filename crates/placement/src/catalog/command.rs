@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vectron_base::filter::{FieldIndex, FieldType};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
-use vectron_wire::placement::{CollectionSpec, Registration, WorkerState};
+use vectron_wire::placement::{AliasAction, CollectionSpec, Registration, WorkerState};
 
 /// How many moves may be under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,13 @@ pub enum Command {
     DeleteCollection {
         /// Its name.
         name: String,
+    },
+    /// Aliases change: all of these, in order, or none.
+    ChangeAliases {
+        /// What to do.
+        actions: Vec<AliasAction>,
+        /// How many aliases may exist.
+        aliases_max: u64,
     },
     /// The live collection of a name gets a payload index.
     CreateIndex {
@@ -206,6 +213,9 @@ pub enum Command {
 impl Command {
     /// Whether the command gives space back, so that it must pass on a full disk.
     pub fn frees(&self) -> bool {
+        if let Command::ChangeAliases { actions, .. } = self {
+            return actions.iter().all(|action| matches!(action, AliasAction::Delete { .. }));
+        }
         matches!(
             self,
             Command::DeleteCollection { .. }
@@ -217,6 +227,20 @@ impl Command {
                 | Command::AbortSplit { .. }
         )
     }
+}
+
+/// Why an action on aliases cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AliasRefusal {
+    /// There is no such collection to name.
+    NoCollection,
+    /// There is no such alias to delete.
+    NoAlias,
+    /// A collection has the name.
+    NameTaken,
+    /// There are as many aliases as may be.
+    Full,
 }
 
 /// What a command came to.
@@ -236,6 +260,18 @@ pub enum Reply {
     Conflict {
         /// Names of the settings that differ.
         differs: Vec<String>,
+    },
+    /// The name is an alias of this collection, and what was asked for needs a name of its own.
+    IsAlias {
+        /// What it means.
+        collection: String,
+    },
+    /// An action on aliases cannot be, so that none was done.
+    AliasRefused {
+        /// Which, from 0.
+        action: u64,
+        /// Why.
+        why: AliasRefusal,
     },
     /// There are as many collections as may be, or as many indexes in this one.
     Full,

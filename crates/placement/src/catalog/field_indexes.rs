@@ -5,7 +5,7 @@ use vectron_base::filter::FieldIndex;
 
 impl Catalog {
     pub(super) fn create_index(&mut self, collection: &str, index: FieldIndex, max: u64) -> Reply {
-        let Some(collection) = self.live_mut(collection) else {
+        let Some(collection) = self.named_mut(collection) else {
             return Reply::NotFound;
         };
         if let Some(there) = collection.field_index(&index.field) {
@@ -25,7 +25,7 @@ impl Catalog {
     }
 
     pub(super) fn delete_index(&mut self, collection: &str, field: &str) -> Reply {
-        let Some(collection) = self.live_mut(collection) else {
+        let Some(collection) = self.named_mut(collection) else {
             return Reply::NotFound;
         };
         let Some(at) = collection.field_indexes.iter().position(|index| index.field == field) else {

@@ -3,6 +3,7 @@
 //! Everything that must be decided once is decided in [`Catalog::apply`]: ids are handed out by counters in
 //! the state, so every replica hands out the same.
 
+mod aliases;
 mod command;
 mod field_indexes;
 mod file;
@@ -11,7 +12,7 @@ mod moves;
 mod splits;
 mod workers;
 
-pub use command::{Command, MoveLimits, Reply};
+pub use command::{AliasRefusal, Command, MoveLimits, Reply};
 pub use file::{CatalogFileError, Origin};
 pub use machine::{CatalogMachine, SharedCatalog};
 pub use moves::{Move, Step};
@@ -53,6 +54,9 @@ pub struct Catalog {
     members: BTreeMap<ReplicaId, String>,
     #[serde(default)]
     retired_members: BTreeSet<ReplicaId>,
+    /// Other names of live collections: by alias, the collection's own name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    aliases: BTreeMap<String, String>,
 }
 
 impl Catalog {
@@ -66,6 +70,7 @@ impl Catalog {
                 self.create(spec, created_at_ms, &placements, collections_max)
             }
             Command::DeleteCollection { name } => self.delete(&name),
+            Command::ChangeAliases { actions, aliases_max } => self.change_aliases(&actions, aliases_max),
             Command::CreateIndex { collection, index, indexes_max } => {
                 self.create_index(&collection, index, indexes_max)
             }
@@ -119,6 +124,9 @@ impl Catalog {
                 Reply::Conflict { differs }
             };
         }
+        if let Some(collection) = self.aliases.get(&spec.name) {
+            return Reply::IsAlias { collection: collection.clone() };
+        }
         if self.live_collections().count() as u64 >= max {
             return Reply::Full;
         }
@@ -160,6 +168,9 @@ impl Catalog {
     }
 
     fn delete(&mut self, name: &str) -> Reply {
+        if let Some(collection) = self.aliases.get(name) {
+            return Reply::IsAlias { collection: collection.clone() };
+        }
         let Some(collection) = self.live_mut(name) else {
             return Reply::NotFound;
         };
@@ -173,6 +184,8 @@ impl Catalog {
             shard.leader = None;
         }
         self.moves.retain(|_, found| !shards.contains(&found.shard));
+        // An alias never means nothing, nor whatever is made under the name next.
+        self.aliases.retain(|_, collection| collection != name);
         self.epoch += 1;
         Reply::Collection { incarnation, created: false }
     }
@@ -249,7 +262,8 @@ impl Catalog {
     pub fn view(&self) -> CatalogView {
         let mut collections: Vec<Collection> = self.collections.values().cloned().collect();
         collections.sort_by(|a, b| (&a.spec.name, a.incarnation).cmp(&(&b.spec.name, b.incarnation)));
-        CatalogView { epoch: self.epoch(), collections, workers: self.worker_entries() }
+        let workers = self.worker_entries();
+        CatalogView { epoch: self.epoch(), collections, workers, aliases: self.aliases() }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::tests::{registration, spec};
 use super::*;
 use vectron_base::random::{Random, SeededRandom};
-use vectron_wire::placement::{ReplicaRole, WorkerState};
+use vectron_wire::placement::{Alias, AliasAction, ReplicaRole, WorkerState};
 
 const WORKERS: u64 = 7;
 const LIMITS: MoveLimits = MoveLimits { overall: 4, per_worker: 2 };
@@ -25,7 +25,7 @@ fn draw(random: &SeededRandom, catalog: &Catalog) -> Command {
         (m.id, catalog.shard(m.shard).map_or(0, |(_, s)| s.config.saturating_sub(stale)))
     });
     let worker = WorkerId(1 + random.below(WORKERS + 1));
-    match random.below(24) {
+    match random.below(25) {
         0 => Command::RegisterWorker { registration: registration(1 + random.below(WORKERS)) },
         1 => {
             let shards = 1 + random.below(3) as u32;
@@ -40,6 +40,15 @@ fn draw(random: &SeededRandom, catalog: &Catalog) -> Command {
             Command::CreateCollection { spec, created_at_ms: 1, placements, collections_max: 3 }
         }
         2 if random.below(4) == 0 => Command::DeleteCollection { name: "a".into() },
+        23 => {
+            let name =
+                |random: &SeededRandom| ["a", "b", "c", "x", "y"][random.below(5) as usize].to_string();
+            let action = |_| match random.below(3) {
+                0 => AliasAction::Delete { alias: name(random) },
+                _ => AliasAction::Set(Alias { alias: name(random), collection: name(random) }),
+            };
+            Command::ChangeAliases { actions: (0..=random.below(2)).map(action).collect(), aliases_max: 2 }
+        }
         3 => Command::ForgetCollection { incarnation: Incarnation(1 + random.below(9)) },
         4 if random.below(3) == 0 => Command::SetWorkerState { worker, state: WorkerState::Draining },
         5 => Command::SetWorkerState { worker, state: WorkerState::Active },
@@ -125,6 +134,10 @@ fn check(catalog: &Catalog, short: &BTreeSet<ShardId>) {
         }
         assert_eq!(next, None, "ranges reach to the end");
     }
+    for Alias { alias, collection } in catalog.aliases() {
+        assert!(catalog.live(&collection).is_some(), "{alias} means nothing");
+        assert!(catalog.live(&alias).is_none(), "{alias} means two things");
+    }
     assert!(catalog.moves().count() <= LIMITS.overall as usize);
     for one in catalog.moves() {
         let (collection, _) = catalog.shard(one.shard).expect("a move is of a shard that is there");
@@ -135,7 +148,7 @@ fn check(catalog: &Catalog, short: &BTreeSet<ShardId>) {
 /// Lessons 23 and 28: whatever two planners do to each other's plans, each step leaves a sound catalog.
 #[test]
 fn l23_any_commands_leave_a_sound_catalog() {
-    let (mut begun, mut split, mut finished) = (0, 0, 0);
+    let (mut begun, mut split, mut finished, mut aliased) = (0, 0, 0, 0);
     for seed in 0..60 {
         let random = SeededRandom::new(seed);
         let mut catalog = Catalog::default();
@@ -156,7 +169,7 @@ fn l23_any_commands_leave_a_sound_catalog() {
             }
             assert!(!paused || catalog.moves().count() <= moves, "a move began in a pause: {text}");
             let now = catalog.view();
-            let same = now.collections == view.collections && now.workers == view.workers;
+            let same = CatalogView { epoch: view.epoch, ..now.clone() } == view;
             assert_eq!(same, now.epoch == view.epoch, "the epoch grows with the view: {text}");
             if let (Command::BeginMove { shard, from: Some(from), to: None, .. }, Reply::Begun { .. }) =
                 (&command, &reply)
@@ -191,13 +204,14 @@ fn l23_any_commands_leave_a_sound_catalog() {
                 (Command::BeginMove { .. }, Reply::Begun { .. }) => begun += 1,
                 (Command::FinishMove { .. }, Reply::Done) => finished += 1,
                 (Command::FinishSplit { .. }, Reply::Done) => split += 1,
+                (Command::ChangeAliases { .. }, Reply::Done) if copy != catalog => aliased += 1,
                 _ => {}
             }
         }
     }
     assert!(
-        begun > 150 && finished > 60 && split > 40,
-        "the draw reaches little: {begun} {finished} {split}"
+        begun > 150 && finished > 60 && split > 40 && aliased > 60,
+        "the draw reaches little: {begun} {finished} {split} {aliased}"
     );
 }
 

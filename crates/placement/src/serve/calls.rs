@@ -104,6 +104,11 @@ impl Placement for Service {
                     self.parts.knobs.collections_max
                 ),
             )),
+            Reply::IsAlias { collection } => {
+                let reason =
+                    format!("'{name}' is an alias of collection '{collection}'; choose another name");
+                Err(Fault::on_field(Code::AlreadyExists, "name", reason))
+            }
             Reply::Stale => Err(overtaken()),
             _ => Err(unexpected()),
         }
@@ -114,6 +119,13 @@ impl Placement for Service {
         match self.propose(&Command::DeleteCollection { name: name.to_string() }).await? {
             Reply::Collection { incarnation, .. } => self.until_sealed(incarnation, timeout_ms).await,
             Reply::NotFound => Err(Fault::no_collection(name)),
+            // An alias may be moved by somebody else at any time: what is deleted for good is named by its own name.
+            Reply::IsAlias { collection } => {
+                let reason = format!(
+                    "is an alias of '{collection}'; delete the collection by that name, or the alias by itself"
+                );
+                Err(Fault::invalid("collection", reason))
+            }
             _ => Err(unexpected()),
         }
     }

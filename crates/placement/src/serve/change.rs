@@ -74,6 +74,7 @@ impl Service {
             ClusterChange::Cancel(id) => self.cancel(id).await,
             ClusterChange::AddMember { replica, address } => self.add_member(replica, address).await,
             ClusterChange::RemoveMember(replica) => self.remove_member(replica).await,
+            ClusterChange::Aliases(actions) => self.change_aliases(actions).await,
         }
     }
 

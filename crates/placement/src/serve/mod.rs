@@ -3,6 +3,7 @@
 //! Of several members only the leader of the catalog's group answers, and only after it has applied everything from
 //! before its term; the others say who leads. One loop drives what is under way, on the leader alone.
 
+mod aliases;
 mod calls;
 mod change;
 mod drive;

@@ -1,9 +1,10 @@
 //! Any view of a cluster and any change to one.
 
-use crate::given_placement::{load, phase, replica, worker_entry};
+use crate::given_placement::{alias, load, phase, replica, worker_entry};
 use proptest::prelude::*;
 use proptest::{collection::vec, option, sample::select};
 use vectron_base::ids::{ReplicaId, ShardId, WorkerId};
+use vectron_wire::alias::AliasAction;
 use vectron_wire::cluster::*;
 
 fn driver_member() -> impl Strategy<Value = DriverMember> {
@@ -85,7 +86,12 @@ pub fn change() -> impl Strategy<Value = ClusterChange> {
     let worker = || any::<u64>().prop_map(WorkerId);
     let shard = || any::<u64>().prop_map(ShardId);
     let replica = || any::<u64>().prop_map(ReplicaId);
+    let action = prop_oneof![
+        alias().prop_map(AliasAction::Set),
+        any::<String>().prop_map(|alias| AliasAction::Delete { alias }),
+    ];
     prop_oneof![
+        vec(action, 0..4).prop_map(ClusterChange::Aliases),
         worker().prop_map(ClusterChange::Drain),
         worker().prop_map(ClusterChange::Undrain),
         worker().prop_map(ClusterChange::Remove),

@@ -91,9 +91,16 @@ pub fn worker_entry() -> impl Strategy<Value = WorkerEntry> {
         .prop_map(|(registration, state)| WorkerEntry { registration, state })
 }
 
+pub fn alias() -> impl Strategy<Value = Alias> {
+    any::<(String, String)>().prop_map(|(alias, collection)| Alias { alias, collection })
+}
+
 pub fn view() -> impl Strategy<Value = Arc<CatalogView>> {
-    (any::<u64>(), vec(collection(), 0..4), vec(worker_entry(), 0..4))
-        .prop_map(|(epoch, collections, workers)| Arc::new(CatalogView { epoch, collections, workers }))
+    (any::<u64>(), vec(collection(), 0..4), vec(worker_entry(), 0..4), vec(alias(), 0..4)).prop_map(
+        |(epoch, collections, workers, aliases)| {
+            Arc::new(CatalogView { epoch, collections, workers, aliases })
+        },
+    )
 }
 
 pub fn registration() -> impl Strategy<Value = Registration> {

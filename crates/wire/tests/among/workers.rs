@@ -46,7 +46,12 @@ fn view(epoch: u64, workers: &[(u64, &str)]) -> CatalogView {
         },
         state: WorkerState::Active,
     };
-    CatalogView { epoch, collections: Vec::new(), workers: workers.iter().map(entry).collect() }
+    CatalogView {
+        epoch,
+        collections: Vec::new(),
+        workers: workers.iter().map(entry).collect(),
+        ..CatalogView::default()
+    }
 }
 
 #[test]

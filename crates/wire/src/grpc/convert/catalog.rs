@@ -190,6 +190,7 @@ impl From<Arc<CatalogView>> for pb::Catalog {
             epoch: view.epoch,
             collections: view.collections.into_iter().map(Into::into).collect(),
             workers: view.workers.into_iter().map(Into::into).collect(),
+            aliases: view.aliases.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -200,6 +201,7 @@ impl TryFrom<pb::Catalog> for Arc<CatalogView> {
     fn try_from(message: pb::Catalog) -> Result<Self, Fault> {
         let collections = each("collections", message.collections)?;
         let workers = each("workers", message.workers)?;
-        Ok(Arc::new(CatalogView { epoch: message.epoch, collections, workers }))
+        let aliases = message.aliases.into_iter().map(Into::into).collect();
+        Ok(Arc::new(CatalogView { epoch: message.epoch, collections, workers, aliases }))
     }
 }

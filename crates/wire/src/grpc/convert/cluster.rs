@@ -252,6 +252,7 @@ impl From<ClusterChange> for pb::ChangeRequest {
                 Change::AddMember(NewMember { replica: replica.0, address })
             }
             ClusterChange::RemoveMember(replica) => Change::RemoveMember(replica.0),
+            ClusterChange::Aliases(actions) => Change::Aliases(actions.into()),
         };
         Self { change: Some(change) }
     }
@@ -291,6 +292,7 @@ impl TryFrom<pb::ChangeRequest> for ClusterChange {
                 ClusterChange::AddMember { replica: ReplicaId(replica), address }
             }
             Change::RemoveMember(replica) => ClusterChange::RemoveMember(ReplicaId(replica)),
+            Change::Aliases(message) => ClusterChange::Aliases(message.try_into()?),
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Towards the message is `From` and cannot fail. From the message is `TryFrom`, and what it refuses is
 //! `invalid_argument` with the path of the field in the message.
 
+mod alias;
 mod batch;
 mod browse;
 mod catalog;
