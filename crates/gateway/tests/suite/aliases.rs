@@ -126,7 +126,7 @@ async fn aliases_over_grpc_are_those_of_rest() {
     let alias = pb::Alias { alias: "now".into(), collection: "docs".into() };
     let set = pb::AliasAction { action: Some(Action::Set(alias.clone())) };
     let made = grpc.change_aliases(pb::ChangeAliasesRequest { actions: vec![set] }).await.expect("set");
-    assert_eq!(made.into_inner().aliases, [alias.clone()]);
+    assert_eq!(made.into_inner().aliases, std::slice::from_ref(&alias));
     let asked = pb::GetCollectionRequest { collection: "now".into() };
     assert_eq!(grpc.get_collection(asked).await.expect("found").into_inner().name, "docs");
     let rest = client.fetch(ALIASES).await.ok();
