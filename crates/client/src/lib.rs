@@ -35,6 +35,7 @@ mod indexes;
 mod points;
 mod retry;
 mod search;
+mod vectors;
 
 pub use answers::{
     AnsweredShards, Calibration, Collection, CollectionStatus, CountAnswer, Created, DeleteAnswer, Delivered,
@@ -52,4 +53,5 @@ pub use points::{
 };
 pub use retry::{RetryPolicy, RetryWatch};
 pub use search::SearchRequest;
+pub use vectors::FieldVector;
 pub use vectron_base::{Code, Fault, FieldError, Outcome};

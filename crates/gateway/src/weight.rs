@@ -14,15 +14,27 @@ fn weigh(id: &str, payload: usize, numbers: usize) -> u64 {
     (AROUND + id.len() + payload + numbers * NUMBER) as u64
 }
 
+fn numbers(vectors: &api::VectorValue) -> usize {
+    let of = |value: &api::FieldVector| match value {
+        api::FieldVector::Dense(vector) => vector.len(),
+        api::FieldVector::Sparse(vector) => vector.indices.len() * 2,
+        api::FieldVector::Multi(vectors) => vectors.iter().map(Vec::len).sum(),
+    };
+    match vectors {
+        api::VectorValue::Unnamed(vector) => vector.len(),
+        api::VectorValue::Named(fields) => fields.iter().map(|(_, value)| of(value)).sum(),
+    }
+}
+
 /// Of one point as a shard gave it.
 pub fn of_record(point: &PointRecord) -> u64 {
     let payload = point.payload.as_ref().map_or(0, String::len);
-    weigh(&point.id, payload, point.vector.as_ref().map_or(0, Vec::len))
+    weigh(&point.id, payload, point.vector.as_ref().map_or(0, |vectors| vectors.bytes() / 4))
 }
 
 fn of_point(point: &api::Point) -> u64 {
     let payload = point.payload.as_ref().map_or(0, |payload| payload.as_str().len());
-    weigh(&point.id, payload, point.vector.as_ref().map_or(0, Vec::len))
+    weigh(&point.id, payload, point.vector.as_ref().map_or(0, numbers))
 }
 
 /// Refuses an answer over the limit; `fewer` says what to ask less of.
@@ -71,7 +83,7 @@ impl Weighed for api::SearchResponse {
     fn weight(&self) -> u64 {
         let of = |hit: &api::ScoredPoint| {
             let payload = hit.payload.as_ref().map_or(0, |payload| payload.as_str().len());
-            weigh(&hit.id, payload, hit.vector.as_ref().map_or(0, Vec::len))
+            weigh(&hit.id, payload, hit.vector.as_ref().map_or(0, numbers))
         };
         self.results.iter().map(of).sum()
     }

@@ -11,6 +11,7 @@ use crate::record::{Prepared, Record};
 use crate::scrub::Mark;
 use crate::shard::Shard;
 use crate::state::State;
+use crate::vectors::schema::Schema;
 use vectron_base::filter::{Filter, FilterLimits};
 use vectron_base::ids::hash_of_id;
 
@@ -36,18 +37,18 @@ impl Shard {
         // holds the lock that readers wait for.
         let _applying = self.applying.lock();
         let decoded = Command::decode(command).map_err(|e| format!("command {e}"));
-        let checked =
-            decoded.and_then(|command| match command.problem(self.config.dimension, self.config.metric) {
-                None => Ok(command),
-                Some(problem) => Err(format!("{}: {}", problem.field, problem.reason)),
-            });
+        let checked = decoded.and_then(|command| match command.problem_with(&self.schema) {
+            None => Ok(command),
+            Some(problem) => Err(format!("{}: {}", problem.field, problem.reason)),
+        });
         let work = match checked.as_ref().map(|command| self.doomed(index, command)) {
             Ok(Ok(doomed)) => {
                 let (extractor, range) = {
                     let state = self.state.read();
                     (state.fields.extractor(), state.range)
                 };
-                checked.map(|command| Work::new(index, command, doomed, range, extractor.as_deref()))
+                let with = (&*self.schema, extractor.as_deref());
+                checked.map(|command| Work::new(index, command, doomed, range, with))
             }
             Ok(Err(damage)) => {
                 let mut state = self.state.write();
@@ -210,7 +211,7 @@ impl Work {
         command: Command,
         doomed: Vec<Box<str>>,
         range: HashRange,
-        extractor: Option<&Extractor>,
+        with: (&Schema, Option<&Extractor>),
     ) -> Self {
         let hashes = match &command.operation {
             _ if range == HashRange::ALL && command.idempotency.is_none() => Vec::new(),
@@ -220,7 +221,7 @@ impl Work {
         };
         let change = match command.operation {
             Operation::Upsert(points) => {
-                Change::Upsert(points.into_iter().map(|p| prepare(index, p, extractor)).collect())
+                Change::Upsert(points.into_iter().map(|p| prepare(index, p, with)).collect())
             }
             Operation::Delete(items) => Change::Delete(items),
             Operation::DeleteByFilter(_) => Change::DeleteAll(doomed),
@@ -233,12 +234,17 @@ impl Work {
     }
 }
 
-fn prepare(index: u64, point: UpsertPoint, extractor: Option<&Extractor>) -> (Prepared, Option<u64>) {
+fn prepare(
+    index: u64,
+    point: UpsertPoint,
+    (schema, extractor): (&Schema, Option<&Extractor>),
+) -> (Prepared, Option<u64>) {
     let record = Record {
         id: point.id.into(),
         version: index,
         payload: point.payload.into(),
-        vector: point.vector.into(),
+        values: schema.numbered(point.vector),
+        plain: schema.plain().is_some(),
     };
     (Prepared::new(record, extractor), point.if_version)
 }

@@ -2,18 +2,25 @@
 //!
 //! Encoding, version 1, little-endian: version u8 · log time u64 · has key u8 \[key, body hash u64] ·
 //! operation u8 · its items. Version 2 has the first and last hash of a range, u64 each, after the log time; commands
-//! without a range are written as version 1. Texts and lists are preceded by a u32 length; vectors are raw f32.
+//! without a range are written as version 1. Version 3 has has range u8 \[first and last hash\] there, and in the place of
+//! a point's vector a list of its fields: name · shape u8 (1 dense, 2 sparse, 3 multi) · value; written where some point
+//! has something else than the unnamed vector. A sparse value is its indices and its values, u32 and f32; a multi one
+//! its dimension u32 and all components. Texts and lists are preceded by a u32 length; vectors are raw f32.
 
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
+use crate::config::ShardConfig;
 use crate::range::HashRange;
+use crate::vectors::schema::Schema;
 use vectron_base::FieldError;
 use vectron_base::filter::{Filter, FilterLimits, json};
 use vectron_base::ids::point_id_problem;
-use vectron_index::Metric;
+use vectron_base::vectors::{FieldValue, MultiVector, PointVectors, SparseVector};
 
 const FORMAT: u8 = 1;
 /// With a range.
 const RANGED: u8 = 2;
+/// With named fields.
+const NAMED: u8 = 3;
 /// Longest idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 256;
 
@@ -68,8 +75,8 @@ pub enum Operation {
 pub struct UpsertPoint {
     /// 1 to 512 bytes.
     pub id: String,
-    /// As many finite components as the dimension.
-    pub vector: Vec<f32>,
+    /// A value for each field that the point has.
+    pub vector: PointVectors,
     /// A JSON object's text, kept to the byte.
     pub payload: String,
     /// The version that the point must have; 0: it must not exist.
@@ -89,8 +96,12 @@ impl Command {
     /// The bytes for the log.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
-        w.u8(if self.range.is_some() { RANGED } else { FORMAT });
+        let format = self.format();
+        w.u8(format);
         w.u64(self.log_time_ms);
+        if format == NAMED {
+            w.u8(u8::from(self.range.is_some()));
+        }
         if let Some(HashRange { first, last }) = self.range {
             w.u64(first);
             w.u64(last);
@@ -106,8 +117,13 @@ impl Command {
                 w.len(points.len());
                 for point in points {
                     w.bytes(point.id.as_bytes());
-                    w.len(point.vector.len());
-                    w.floats(&point.vector);
+                    match point.vector.only_unnamed().filter(|_| format != NAMED) {
+                        Some(vector) => {
+                            w.len(vector.len());
+                            w.floats(vector);
+                        }
+                        None => write_fields(&mut w, &point.vector),
+                    }
                     w.bytes(point.payload.as_bytes());
                     w.option(point.if_version);
                 }
@@ -139,20 +155,21 @@ impl Command {
     pub fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
         let mut r = Reader(bytes);
         let format = r.u8()?;
-        if !(FORMAT..=RANGED).contains(&format) {
+        if !(FORMAT..=NAMED).contains(&format) {
             return Err(DecodeError("unknown command format"));
         }
         let log_time_ms = r.u64()?;
-        let range = match format {
-            RANGED => Some(HashRange { first: r.u64()?, last: r.u64()? }),
-            _ => None,
+        let ranged = format == RANGED || format == NAMED && r.flag()?;
+        let range = match ranged {
+            true => Some(HashRange { first: r.u64()?, last: r.u64()? }),
+            false => None,
         };
         let idempotency = match r.flag()? {
             true => Some(Idempotency { key: r.text()?.into(), body_hash: r.u64()? }),
             false => None,
         };
         let operation = match r.u8()? {
-            1 => Operation::Upsert(r.list(13, upsert_point)?),
+            1 => Operation::Upsert(r.list(13, |r| upsert_point(r, format))?),
             2 => Operation::Delete(r.list(5, delete_item)?),
             3 => Operation::DeleteByFilter(r.text()?.into()),
             4 => Operation::Seal,
@@ -164,9 +181,22 @@ impl Command {
         Ok(Command { log_time_ms, idempotency, range, operation })
     }
 
-    /// Why a shard of this dimension and metric would answer `Malformed`; `None` when it would not. Proposers
-    /// ask first, so that a bad request never reaches the log; apply asks again, because it trusts nobody.
-    pub fn problem(&self, dimension: usize, metric: Metric) -> Option<FieldError> {
+    /// The oldest format that can say it.
+    fn format(&self) -> u8 {
+        match &self.operation {
+            Operation::Upsert(points) if points.iter().any(|p| p.vector.only_unnamed().is_none()) => NAMED,
+            _ if self.range.is_some() => RANGED,
+            _ => FORMAT,
+        }
+    }
+
+    /// Why such a shard would answer `Malformed`; `None` when it would not. Proposers ask first, so that a bad request
+    /// never reaches the log; apply asks again, because it trusts nobody.
+    pub fn problem(&self, config: &ShardConfig) -> Option<FieldError> {
+        self.problem_with(&Schema::of(config))
+    }
+
+    pub(crate) fn problem_with(&self, schema: &Schema) -> Option<FieldError> {
         let refuse = |field: String, reason: String| Some(FieldError { field, reason });
         if let Some(Idempotency { key, .. }) = &self.idempotency
             && (key.is_empty() || key.len() > IDEMPOTENCY_KEY_MAX_BYTES)
@@ -180,7 +210,7 @@ impl Command {
         match &self.operation {
             Operation::Upsert(points) => {
                 for (i, point) in points.iter().enumerate() {
-                    if let Some((part, reason)) = point.problem(dimension, metric) {
+                    if let Some((part, reason)) = point.problem(schema) {
                         return refuse(format!("points[{i}].{part}"), reason);
                     }
                 }
@@ -216,28 +246,78 @@ fn twice<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Option<FieldErro
 }
 
 impl UpsertPoint {
-    fn problem(&self, dimension: usize, metric: Metric) -> Option<(&'static str, String)> {
+    fn problem(&self, schema: &Schema) -> Option<(String, String)> {
         if let Some(reason) = point_id_problem(&self.id) {
-            return Some(("id", reason));
+            return Some(("id".into(), reason));
         }
-        if self.vector.len() != dimension {
-            let got = self.vector.len();
-            return Some(("vector", format!("has {got} components, expected {dimension}")));
+        if let Some(problem) = schema.problem(&self.vector) {
+            return Some(problem);
         }
-        if let Some(at) = self.vector.iter().position(|v| !v.is_finite()) {
-            return Some(("vector", format!("component {at} is not a finite number")));
-        }
-        if metric == Metric::Cosine && self.vector.iter().all(|v| *v == 0.0) {
-            return Some(("vector", "is zero, which has no direction for cosine".into()));
-        }
-        json::check_object(&self.payload).err().map(|e| ("payload", e.to_string()))
+        json::check_object(&self.payload).err().map(|e| ("payload".into(), e.to_string()))
     }
 }
 
-fn upsert_point(r: &mut Reader<'_>) -> Decoded<UpsertPoint> {
+fn upsert_point(r: &mut Reader<'_>, format: u8) -> Decoded<UpsertPoint> {
     let id = r.text()?.into();
-    let components = r.u32()? as usize;
-    Ok(UpsertPoint { id, vector: r.floats(components)?, payload: r.text()?.into(), if_version: r.option()? })
+    let vector = if format == NAMED { read_fields(r)? } else { PointVectors::unnamed(read_floats(r)?) };
+    Ok(UpsertPoint { id, vector, payload: r.text()?.into(), if_version: r.option()? })
+}
+
+fn write_floats(w: &mut Writer, values: &[f32]) {
+    w.len(values.len());
+    w.floats(values);
+}
+
+fn read_floats(r: &mut Reader<'_>) -> Decoded<Vec<f32>> {
+    let n = r.u32()? as usize;
+    r.floats(n)
+}
+
+fn write_fields(w: &mut Writer, vectors: &PointVectors) {
+    w.len(vectors.len());
+    for (name, value) in vectors.iter() {
+        w.bytes(name.as_bytes());
+        match value {
+            FieldValue::Dense(vector) => {
+                w.u8(1);
+                write_floats(w, vector);
+            }
+            FieldValue::Sparse(vector) => {
+                w.u8(2);
+                w.len(vector.len());
+                vector.indices().iter().for_each(|index| w.u32(*index));
+                w.floats(vector.values());
+            }
+            FieldValue::Multi(vectors) => {
+                w.u8(3);
+                w.len(vectors.dimension());
+                write_floats(w, vectors.values());
+            }
+        }
+    }
+}
+
+fn read_fields(r: &mut Reader<'_>) -> Decoded<PointVectors> {
+    let fields = r.list(9, |r| {
+        let name = r.text()?.into();
+        let value = match r.u8()? {
+            1 => FieldValue::Dense(read_floats(r)?),
+            2 => {
+                let indices = r.list(8, Reader::u32)?;
+                let values = r.floats(indices.len())?;
+                let vector = SparseVector::new(indices, values);
+                FieldValue::Sparse(vector.map_err(|_| DecodeError("has a bad sparse vector"))?)
+            }
+            3 => {
+                let dimension = r.u32()? as usize;
+                let vectors = MultiVector::new(dimension, read_floats(r)?);
+                FieldValue::Multi(vectors.map_err(|_| DecodeError("has a bad list of vectors"))?)
+            }
+            _ => return Err(DecodeError("a value has an unknown shape")),
+        };
+        Ok((name, value))
+    })?;
+    PointVectors::new(fields).map_err(|_| DecodeError("a field has two values"))
 }
 
 fn delete_item(r: &mut Reader<'_>) -> Decoded<DeleteItem> {

@@ -28,4 +28,5 @@ pub mod routing;
 mod settings;
 pub mod snapshot;
 mod status;
+mod vector_fields;
 pub mod worker;

@@ -231,6 +231,7 @@ mod tests {
             quantization: Quantization::FourBit,
             storage: Storage::Mmap,
             index: IndexSettings { degree: 16, ef_construction: 64 },
+            vector_fields: Vec::new(),
         };
         let shard = Shard {
             shard: ShardId(shard),

@@ -146,6 +146,7 @@ fn record(point: store::Point) -> PointRecord {
 fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     match refusal {
         store::Refusal::Sealed => gone(),
+        store::Refusal::Invalid { field, reason } => Fault::invalid(*field, reason.clone()),
         other => Fault::new(Code::Unavailable, format!("shard {}: {other}", hosted.id())),
     }
 }
@@ -179,14 +180,12 @@ pub async fn get(
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }
 
-/// The query's vector, if it means the one field that a shard has so far.
-fn unnamed(hosted: &Hosted, query: ShardQuery) -> Result<Vec<f32>, Fault> {
+/// The store's query.
+fn asked(query: ShardQuery) -> store::Query {
     match query {
-        ShardQuery::Dense { field, vector } if field.is_empty() => Ok(vector.to_vec()),
-        ShardQuery::Dense { field, .. } => {
-            let reason = format!("shard {} has no vector field {field:?}", hosted.id());
-            Err(Fault::invalid("using", reason))
-        }
+        ShardQuery::Dense { field, vector } => store::Query::Dense { field, vector },
+        ShardQuery::Sparse { field, vector } => store::Query::Sparse { field, vector },
+        ShardQuery::Multi { field, vectors, among } => store::Query::Multi { field, vectors, among },
     }
 }
 
@@ -201,7 +200,7 @@ pub async fn search(
     let queued = host.clock().now();
     let clock = host.clock().clone();
     let query = store::SearchQuery {
-        vector: unnamed(hosted, request.query)?,
+        query: asked(request.query),
         top_k: request.top_k,
         filter: request.filter.as_deref().cloned(),
         score_threshold: request.score_threshold,

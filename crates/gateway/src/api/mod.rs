@@ -10,6 +10,7 @@ mod points;
 mod scalar;
 mod search;
 mod status;
+mod vectors;
 
 pub use cluster::*;
 pub use collections::*;
@@ -18,3 +19,4 @@ pub use points::*;
 pub use scalar::*;
 pub use search::*;
 pub use status::*;
+pub use vectors::*;

@@ -1,6 +1,6 @@
 //! Search, and what every read says about itself.
 
-use super::{Consistency, JsonText, PackedVector, filter_schema};
+use super::{Consistency, FieldVector, JsonText, PackedVector, VectorValue, filter_schema};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,8 +12,11 @@ pub struct SearchRequest {
     /// From the path.
     #[serde(skip)]
     pub collection: String,
-    /// Finite 32-bit numbers, as many as the collection's dimension.
-    pub vector: Option<Vec<f32>>,
+    /// What the field takes: finite 32-bit numbers, as many as its dimension; an object with indices and values; or a
+    /// list of lists.
+    pub vector: Option<FieldVector>,
+    /// The vector field to search. Default: the unnamed one, or the only one.
+    pub using: Option<String>,
     /// In place of `vector`: base64 of little-endian 32-bit floats.
     #[schema(value_type = Option<String>, content_encoding = "base64")]
     pub vector_b64: Option<PackedVector>,
@@ -69,9 +72,9 @@ pub struct ScoredPoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub payload: Option<JsonText>,
-    /// The vector as written, if asked for.
+    /// The vectors as written, if asked for: a list for the unnamed one alone, else an object by field.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vector: Option<Vec<f32>>,
+    pub vector: Option<VectorValue>,
 }
 
 /// Results, best first; ties by id.

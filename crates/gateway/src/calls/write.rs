@@ -197,7 +197,7 @@ fn is_small(operation: &WriteOperation) -> bool {
     const SMALL_BYTES: usize = 1 << 20;
     match operation {
         WriteOperation::Upsert(points) => {
-            points.iter().map(|point| point.vector.len() * 4 + point.payload.len()).sum::<usize>()
+            points.iter().map(|point| point.vector.bytes() + point.payload.len()).sum::<usize>()
                 <= SMALL_BYTES
         }
         WriteOperation::DeleteIds(_) | WriteOperation::DeleteFilter(_) => true,

@@ -5,6 +5,7 @@ mod edge;
 mod figures;
 mod health;
 mod service;
+mod vectors;
 
 pub use edge::{own_words, unknown_method};
 

@@ -2,6 +2,7 @@
 //! proposed or asked. Each refusal names the field, what was expected and what was got.
 
 mod collection;
+mod fields;
 mod ids;
 mod index;
 mod payload;
@@ -16,7 +17,7 @@ pub use index::{check_field, check_indexed, field_index};
 pub use payload::compact_object;
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
 pub use search::{SearchPlan, search_plan};
-pub use vector::{Wanted, checked_vector};
+pub use vector::{Wanted, checked_query, checked_vectors, multi_shown, shown_vectors, sparse_shown};
 pub use write::{ShardPart, body_hash, delete_plan, idempotency_key, regrouped, upsert_parts};
 
 use crate::knobs::GatewayKnobs;

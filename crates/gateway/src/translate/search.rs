@@ -1,7 +1,9 @@
 //! Searches.
 
-use super::{ReadPlan, Wanted, between_one_and, checked_vector, include, parse_filter};
-use crate::api::{SearchParams, SearchRequest};
+use super::{
+    ReadPlan, Wanted, between_one_and, checked_query, include, multi_shown, parse_filter, sparse_shown,
+};
+use crate::api::{FieldVector, SearchParams, SearchRequest};
 use crate::knobs::{GatewayKnobs, size};
 use std::sync::Arc;
 use vectron_base::Fault;
@@ -34,8 +36,11 @@ pub struct SearchPlan {
 impl SearchPlan {
     /// Puts the query back where [`search_plan`] took it from, so that the request can be planned anew.
     pub fn give_back(&self, request: &mut SearchRequest) {
-        let ShardQuery::Dense { vector, .. } = &self.query;
-        request.vector = Some(vector.to_vec());
+        request.vector = Some(match &self.query {
+            ShardQuery::Dense { vector, .. } => FieldVector::Dense(vector.to_vec()),
+            ShardQuery::Sparse { vector, .. } => sparse_shown(vector),
+            ShardQuery::Multi { vectors, .. } => multi_shown(vectors),
+        });
     }
 
     /// The same plan for one shard.
@@ -73,10 +78,11 @@ pub fn search_plan(
     }
     let filter = parse_filter(request.filter.as_ref(), knobs)?;
     let wanted = Wanted { path: &"", subject: &|| "the query".into(), spec: &collection.spec };
-    let vector = checked_vector(request.vector.take(), request.vector_b64.take(), &wanted)?;
+    let using = request.using.as_deref();
+    let query = checked_query(request.vector.take(), request.vector_b64.take(), using, &wanted, knobs)?;
     Ok(SearchPlan {
         read,
-        query: ShardQuery::unnamed(vector),
+        query,
         top_k: size(top_k),
         filter,
         score_threshold: request.score_threshold,

@@ -335,12 +335,16 @@ impl Worker for Cluster {
         let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
         self.read(request.target, request.read, |shard| {
             let distance = shard.distance.expect("set");
-            let ShardQuery::Dense { vector: query, .. } = &request.query;
+            let ShardQuery::Dense { vector: query, .. } = &request.query else { panic!("a dense query") };
             let all = shard.points.values();
             let mut hits: Vec<Hit> = all
                 .filter(|point| request.filter.as_ref().is_none_or(|filter| passes(filter, point)))
                 .map(|point| Hit {
-                    score: score(distance, query, point.vector.as_ref().expect("stored")),
+                    score: score(
+                        distance,
+                        query,
+                        point.vector.as_ref().and_then(|v| v.dense()).expect("stored"),
+                    ),
                     point: trimmed(point, request.include),
                 })
                 .filter(|hit| request.score_threshold.is_none_or(|least| hit.score >= least))

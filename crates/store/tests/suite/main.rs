@@ -20,6 +20,7 @@ mod random_histories;
 mod real_disk;
 mod schedules;
 mod scrub;
+mod several_fields;
 mod split_histories;
 mod splits;
 mod support;

@@ -10,6 +10,7 @@ mod query;
 mod report;
 mod settings;
 mod snapshot;
+mod vectors;
 mod worker_answer;
 mod worker_request;
 mod worker_status;
