@@ -12,10 +12,11 @@ cargo xtask codegen          rewrites the files that are generated from declarat
 cargo xtask sim [SEEDS] [FIRST]   the simulation of one node over more seeds than the tests take (default 200, from 1)
 cargo xtask sim cluster [--seeds N] [--first F] [--minutes M]   the cluster, M virtual minutes per seed
 cargo xtask sim museum       every seeded bug, and the seeds that find it
-cargo xtask chaos [--minutes N] [--seed S] [--nodes 3|5] [--binary PATH] [--record]   real processes, killed and stopped
+cargo xtask chaos [--minutes N] [--seed S] [--nodes 3|5] [--binary PATH] [--loopback] [--record]   real processes, killed,
+                             stopped, cut off from each other (with namespaces: as root on Linux) and out of disk space
                              under clients, checked; built here unless --binary names a program; --record keeps the
                              result in bench/results/chaos.json
-cargo xtask bench            what is measured, how, and the commands: index, serve, report
+cargo xtask bench            what is measured, how, and the commands: index, serve, cluster, report
 ";
 
 fn main() -> ExitCode {

@@ -112,6 +112,9 @@ pub struct Collection {
     pub storage: String,
     /// The shape of the graph.
     pub index: IndexSettings,
+    /// How long points live that name no time of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// Milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// One life of the name.
@@ -188,6 +191,8 @@ impl UpsertAnswer {
 pub struct DeleteAnswer {
     /// Points that were there and are gone.
     pub deleted: u64,
+    /// Points under conditions that were not deleted, each with its reason.
+    pub failed: Vec<ItemFailure>,
     /// Session token.
     pub session: String,
     /// As in [`UpsertAnswer::replayed`].

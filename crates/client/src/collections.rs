@@ -74,6 +74,12 @@ impl CreateCollection {
         self
     }
 
+    /// Points that name no time of their own end this long after they are written.
+    pub fn ttl_ms(mut self, ms: u64) -> Self {
+        self.message.ttl_ms = Some(ms);
+        self
+    }
+
     /// How vectors are coded for the search: auto, none, 8bit or 4bit.
     pub fn quantization(mut self, codes: impl Into<String>) -> Self {
         self.message.quantization = Some(codes.into());

@@ -76,6 +76,7 @@ pub(crate) fn collection(c: pb::Collection) -> Collection {
             degree: index.degree(),
             ef_construction: index.ef_construction(),
         }),
+        ttl_ms: c.ttl_ms,
         created_at_ms: c.created_at_ms,
         incarnation: c.incarnation,
         changeable: c.changeable,
@@ -156,13 +157,20 @@ fn shard(s: pb::ShardStatus) -> ShardStatus {
     }
 }
 
+pub(crate) fn failure(f: pb::ItemFailure) -> ItemFailure {
+    ItemFailure { id: f.id, code: f.code, detail: f.detail, current_version: f.current_version }
+}
+
+pub(crate) fn deleted(answer: pb::DeleteResponse) -> DeleteAnswer {
+    DeleteAnswer {
+        deleted: answer.deleted,
+        failed: answer.failed.into_iter().map(failure).collect(),
+        session: answer.session,
+        replayed: answer.replayed,
+    }
+}
+
 pub(crate) fn upserted(answer: pb::UpsertResponse) -> UpsertAnswer {
-    let failure = |f: pb::ItemFailure| ItemFailure {
-        id: f.id,
-        code: f.code,
-        detail: f.detail,
-        current_version: f.current_version,
-    };
     UpsertAnswer {
         upserted: answer.upserted,
         failed: answer.failed.into_iter().map(failure).collect(),

@@ -7,7 +7,7 @@ use crate::error::Error;
 use vectron_wire::proto::public as pb;
 
 impl Client {
-    /// Adds a payload index: `kind` is keyword, integer, float, bool or datetime. It is built in the background;
+    /// Adds a payload index: `kind` is keyword, integer, float, bool, datetime, geo or text. It is built in the background;
     /// [`Client::list_indexes`] says how far it is. It is never sent twice when the first outcome is unknown:
     /// somebody may have deleted it in between.
     pub async fn create_index(
@@ -20,7 +20,30 @@ impl Client {
             collection: collection.into(),
             field: field.into(),
             r#type: kind.into(),
+            ..Default::default()
         };
+        self.send_index(message).await
+    }
+
+    /// Adds a text index whose words become stems of a language, such as english; `none` leaves them as they are.
+    /// As [`Client::create_index`].
+    pub async fn create_text_index(
+        &self,
+        collection: &str,
+        field: &str,
+        language: &str,
+    ) -> Result<IndexCreated, Error> {
+        let message = pb::CreateIndexRequest {
+            collection: collection.into(),
+            field: field.into(),
+            r#type: "text".into(),
+            language: Some(language.into()),
+            stemming: None,
+        };
+        self.send_index(message).await
+    }
+
+    async fn send_index(&self, message: pb::CreateIndexRequest) -> Result<IndexCreated, Error> {
         let answer = self
             .call(message, None, Repeat::IfNotApplied, |mut stub, request| async move {
                 stub.create_index(request).await

@@ -36,6 +36,7 @@ mod points;
 mod retry;
 mod search;
 mod vectors;
+mod writes;
 
 pub use answers::{
     AnsweredShards, Calibration, Collection, CollectionStatus, CountAnswer, Created, DeleteAnswer, Delivered,
@@ -55,3 +56,6 @@ pub use retry::{RetryPolicy, RetryWatch};
 pub use search::SearchRequest;
 pub use vectors::FieldVector;
 pub use vectron_base::{Code, Fault, FieldError, Outcome};
+pub use writes::{
+    BatchAnswer, BatchResult, PayloadAnswer, PayloadChange, PayloadRequest, PointCondition, WriteBatch,
+};

@@ -8,6 +8,7 @@ use crate::consistency::Consistency;
 use crate::convert;
 use crate::error::Error;
 use crate::vectors::FieldVector;
+use crate::writes::PointCondition;
 use tonic::Response;
 use vectron_wire::proto::public as pb;
 
@@ -24,12 +25,17 @@ pub struct PointInput {
     pub payload: Option<Payload>,
     /// Write only if the point has this version; 0 = must not exist.
     pub if_version: Option<u64>,
+    /// Write only if the point exists and its payload passes this filter.
+    pub if_filter: Option<String>,
+    /// The point ends by itself this long after it is written; 0 = never. Default: the collection's.
+    pub ttl_ms: Option<u64>,
 }
 
 impl PointInput {
     /// A point without payload.
     pub fn new(id: impl Into<String>, vector: Vec<f32>) -> Self {
-        Self { id: id.into(), vector, fields: Vec::new(), payload: None, if_version: None }
+        let (fields, payload) = (Vec::new(), None);
+        Self { id: id.into(), vector, fields, payload, if_version: None, if_filter: None, ttl_ms: None }
     }
 
     /// The point with a value in a field.
@@ -50,6 +56,18 @@ impl PointInput {
         self
     }
 
+    /// The point under a condition: write only where there is one whose payload passes.
+    pub fn if_filter(mut self, json: impl ToString) -> Self {
+        self.if_filter = Some(json.to_string());
+        self
+    }
+
+    /// The point for so long only.
+    pub fn ttl_ms(mut self, ms: u64) -> Self {
+        self.ttl_ms = Some(ms);
+        self
+    }
+
     /// Bytes that the point takes in a message, about.
     pub(crate) fn size(&self) -> usize {
         let fields = self.fields.iter().map(|(name, value)| name.len() + 4 * value.len() + 16).sum::<usize>();
@@ -60,7 +78,7 @@ impl PointInput {
             + 32
     }
 
-    fn message(&self) -> pb::PointInput {
+    pub(crate) fn message(&self) -> pb::PointInput {
         pb::PointInput {
             id: self.id.clone(),
             vector: None,
@@ -69,6 +87,9 @@ impl PointInput {
             vector_f32: (self.fields.is_empty() || !self.vector.is_empty())
                 .then(|| self.vector.iter().flat_map(|number| number.to_le_bytes()).collect()),
             vectors: self.fields.iter().map(|(name, value)| (name.clone(), value.message())).collect(),
+            if_filter: self.if_filter.clone(),
+            ttl_ms: self.ttl_ms,
+            expires_at_ms: None,
         }
     }
 }
@@ -102,6 +123,12 @@ impl DeleteRequest {
     pub fn filter(collection: impl Into<String>, json: impl ToString) -> Self {
         let (collection, filter) = (collection.into(), Some(json.to_string()));
         Self { message: pb::DeleteRequest { collection, filter, ..Default::default() } }
+    }
+
+    /// These points, each under its conditions.
+    pub fn points(collection: impl Into<String>, points: Vec<PointCondition>) -> Self {
+        let points = points.into_iter().map(PointCondition::message).collect();
+        Self { message: pb::DeleteRequest { collection: collection.into(), points, ..Default::default() } }
     }
 
     /// A key of your own in place of a fresh one.
@@ -290,7 +317,7 @@ impl Client {
                 stub.delete(request).await
             })
             .await?;
-        Ok(DeleteAnswer { deleted: answer.deleted, session: answer.session, replayed: answer.replayed })
+        Ok(convert::deleted(answer))
     }
 
     /// One page.

@@ -51,6 +51,23 @@ impl SearchRequest {
         self
     }
 
+    /// A search for the points with the words of `text` in a field with a text index, ranked by BM25.
+    pub fn text(collection: impl Into<String>, using: impl Into<String>, text: impl Into<String>) -> Self {
+        let message = pb::SearchRequest {
+            collection: collection.into(),
+            text: Some(text.into()),
+            using: Some(using.into()),
+            ..Default::default()
+        };
+        Self { message }
+    }
+
+    /// Of a text: whether points must have all of its words.
+    pub fn all_words(mut self, all: bool) -> Self {
+        self.params().operator = Some(if all { "and" } else { "or" }.into());
+        self
+    }
+
     /// How many results.
     pub fn top_k(mut self, results: u32) -> Self {
         self.message.top_k = Some(results);

@@ -96,7 +96,18 @@ impl VectronService for Handle {
         Err(Status::unimplemented("not in this test"))
     }
 
+    type UpsertStreamStream = tokio_stream::Empty<Result<pb::UpsertStreamAnswer, Status>>;
+
+    async fn upsert_stream(
+        &self,
+        _: Request<tonic::Streaming<pb::UpsertRequest>>,
+    ) -> Answer<Self::UpsertStreamStream> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
     unused! {
+        payload(PayloadRequest) -> PayloadResponse;
+        batch(BatchRequest) -> BatchResponse;
         list_collections(ListCollectionsRequest) -> ListCollectionsResponse;
         get_collection(GetCollectionRequest) -> Collection;
         get_collection_status(GetCollectionStatusRequest) -> CollectionStatus;

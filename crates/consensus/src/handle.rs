@@ -49,6 +49,9 @@ pub struct GroupStatus {
     /// Who takes part, by what is applied here. A change shows when it is durable here, and at the leader when a
     /// majority knows of it too: from then on the members of before are not needed any more.
     pub members: Members,
+    /// The index that `members` are as of: all changes up to it count, none after it. At most `applied`, and the same
+    /// members at every replica that shows the same index.
+    pub members_index: u64,
     /// What each member has of the log; known to the leader only.
     pub matched: BTreeMap<ReplicaId, u64>,
     /// This replica needs a snapshot, says this leader: the log that it lacks is gone there.
@@ -164,6 +167,7 @@ pub(crate) enum Command {
     Remove { group: GroupId, replica: Option<ReplicaId>, done: GroupReply },
     Propose { group: GroupId, command: Vec<u8>, reserved: bool, reply: ProposalReply },
     Change { group: GroupId, changes: Vec<MemberChange>, reply: ProposalReply },
+    Campaign { group: GroupId },
     Transfer { group: GroupId, to: ReplicaId, reply: TransferReply },
     Point { group: GroupId, index: u64, reply: oneshot::Sender<Option<Start>> },
     Hold { group: GroupId, index: u64, time: Duration },
@@ -253,6 +257,13 @@ impl Handle {
         let command = Command::Transfer { group, to, reply };
         self.commands.send(command).map_err(|_| ProposeError::Closed)?;
         answer.await.unwrap_or(Err(ProposeError::Unknown))
+    }
+
+    /// Lets the replica here stand for election at once if it knows of no leader; nothing otherwise. For groups that
+    /// have just begun. Who is not there yet gives no vote, so it may have to be said again.
+    pub fn campaign(&self, group: GroupId) {
+        // A driver that is gone leads nothing.
+        let _ = self.commands.send(Command::Campaign { group });
     }
 
     /// What a replica needs to go on from an applied index, for a snapshot that covers exactly that; `None` if

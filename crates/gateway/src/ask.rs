@@ -23,7 +23,7 @@ use vectron_wire::worker::{Target, Worker};
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, Fault>>;
 
 /// How long the catalog is waited for when a route looks stale. Shards are served without the placement driver.
-const REFRESH_PATIENCE_MS: u64 = 500;
+pub(crate) const REFRESH_PATIENCE_MS: u64 = 500;
 /// Pause before all replicas are asked once more, at first
 const PAUSE_LEAST: Duration = Duration::from_millis(50);
 /// and at most.

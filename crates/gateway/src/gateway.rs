@@ -1,17 +1,23 @@
 //! The gateway itself: what it is assembled from, and what every call shares.
 
 use crate::admit::{Deadline, Load};
+use crate::answers::Answers;
+use crate::api::Consistency;
+use crate::ask::REFRESH_PATIENCE_MS;
 use crate::knobs::GatewayKnobs;
 use crate::metrics::{Call, GatewayMetrics};
 use crate::route::{Catalog, View};
-use crate::translate::{check_collection_name, timeout_ms};
+use crate::session::Session;
+use crate::sharing::Sharing;
+use crate::translate::{Question, check_collection_name, timeout_ms};
+use std::cmp::Ordering;
 use std::sync::Arc;
 use vectron_base::clock::{Clock, Tick};
 use vectron_base::pool::Pool;
 use vectron_base::random::Random;
 use vectron_base::{Code, Fault, Outcome};
 use vectron_wire::placement::{Collection, Placement};
-use vectron_wire::worker::WorkerDirectory;
+use vectron_wire::worker::{ReadLevel, ShardHits, ShardRead, WorkerDirectory};
 
 /// What a gateway is assembled from.
 pub struct Parts {
@@ -51,6 +57,10 @@ pub struct AdminSources {
 pub struct Gateway {
     pub(crate) parts: Parts,
     pub(crate) catalog: Arc<Catalog>,
+    /// What shards answered; none if nothing is to be kept.
+    pub(crate) answers: Option<Arc<Answers>>,
+    /// Searches of shards that are under way.
+    pub(crate) sharing: Arc<Sharing<(Question, ReadLevel), Arc<ShardRead<ShardHits>>>>,
     load: Arc<Load>,
 }
 
@@ -59,7 +69,8 @@ impl Gateway {
     pub fn new(parts: Parts) -> Arc<Gateway> {
         let catalog = Catalog::follow(parts.placement.clone(), &parts.pool);
         let load = Load::new(&parts.knobs, parts.metrics.clone());
-        Arc::new(Gateway { parts, catalog, load })
+        let answers = Answers::of_bytes(parts.knobs.result_cache_bytes, parts.metrics.clone());
+        Arc::new(Gateway { parts, catalog, answers, sharing: Sharing::new(), load })
     }
 
     /// The settings.
@@ -127,6 +138,43 @@ impl Gateway {
         }
         let view = self.refreshed(deadline).await?;
         view.get(name).cloned().ok_or_else(|| Fault::no_collection(name))
+    }
+
+    /// The collection that a read is planned on: with every shard that the read's session has seen. A map from before
+    /// a split would ask the old shard, whose replicas need not have got to where the session was.
+    pub(crate) async fn collection_to_read(
+        &self,
+        name: &str,
+        asked: Option<&Consistency>,
+        deadline: &Deadline,
+    ) -> Result<Arc<Collection>, Fault> {
+        let known = self.collection(name, deadline).await?;
+        let token = asked.filter(|asked| asked.level == "session").and_then(|asked| asked.token.as_deref());
+        // What is no token is refused when the read is planned, and so is one of an earlier life.
+        let Some(session) = token.and_then(Session::from_token) else { return Ok(known) };
+        let ahead = |c: &Collection| match session.incarnation.cmp(&c.incarnation) {
+            Ordering::Greater => Some("another life of the collection".to_string()),
+            Ordering::Equal => session.beyond(c).map(|shard| format!("shard {shard}")),
+            Ordering::Less => None,
+        };
+        if ahead(&known).is_none() {
+            return Ok(known);
+        }
+        let soon = deadline.no_later_than(REFRESH_PATIENCE_MS);
+        let (now, why) = match self.refreshed(&soon).await {
+            Ok(view) => (view.get(name).cloned().ok_or_else(|| Fault::no_collection(name))?, String::new()),
+            Err(fault) => (known, format!("; the catalog cannot be asked: {}", fault.detail)),
+        };
+        match ahead(&now) {
+            // The catalog was asked, and it is another collection's.
+            Some(_) if why.is_empty() && session.incarnation != now.incarnation => Ok(now),
+            Some(what) => {
+                let detail =
+                    format!("the session has seen {what}, which this gateway does not know of yet{why}");
+                Err(Fault::new(Code::StalenessUnmet, detail))
+            }
+            None => Ok(now),
+        }
     }
 
     /// The view after one refresh.

@@ -29,6 +29,8 @@ vectron_base::knobs! {
         max_top_k: u64 = 10_000u64, "MAX_TOP_K", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
         /// Largest ef of a search. A larger ef finds more and takes longer.
         max_ef: u64 = 16_384u64, "MAX_EF", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Longest text that is searched for. Longer texts have more words, each of which costs time on every shard.
+        text_query_bytes: u64 = 4_096u64, "TEXT_QUERY_BYTES", Bounds::Integer(1, 65_536), "bytes", Affects::Limits, "vectron_gateway_request_seconds";
         /// Largest page of a scroll. Larger pages take more memory on every shard.
         max_page: u64 = 10_000u64, "MAX_PAGE", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
         /// Most tests in one filter. Each costs time on every point that is looked at.
@@ -37,6 +39,10 @@ vectron_base::knobs! {
         filter_depth: u64 = 16u64, "FILTER_DEPTH", Bounds::Integer(1, 64), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Longest list of $in and $nin. Longer lists cost more per point.
         filter_list: u64 = 10_000u64, "FILTER_LIST", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most paths that one change of payloads removes. Longer lists cost more per point.
+        unset_paths: u64 = 256u64, "UNSET_PATHS", Bounds::Integer(1, 65_536), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most messages of one stream of upserts in work at once. More keep a fast client busier and hold more memory.
+        stream_upserts: u64 = 8u64, "STREAM_UPSERTS", Bounds::Integer(1, 1_024), "", Affects::Limits, "vectron_gateway_held_bytes";
         /// What becomes of a filter on a field without a payload index: answered by looking at every payload, with filter_without_index in meta.degraded, or refused. Refusing finds slow queries early.
         filter_without_index: String = "allow", "FILTER_WITHOUT_INDEX", Bounds::Choice(&["allow", "refuse"]), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Time that a call may take when it names no timeout. Shorter fails sooner under load.
@@ -51,6 +57,12 @@ vectron_base::knobs! {
         route_rounds: u64 = 64u64, "ROUTE_ROUNDS", Bounds::Integer(2, 10_000), "", Affects::Limits, "vectron_gateway_shard_retries_total";
         /// Most time that one replica gets for a call that another could answer. Shorter notices a machine that stands still sooner and repeats slow calls.
         attempt_ms: u64 = 3_000u64, "ATTEMPT_MS", Bounds::Integer(10, 600_000), "ms", Affects::Speed, "vectron_gateway_shard_retries_total";
+        /// Share of a search's time that its shards get when it sets allow_partial. What is left is for the answer without those that are late; a larger share waits longer for them.
+        partial_percent: u64 = 80u64, "PARTIAL_PERCENT", Bounds::Integer(1, 100), "percent", Affects::Speed, "vectron_gateway_request_seconds";
+        /// Most bytes of search results that are kept, by shard and applied index; 0 for none. A kept result is given again only after the shard's worker has said, at the level of the read, that nothing was applied since. More bytes answer more repeated searches without searching.
+        result_cache_bytes: u64 = 0u64, "RESULT_CACHE_BYTES", Bounds::Integer(0, 1_099_511_627_776), "bytes", Affects::Speed, "vectron_gateway_result_cache_bytes";
+        /// Most time that a search waits for an equal one that is under way, to share the one after it; 0 to ask for every search by itself. Longer asks shards less under many equal searches and makes each of those wait longer.
+        coalesce_ms: u64 = 0u64, "COALESCE_MS", Bounds::Integer(0, 600_000), "ms", Affects::Speed, "vectron_gateway_coalesced_total";
         /// Time after which a read that is not linearizable is sent to a second replica as well; 0 for never. Shorter cuts the slowest answers and costs more reads.
         hedge_after_ms: u64 = 50u64, "HEDGE_AFTER_MS", Bounds::Integer(0, 60_000), "ms", Affects::Speed, "vectron_gateway_hedges_total";
         /// Most reads of a hundred that are sent twice. More cut the slowest answers under load, and add to it.

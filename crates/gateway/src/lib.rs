@@ -6,13 +6,14 @@
 //!
 //! How data flows through it. A request is decoded (`http`, `grpc`), admitted (`admit`: identity, limits,
 //! deadline), translated into a plan with an explicit consistency (`translate`), routed by the cached catalog
-//! (`route`), sent to shards (`fanout`) and its answers merged (`merge`) and translated back, saying who
+//! (`route`), sent to shards (`fanout`, past what is kept in `answers` and shared in `sharing`) and its answers merged (`merge`) and translated back, saying who
 //! answered and at which consistency.
 //!
 //! What it must never know. How a shard stores, replicates or searches. It holds no authoritative state: kill
 //! any gateway and nothing is lost. The calls use no runtime but the seams, so that a simulation runs them.
 
 mod admit;
+mod answers;
 pub mod api;
 mod ask;
 mod calls;
@@ -28,6 +29,7 @@ mod route;
 mod sealed;
 mod serve;
 mod session;
+mod sharing;
 mod stall;
 mod translate;
 mod weight;

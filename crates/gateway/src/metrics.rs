@@ -22,6 +22,8 @@ pub enum Call {
     Get,
     BatchGet,
     Delete,
+    Payload,
+    Batch,
     Search,
     SearchStream,
     Scroll,
@@ -32,7 +34,7 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 18] = [
+    pub const ALL: [Call; 20] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -45,6 +47,8 @@ impl Call {
         Call::Get,
         Call::BatchGet,
         Call::Delete,
+        Call::Payload,
+        Call::Batch,
         Call::Search,
         Call::SearchStream,
         Call::Scroll,
@@ -68,6 +72,8 @@ impl Call {
             Call::Get => "get",
             Call::BatchGet => "batch_get",
             Call::Delete => "delete",
+            Call::Payload => "payload",
+            Call::Batch => "batch",
             Call::Search => "search",
             Call::SearchStream => "search_stream",
             Call::Scroll => "scroll",
@@ -109,6 +115,28 @@ impl Rejection {
     }
 }
 
+/// What looking for a kept result came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// It was given again.
+    Hit,
+    /// It was there, and the shard had gone on.
+    Stale,
+    /// It was not there.
+    Miss,
+}
+
+impl Lookup {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Lookup::Hit => "hit",
+            Lookup::Stale => "stale",
+            Lookup::Miss => "miss",
+        }
+    }
+}
+
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// What the gateway counts. Clones count into the same figures.
@@ -121,6 +149,9 @@ pub struct GatewayMetrics {
     retries: Counter,
     hedges: Counter,
     hedgeable: Arc<AtomicU64>,
+    lookups: Family<Labels<1>, Counter>,
+    kept_bytes: Gauge,
+    coalesced: Counter,
     rejected: Family<Labels<1>, Counter>,
     connections: Gauge,
     unsent: Gauge,
@@ -137,6 +168,9 @@ impl Default for GatewayMetrics {
             retries: Counter::default(),
             hedges: Counter::default(),
             hedgeable: Arc::default(),
+            lookups: Family::default(),
+            kept_bytes: Gauge::default(),
+            coalesced: Counter::default(),
             rejected: Family::default(),
             connections: Gauge::default(),
             unsent: Gauge::default(),
@@ -155,6 +189,11 @@ impl GatewayMetrics {
                 "vectron_gateway_rejected",
                 "Requests and connections turned away, by reason",
                 m.rejected.clone(),
+            ),
+            (
+                "vectron_gateway_result_cache_lookups",
+                "Shard searches looked up among the kept results, by what that came to",
+                m.lookups.clone(),
             ),
         ];
         for (name, help, family) in counts {
@@ -176,6 +215,16 @@ impl GatewayMetrics {
             "vectron_gateway_hedges",
             "Reads sent to a second replica because the first was slow",
             m.hedges.clone(),
+        );
+        registry.register(
+            "vectron_gateway_result_cache_bytes",
+            "Bytes of kept results, with their questions",
+            m.kept_bytes.clone(),
+        );
+        registry.register(
+            "vectron_gateway_coalesced",
+            "Shard searches answered by an equal one that another caller asked",
+            m.coalesced.clone(),
         );
         registry.register("vectron_gateway_open_connections", "Open connections", m.connections.clone());
         registry.register(
@@ -228,6 +277,21 @@ impl GatewayMetrics {
     pub fn may_hedge(&self, percent: u64) -> bool {
         let reads = self.hedgeable.fetch_add(1, Ordering::Relaxed) + 1;
         self.hedges.get().saturating_mul(100) < reads.saturating_mul(percent)
+    }
+
+    /// A kept result was looked for.
+    pub fn looked_up(&self, lookup: Lookup) {
+        self.lookups.get_or_create(&[("result", lookup.as_str())]).inc();
+    }
+
+    /// So many bytes of results are kept.
+    pub fn keeps(&self, bytes: u64) {
+        self.kept_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A shard search was answered by another's.
+    pub fn coalesced(&self) {
+        self.coalesced.inc();
     }
 
     /// Somebody was turned away.

@@ -3,6 +3,7 @@
 use crate::sealed::{Kind, Reader, Writer};
 use std::collections::BTreeMap;
 use vectron_base::ids::{Incarnation, ShardId};
+use vectron_wire::placement::Collection;
 
 /// Applied indexes by shard, of one life of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,12 @@ impl Session {
     /// The index that a read of the shard must have applied.
     pub fn of(&self, shard: ShardId) -> u64 {
         self.seen.get(&shard).copied().unwrap_or(0)
+    }
+
+    /// A shard that it has seen and this map of the same life lacks: the map is older than the session.
+    pub fn beyond(&self, collection: &Collection) -> Option<ShardId> {
+        let known = |shard: &&ShardId| collection.shards.iter().any(|s| s.shard == **shard);
+        self.seen.keys().find(|shard| !known(shard)).copied()
     }
 
     /// The token.

@@ -298,6 +298,23 @@ impl History {
         }
     }
 
+    /// The least index at which each shard was written or read strictly. What else was read may come from a replica that
+    /// forked early and lacks what its parent still wrote, and a replayed answer tells an index of before.
+    pub fn begins(&self) -> BTreeMap<u64, u64> {
+        let strict = |level: &Level| *level == Level::Linearizable;
+        let fresh = |at: &usize| self.writes.get(*at).is_some_and(|write| !write.replayed);
+        let written = self.tokens.iter().filter(|(at, _)| fresh(at)).map(|(_, token)| token);
+        let read = self.reads.iter().filter(|of| strict(&of.level)).map(|of| &of.delivered.positions);
+        let searched = self.searches.iter().filter(|of| strict(&of.level)).map(|of| &of.delivered.positions);
+        let counted = self.counts.iter().filter(|of| strict(&of.level)).map(|of| &of.delivered.positions);
+        let mut begins: BTreeMap<u64, u64> = BTreeMap::new();
+        for (shard, index) in written.chain(read).chain(searched).chain(counted).flat_map(|of| &of.0) {
+            let least = begins.entry(*shard).or_insert(*index);
+            *least = (*least).min(*index);
+        }
+        begins
+    }
+
     /// Operations noted.
     pub fn len(&self) -> usize {
         self.writes.len() + self.reads.len() + self.searches.len() + self.counts.len()

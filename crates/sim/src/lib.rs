@@ -24,4 +24,5 @@ pub mod museum;
 pub mod network;
 pub mod oracle;
 pub mod scenarios;
+mod workload;
 pub mod world;

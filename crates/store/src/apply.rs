@@ -6,12 +6,15 @@ use crate::fields::{Extractor, Plan};
 use crate::idempotency::Remembered;
 use crate::matching;
 use crate::outcome::{ItemOutcome, Outcome};
+use crate::planned::Planned;
 use crate::range::HashRange;
 use crate::record::{Prepared, Record};
+use crate::removals::{Removal, RemovalCause};
 use crate::scrub::Mark;
 use crate::shard::Shard;
 use crate::state::State;
 use crate::vectors::schema::Schema;
+use std::collections::BTreeMap;
 use vectron_base::filter::{Filter, FilterLimits};
 use vectron_base::ids::hash_of_id;
 
@@ -41,23 +44,16 @@ impl Shard {
             None => Ok(command),
             Some(problem) => Err(format!("{}: {}", problem.field, problem.reason)),
         });
-        let work = match checked.as_ref().map(|command| self.doomed(index, command)) {
-            Ok(Ok(doomed)) => {
-                let (extractor, range) = {
-                    let state = self.state.read();
-                    (state.fields.extractor(), state.range)
-                };
-                let with = (&*self.schema, extractor.as_deref());
-                checked.map(|command| Work::new(index, command, doomed, range, with))
-            }
+        let work = match checked.map(|command| self.foresee(index, command)) {
+            Ok(Ok(work)) => Ok(work),
             Ok(Err(damage)) => {
                 let mut state = self.state.write();
                 return Outcome::Damaged(state.failure.get_or_insert(damage).to_string());
             }
-            Err(reason) => Err(reason.clone()),
+            Err(reason) => Err(reason),
         };
         let forked = !self.forked.lock().is_empty();
-        let touched = work.as_ref().ok().filter(|_| forked).map(Touched::of);
+        let touched = work.as_ref().ok().filter(|_| forked).map(|work| self.touched(work));
         let outcome = self.change(index, work);
         if let Some(touched) = touched {
             self.mirror(&touched);
@@ -86,11 +82,47 @@ impl Shard {
         outcome
     }
 
+    /// All that can be found out about a command before readers are held up.
+    fn foresee(&self, index: u64, command: Command) -> Result<Work, Damage> {
+        let (extractor, range, now, idle) = {
+            let state = self.state.read();
+            let now = state.log_time_ms.max(command.log_time_ms);
+            let limit = self.config.idempotency_bytes;
+            let answered = || known(&state, limit, now, command.idempotency.as_ref(), &[]);
+            let idle = stale(&state, index).or_else(answered).is_some() || state.failure.is_some();
+            (state.fields.extractor(), state.range, now, idle)
+        };
+        let doomed = self.doomed(index, &command)?;
+        let hashes = hashes(&command, range);
+        let extractor = extractor.as_deref();
+        let change = match command.operation {
+            // It will not be carried out: nothing is read for it.
+            Operation::Batch(_) | Operation::EditByFilter(..) if idle => Change::Tick,
+            Operation::Batch(batch) => Change::Batch(self.plan_batch(index, now, batch, extractor)?),
+            Operation::EditByFilter(_, edit) => {
+                let (planned, outcome) = self.plan_edit(index, now, doomed, &edit, extractor)?;
+                Change::Edit(planned, outcome)
+            }
+            Operation::Upsert(points) => {
+                let with = (&*self.schema, extractor);
+                Change::Upsert(points.into_iter().map(|p| prepare(index, p, with)).collect())
+            }
+            Operation::Delete(items) => Change::Delete(items),
+            Operation::DeleteByFilter(_) => Change::DeleteAll(doomed),
+            Operation::Seal => Change::Seal,
+            Operation::Mark => Change::Mark,
+            Operation::Tick => Change::Tick,
+            Operation::Split { first, child } => Change::Split { first, child, doomed },
+        };
+        let Command { log_time_ms, idempotency, range, .. } = command;
+        Ok(Work { log_time_ms, idempotency, range, hashes, change })
+    }
+
     /// The ids that a replicated filter matches now, or that a split gives up; none for other commands, and none if
     /// the command will not be carried out. Nothing but a command changes them, and this is the only command.
     fn doomed(&self, index: u64, command: &Command) -> Result<Vec<Box<str>>, Damage> {
         let text = match &command.operation {
-            Operation::DeleteByFilter(text) => text,
+            Operation::DeleteByFilter(text) | Operation::EditByFilter(text, _) => text,
             Operation::Split { first, .. } => return Ok(self.upper_part(index, *first)),
             _ => return Ok(Vec::new()),
         };
@@ -131,6 +163,7 @@ impl Shard {
         }
         state.log_time_ms = state.log_time_ms.max(work.log_time_ms);
         state.window.expire(state.log_time_ms);
+        self.expire(state, index);
         match known(state, limit, state.log_time_ms, work.idempotency.as_ref(), &work.hashes) {
             // A shard can be sealed whatever it remembers: nobody will ask for the key again.
             Some(Outcome::WindowFull) if matches!(work.change, Change::Seal) => {}
@@ -148,8 +181,10 @@ impl Shard {
                 self.keep_aside(state, (index, child), first, &doomed);
                 split(state, index, first, &doomed)
             }
-            change => operate(state, index, change),
+            change => self.operate(state, index, change),
         };
+        // What was written with a time that has passed already.
+        self.expire(state, index);
         if let Some(Idempotency { key, body_hash }) = work.idempotency {
             let mixed = matches!(&outcome, Outcome::Written { items, .. } if mixed(items));
             let items = if mixed { work.hashes.into() } else { Box::default() };
@@ -177,8 +212,13 @@ enum Change {
     Delete(Vec<DeleteItem>),
     /// What the filter matches.
     DeleteAll(Vec<Box<str>>),
+    /// Decided item by item.
+    Batch(Planned),
+    /// The same, with the answer.
+    Edit(Planned, Outcome),
     Seal,
     Mark,
+    Tick,
     /// With the ids that are given up.
     Split {
         first: u64,
@@ -190,47 +230,40 @@ enum Change {
 /// The ids whose points a command may have changed.
 pub(crate) struct Touched(Vec<Box<str>>);
 
-impl Touched {
-    fn of(work: &Work) -> Touched {
-        Touched(match &work.change {
-            Change::Upsert(points) => points.iter().map(|(point, _)| point.record.id.clone()).collect(),
-            Change::Delete(items) => items.iter().map(|item| item.id.as_str().into()).collect(),
-            Change::DeleteAll(doomed) => doomed.clone(),
-            Change::Seal | Change::Mark | Change::Split { .. } => Vec::new(),
-        })
+impl Shard {
+    fn touched(&self, work: &Work) -> Touched {
+        let mut ids = {
+            let state = self.state.read();
+            state.expiries.due(state.log_time_ms.max(work.log_time_ms))
+        };
+        match &work.change {
+            Change::Upsert(points) => ids.extend(points.iter().map(|(point, _)| point.record.id.clone())),
+            Change::Delete(items) => ids.extend(items.iter().map(|item| item.id.as_str().into())),
+            Change::DeleteAll(doomed) => ids.extend_from_slice(doomed),
+            Change::Batch(planned) | Change::Edit(planned, _) => {
+                ids.extend(planned.puts.iter().map(|point| point.record.id.clone()));
+                ids.extend_from_slice(&planned.gone);
+            }
+            Change::Seal | Change::Mark | Change::Tick | Change::Split { .. } => {}
+        }
+        Touched(ids)
     }
+}
 
+impl Touched {
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|id| &**id)
     }
 }
 
-impl Work {
-    fn new(
-        index: u64,
-        command: Command,
-        doomed: Vec<Box<str>>,
-        range: HashRange,
-        with: (&Schema, Option<&Extractor>),
-    ) -> Self {
-        let hashes = match &command.operation {
-            _ if range == HashRange::ALL && command.idempotency.is_none() => Vec::new(),
-            Operation::Upsert(points) => points.iter().map(|point| hash_of_id(&point.id)).collect(),
-            Operation::Delete(items) => items.iter().map(|item| hash_of_id(&item.id)).collect(),
-            _ => Vec::new(),
-        };
-        let change = match command.operation {
-            Operation::Upsert(points) => {
-                Change::Upsert(points.into_iter().map(|p| prepare(index, p, with)).collect())
-            }
-            Operation::Delete(items) => Change::Delete(items),
-            Operation::DeleteByFilter(_) => Change::DeleteAll(doomed),
-            Operation::Seal => Change::Seal,
-            Operation::Mark => Change::Mark,
-            Operation::Split { first, child } => Change::Split { first, child, doomed },
-        };
-        let Command { log_time_ms, idempotency, range, .. } = command;
-        Self { log_time_ms, idempotency, range, hashes, change }
+/// Hashes of the ids that a command names, if they may count.
+fn hashes(command: &Command, range: HashRange) -> Vec<u64> {
+    match &command.operation {
+        _ if range == HashRange::ALL && command.idempotency.is_none() => Vec::new(),
+        Operation::Upsert(points) => points.iter().map(|point| hash_of_id(&point.id)).collect(),
+        Operation::Delete(items) => items.iter().map(|item| hash_of_id(&item.id)).collect(),
+        Operation::Batch(batch) => batch.items.iter().map(|item| hash_of_id(item.id())).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -243,6 +276,7 @@ fn prepare(
         id: point.id.into(),
         version: index,
         payload: point.payload.into(),
+        expires_at_ms: None,
         values: schema.numbered(point.vector),
         plain: schema.plain().is_some(),
     };
@@ -284,6 +318,9 @@ fn first_answer(first: &Remembered, body_hash: u64, hashes: &[u64]) -> Outcome {
             }
             None => Outcome::Written { version, items, deleted, replayed: true },
         },
+        Ok(Outcome::Edited { version, updated, refused, refused_more, .. }) => {
+            Outcome::Edited { version, updated, refused, refused_more, replayed: true }
+        }
         Ok(other) => other,
         Err(error) => Outcome::Malformed(format!("the first answer {error}")),
     }
@@ -297,7 +334,17 @@ fn part_of(items: &[ItemOutcome], known: &[u64], asked: &[u64]) -> Option<Vec<It
     }
     match items.first() {
         Some(item) if !mixed(items) => Some(vec![*item; asked.len()]),
-        _ => asked.iter().map(|hash| items.get(known.iter().position(|at| at == hash)?).copied()).collect(),
+        _ => {
+            // A batch may name an id more than once: the second time asks for its second outcome.
+            let mut seen: BTreeMap<u64, usize> = BTreeMap::new();
+            let mut nth = |hash: u64| {
+                let from = seen.get(&hash).map_or(0, |at| at + 1);
+                let at = from + known.get(from..)?.iter().position(|known| *known == hash)?;
+                seen.insert(hash, at);
+                items.get(at).copied()
+            };
+            asked.iter().map(|hash| nth(*hash)).collect()
+        }
     }
 }
 
@@ -314,27 +361,73 @@ fn split(state: &mut State, index: u64, first: u64, doomed: &[Box<str>]) -> Outc
     Outcome::Written { version: index, items: Vec::new(), deleted, replayed: false }
 }
 
-fn operate(state: &mut State, index: u64, change: Change) -> Outcome {
-    let mut deleted = 0;
-    let items = match change {
-        Change::Upsert(points) => points.into_iter().map(|(p, wanted)| upsert(state, p, wanted)).collect(),
-        Change::Delete(items) => {
-            let items: Vec<_> = items.iter().map(|item| delete(state, item)).collect();
-            deleted = items.iter().filter(|item| **item == ItemOutcome::Applied).count() as u64;
-            items
+/// Removes points and remembers how they went; how many were there.
+fn remove(state: &mut State, ids: &[Box<str>], removal: Removal, limit: u64) -> u64 {
+    let live: Vec<Box<str>> = ids.iter().filter(|id| state.ids.contains_key(*id)).cloned().collect();
+    state.removals.note(live.iter(), removal, limit);
+    state.remove_all(&live)
+}
+
+impl Shard {
+    /// Removes every point whose time has come.
+    fn expire(&self, state: &mut State, index: u64) {
+        let due = state.expiries.due(state.log_time_ms);
+        if !due.is_empty() {
+            self.remove_noted(state, index, &due, RemovalCause::Expired);
         }
-        Change::DeleteAll(doomed) => {
-            deleted = state.remove_all(&doomed);
-            Vec::new()
+    }
+
+    fn remove_noted(&self, state: &mut State, index: u64, ids: &[Box<str>], cause: RemovalCause) -> u64 {
+        let removal = Removal { version: index, log_time_ms: state.log_time_ms, cause };
+        remove(state, ids, removal, self.config.knobs.removals_bytes)
+    }
+
+    fn operate(&self, state: &mut State, index: u64, change: Change) -> Outcome {
+        let mut deleted = 0;
+        let items = match change {
+            Change::Upsert(points) => {
+                points.into_iter().map(|(p, wanted)| upsert(state, p, wanted)).collect()
+            }
+            Change::Delete(items) => {
+                let items: Vec<_> = items.iter().map(|item| self.delete(state, index, item)).collect();
+                deleted = items.iter().filter(|item| **item == ItemOutcome::Applied).count() as u64;
+                items
+            }
+            Change::DeleteAll(doomed) => {
+                deleted = self.remove_noted(state, index, &doomed, RemovalCause::Deleted);
+                Vec::new()
+            }
+            Change::Batch(planned) => self.carry(state, index, planned),
+            Change::Edit(planned, outcome) => {
+                self.carry(state, index, planned);
+                return outcome;
+            }
+            Change::Seal => {
+                state.sealed = true;
+                Vec::new()
+            }
+            // Decided before, or done: log time has moved.
+            Change::Mark | Change::Split { .. } | Change::Tick => Vec::new(),
+        };
+        Outcome::Written { version: index, items, deleted, replayed: false }
+    }
+
+    /// Does what was decided.
+    fn carry(&self, state: &mut State, index: u64, planned: Planned) -> Vec<ItemOutcome> {
+        self.remove_noted(state, index, &planned.gone, RemovalCause::Deleted);
+        planned.puts.into_iter().for_each(|point| state.upsert(point));
+        planned.items
+    }
+
+    fn delete(&self, state: &mut State, index: u64, item: &DeleteItem) -> ItemOutcome {
+        if let Some(refused) = mismatch(state, &item.id, item.if_version) {
+            return refused;
         }
-        Change::Seal => {
-            state.sealed = true;
-            Vec::new()
+        match self.remove_noted(state, index, &[item.id.as_str().into()], RemovalCause::Deleted) {
+            0 => ItemOutcome::Missing,
+            _ => ItemOutcome::Applied,
         }
-        // Decided before.
-        Change::Mark | Change::Split { .. } => Vec::new(),
-    };
-    Outcome::Written { version: index, items, deleted, replayed: false }
+    }
 }
 
 fn mismatch(state: &State, id: &str, if_version: Option<u64>) -> Option<ItemOutcome> {
@@ -348,11 +441,4 @@ fn upsert(state: &mut State, point: Prepared, if_version: Option<u64>) -> ItemOu
     }
     state.upsert(point);
     ItemOutcome::Applied
-}
-
-fn delete(state: &mut State, item: &DeleteItem) -> ItemOutcome {
-    if let Some(refused) = mismatch(state, &item.id, item.if_version) {
-        return refused;
-    }
-    if state.remove(&item.id) { ItemOutcome::Applied } else { ItemOutcome::Missing }
 }

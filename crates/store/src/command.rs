@@ -5,10 +5,13 @@
 //! without a range are written as version 1. Version 3 has has range u8 \[first and last hash\] there, and in the place of
 //! a point's vector a list of its fields: name · shape u8 (1 dense, 2 sparse, 3 multi) · value; written where some point
 //! has something else than the unnamed vector. A sparse value is its indices and its values, u32 and f32; a multi one
-//! its dimension u32 and all components. Texts and lists are preceded by a u32 length; vectors are raw f32.
+//! its dimension u32 and all components. Operations 7 to 9 came later than version 2 and need no version of their own:
+//! builds that do not know them answer that they do not. Texts and lists are preceded by a u32 length; vectors are raw f32.
 
+use crate::batch::Batch;
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
 use crate::config::ShardConfig;
+use crate::edit::PayloadEdit;
 use crate::range::HashRange;
 use crate::vectors::schema::Schema;
 use vectron_base::FieldError;
@@ -68,6 +71,13 @@ pub enum Operation {
         /// A number for the new shard, which means nothing here.
         child: u64,
     },
+    /// Writes of several kinds, in order, each with its conditions.
+    Batch(Batch),
+    /// Changes the payload of every point that a filter matches; the canonical filter text. Answered
+    /// [`Edited`](crate::Outcome::Edited).
+    EditByFilter(String, PayloadEdit),
+    /// Moves log time, and with it what ends by log time.
+    Tick,
 }
 
 /// A point to be written.
@@ -115,26 +125,12 @@ impl Command {
             Operation::Upsert(points) => {
                 w.u8(1);
                 w.len(points.len());
-                for point in points {
-                    w.bytes(point.id.as_bytes());
-                    match point.vector.only_unnamed().filter(|_| format != NAMED) {
-                        Some(vector) => {
-                            w.len(vector.len());
-                            w.floats(vector);
-                        }
-                        None => write_fields(&mut w, &point.vector),
-                    }
-                    w.bytes(point.payload.as_bytes());
-                    w.option(point.if_version);
-                }
+                points.iter().for_each(|point| point.encode(&mut w, format == NAMED));
             }
             Operation::Delete(items) => {
                 w.u8(2);
                 w.len(items.len());
-                for item in items {
-                    w.bytes(item.id.as_bytes());
-                    w.option(item.if_version);
-                }
+                items.iter().for_each(|item| item.encode(&mut w));
             }
             Operation::DeleteByFilter(filter) => {
                 w.u8(3);
@@ -147,6 +143,16 @@ impl Command {
                 w.u64(*first);
                 w.u64(*child);
             }
+            Operation::Batch(batch) => {
+                w.u8(7);
+                batch.encode(&mut w, format == NAMED);
+            }
+            Operation::EditByFilter(filter, edit) => {
+                w.u8(8);
+                w.bytes(filter.as_bytes());
+                edit.encode(&mut w);
+            }
+            Operation::Tick => w.u8(9),
         }
         w.0
     }
@@ -169,12 +175,15 @@ impl Command {
             false => None,
         };
         let operation = match r.u8()? {
-            1 => Operation::Upsert(r.list(13, |r| upsert_point(r, format))?),
+            1 => Operation::Upsert(r.list(13, |r| upsert_point(r, format == NAMED))?),
             2 => Operation::Delete(r.list(5, delete_item)?),
             3 => Operation::DeleteByFilter(r.text()?.into()),
             4 => Operation::Seal,
             5 => Operation::Mark,
             6 => Operation::Split { first: r.u64()?, child: r.u64()? },
+            7 => Operation::Batch(Batch::decode(&mut r, format == NAMED)?),
+            8 => Operation::EditByFilter(r.text()?.into(), PayloadEdit::decode(&mut r)?),
+            9 => Operation::Tick,
             _ => return Err(DecodeError("unknown operation")),
         };
         r.end()?;
@@ -183,8 +192,10 @@ impl Command {
 
     /// The oldest format that can say it.
     fn format(&self) -> u8 {
+        let named = |point: &UpsertPoint| point.vector.only_unnamed().is_none();
         match &self.operation {
-            Operation::Upsert(points) if points.iter().any(|p| p.vector.only_unnamed().is_none()) => NAMED,
+            Operation::Upsert(points) if points.iter().any(named) => NAMED,
+            Operation::Batch(batch) if batch.points().any(named) => NAMED,
             _ if self.range.is_some() => RANGED,
             _ => FORMAT,
         }
@@ -204,8 +215,10 @@ impl Command {
             let reason = format!("has {} bytes, expected 1 to {IDEMPOTENCY_KEY_MAX_BYTES}", key.len());
             return refuse("idempotency_key".into(), reason);
         }
-        if self.idempotency.is_some() && matches!(self.operation, Operation::Mark | Operation::Split { .. }) {
-            return refuse("idempotency_key".into(), "marks and splits take none".into());
+        if self.idempotency.is_some()
+            && matches!(self.operation, Operation::Mark | Operation::Split { .. } | Operation::Tick)
+        {
+            return refuse("idempotency_key".into(), "marks, splits and ticks take none".into());
         }
         match &self.operation {
             Operation::Upsert(points) => {
@@ -224,13 +237,20 @@ impl Command {
                 }
                 twice("ids", items.iter().map(|item| item.id.as_str()))
             }
-            Operation::DeleteByFilter(text) => match Filter::parse(text, &FilterLimits::REPLICATED) {
-                Ok(_) => None,
-                Err(error) => refuse(error.path, error.reason),
+            Operation::DeleteByFilter(text) => filter_problem(text),
+            Operation::EditByFilter(text, edit) => match edit.problem() {
+                Some(reason) => refuse("payload".into(), reason),
+                None => filter_problem(text),
             },
-            Operation::Seal | Operation::Mark | Operation::Split { .. } => None,
+            Operation::Batch(batch) => batch.problem(schema),
+            Operation::Seal | Operation::Mark | Operation::Split { .. } | Operation::Tick => None,
         }
     }
+}
+
+fn filter_problem(text: &str) -> Option<FieldError> {
+    let error = Filter::parse(text, &FilterLimits::REPLICATED).err()?;
+    Some(FieldError { field: error.path, reason: error.reason })
 }
 
 /// One version names one content, so one command names an id once.
@@ -246,7 +266,18 @@ fn twice<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Option<FieldErro
 }
 
 impl UpsertPoint {
-    fn problem(&self, schema: &Schema) -> Option<(String, String)> {
+    /// With `named` fields, or with the unnamed vector only.
+    pub(crate) fn encode(&self, w: &mut Writer, named: bool) {
+        w.bytes(self.id.as_bytes());
+        match self.vector.only_unnamed().filter(|_| !named) {
+            Some(vector) => write_floats(w, vector),
+            None => write_fields(w, &self.vector),
+        }
+        w.bytes(self.payload.as_bytes());
+        w.option(self.if_version);
+    }
+
+    pub(crate) fn problem(&self, schema: &Schema) -> Option<(String, String)> {
         if let Some(reason) = point_id_problem(&self.id) {
             return Some(("id".into(), reason));
         }
@@ -257,9 +288,16 @@ impl UpsertPoint {
     }
 }
 
-fn upsert_point(r: &mut Reader<'_>, format: u8) -> Decoded<UpsertPoint> {
+impl DeleteItem {
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.bytes(self.id.as_bytes());
+        w.option(self.if_version);
+    }
+}
+
+pub(crate) fn upsert_point(r: &mut Reader<'_>, named: bool) -> Decoded<UpsertPoint> {
     let id = r.text()?.into();
-    let vector = if format == NAMED { read_fields(r)? } else { PointVectors::unnamed(read_floats(r)?) };
+    let vector = if named { read_fields(r)? } else { PointVectors::unnamed(read_floats(r)?) };
     Ok(UpsertPoint { id, vector, payload: r.text()?.into(), if_version: r.option()? })
 }
 
@@ -320,6 +358,6 @@ fn read_fields(r: &mut Reader<'_>) -> Decoded<PointVectors> {
     PointVectors::new(fields).map_err(|_| DecodeError("a field has two values"))
 }
 
-fn delete_item(r: &mut Reader<'_>) -> Decoded<DeleteItem> {
+pub(crate) fn delete_item(r: &mut Reader<'_>) -> Decoded<DeleteItem> {
     Ok(DeleteItem { id: r.text()?.into(), if_version: r.option()? })
 }

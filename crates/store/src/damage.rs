@@ -19,6 +19,12 @@ pub enum Refusal {
     /// Stored bytes are damaged: this replica must be replaced.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// The text index that the query needs is being built.
+    #[error("the text index on {field:?} is being built")]
+    Building {
+        /// Its field.
+        field: String,
+    },
     /// The query makes no sense here.
     #[error("{field}: {reason}")]
     Invalid {

@@ -162,7 +162,8 @@ fn prepared(slot: &Slot, child: &Shard) -> Result<Prepared, Damage> {
             let view = slot.view()?;
             let values = view.values(&child.schema).map_err(|e| slot.damage(e))?;
             let (id, payload, plain) = (view.id.into(), view.payload.into(), child.schema.plain().is_some());
-            Arc::new(Record { id, version: view.version, payload, values, plain })
+            let expires_at_ms = view.expires_at_ms;
+            Arc::new(Record { id, version: view.version, payload, expires_at_ms, values, plain })
         }
     };
     let extractor = child.state.read().fields.extractor();
@@ -317,6 +318,9 @@ impl Shard {
             state.range = cut.range;
             state.window = cut.window.clone();
             state.provisional = false;
+            // What the split itself found to be over is not brought along any more.
+            let due = state.expiries.due(cut.log_time_ms);
+            state.remove_all(&due);
         }
     }
 

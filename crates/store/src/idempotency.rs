@@ -106,6 +106,13 @@ impl Window {
                 let (key, items) = (entry.key.clone(), entry.items.clone());
                 Arc::new(Remembered { key, items, outcome, ..**entry })
             }
+            // What a change by filter changed, and did not, likewise.
+            Ok(Outcome::Edited { version, replayed, .. }) => {
+                let (refused, refused_more) = (Vec::new(), 0);
+                let outcome = Outcome::Edited { version, updated: 0, refused, refused_more, replayed };
+                let (key, items) = (entry.key.clone(), entry.items.clone());
+                Arc::new(Remembered { key, items, outcome: outcome.encode().into(), ..**entry })
+            }
             _ => entry.clone(),
         };
         self.by_age.iter().map(inherited).collect()

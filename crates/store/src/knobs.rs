@@ -24,6 +24,10 @@ vectron_base::knobs! {
         /// the field; higher spends memory instead.
         keyword_bytes_max: u64 = 256u64, "KEYWORD_BYTES_MAX", Bounds::Integer(1, 65_536), "bytes",
             Affects::Speed, "vectron_worker_memory_bytes";
+        /// Bytes of remembered removals in each shard: which point went when, by a delete or because its time had
+        /// come. More explains absences that are longer ago and takes memory.
+        removals_bytes: u64 = 4u64 << 20, "REMOVALS_BYTES", Bounds::Integer(0, 1 << 40), "bytes",
+            Affects::Limits, "vectron_worker_memory_bytes";
         /// Graph rows looked at per clean-up step after deletions. More frees memory sooner with longer steps.
         sweep_step_rows: u64 = 512u64, "SWEEP_STEP_ROWS", Bounds::Integer(64, 10_000_000), "rows",
             Affects::Speed, "vectron_worker_tombstone_rows";

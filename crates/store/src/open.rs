@@ -199,7 +199,7 @@ fn load_segment(
             return Err(segment.damage("one row is live twice").into());
         }
         let values = view.values(&schema).map_err(|e| segment.damage(e))?;
-        let Named { tags, tag, hash } = Named::of(view.id, view.version, view.payload, &values, plain);
+        let Named { tags, tag, hash } = Named::of(&view, &values, plain);
         for ((number, value), tag) in values.iter().zip(&tags) {
             if let FieldValue::Dense(vector) = value {
                 let put = state.vectors.put(*number, at.row, *tag, vector, &state.rows);
@@ -207,6 +207,7 @@ fn load_segment(
             }
         }
         state.vectors.insert(at.row, &values);
+        state.expiries.set(at.row, view.id, view.expires_at_ms);
         ids.push((view.id.into(), at.row));
         let place = Place::Stored(segment.clone(), entry);
         state.rows.set(at.row, Some(Slot { version: view.version, tag, hash, place }));

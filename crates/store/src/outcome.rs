@@ -1,7 +1,7 @@
 //! What became of a command, as bytes that are the same on every replica.
 //!
 //! Encoding, version 2: version u8 · kind u8 · its fields. The items of a write are stored as runs of equal
-//! ones: kind u8 · length u32 · the version there is, if that is why the item was refused.
+//! ones: kind u8 · length u32 · the version there is or the bytes of the payload, if that is why the item was refused.
 
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
 
@@ -21,6 +21,19 @@ pub enum Outcome {
         /// The key was known: this is the first answer again, and nothing was done now.
         replayed: bool,
     },
+    /// A change of payloads by filter was carried out.
+    Edited {
+        /// The version of every point that was changed: the log index.
+        version: u64,
+        /// Points that were changed.
+        updated: u64,
+        /// The first [`REFUSED_LISTED`] points that were not, in id order.
+        refused: Vec<Refused>,
+        /// How many more were not.
+        refused_more: u64,
+        /// As of [`Outcome::Written`].
+        replayed: bool,
+    },
     /// The idempotency key stands for another body; nothing was done.
     KeyReused,
     /// The shard is sealed; nothing was done.
@@ -38,17 +51,39 @@ pub enum Outcome {
     Damaged(String),
 }
 
+/// Points that a change by filter did not change and that its answer names: answers are remembered.
+pub const REFUSED_LISTED: usize = 100;
+
+/// A point that a change by filter did not change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Whose.
+    pub id: String,
+    /// Why.
+    pub item: ItemOutcome,
+}
+
 /// What became of one item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemOutcome {
-    /// Written or deleted.
+    /// Written, changed or deleted.
     Applied,
-    /// Nothing to delete: there is no such id.
+    /// Nothing to delete or to change: there is no such id.
     Missing,
     /// `if_version` did not hold.
     VersionMismatch {
         /// The version there is; 0 if there is no such id.
         current: u64,
+    },
+    /// `if_filter` did not hold.
+    FilterMismatch {
+        /// The version there is; 0 if there is no such id.
+        current: u64,
+    },
+    /// The payload would have grown over the limit.
+    PayloadTooLarge {
+        /// Bytes that it would have had.
+        bytes: u64,
     },
 }
 
@@ -79,6 +114,18 @@ impl Outcome {
             }
             Outcome::WindowFull => w.u8(6),
             Outcome::OutOfRange => w.u8(7),
+            Outcome::Edited { version, updated, refused, refused_more, replayed } => {
+                w.u8(8);
+                w.u64(*version);
+                w.u64(*updated);
+                w.u64(*refused_more);
+                w.u8(u8::from(*replayed));
+                w.len(refused.len());
+                for Refused { id, item } in refused {
+                    w.bytes(id.as_bytes());
+                    write_run(&mut w, &[*item]);
+                }
+            }
         }
         w.0
     }
@@ -97,6 +144,7 @@ impl Outcome {
             5 => Outcome::Damaged(r.text()?.into()),
             6 => Outcome::WindowFull,
             7 => Outcome::OutOfRange,
+            8 => edited(&mut r)?,
             _ => return Err(DecodeError("unknown outcome")),
         };
         r.end()?;
@@ -120,6 +168,12 @@ fn written(r: &mut Reader<'_>) -> Decoded<Outcome> {
     Ok(Outcome::Written { version, items, deleted, replayed })
 }
 
+fn edited(r: &mut Reader<'_>) -> Decoded<Outcome> {
+    let (version, updated, refused_more, replayed) = (r.u64()?, r.u64()?, r.u64()?, r.flag()?);
+    let refused = r.list(9, |r| Ok(Refused { id: r.text()?.into(), item: read_run(r)?.0 }))?;
+    Ok(Outcome::Edited { version, updated, refused, refused_more, replayed })
+}
+
 /// Writes equal items.
 fn write_run(w: &mut Writer, run: &[ItemOutcome]) {
     let Some(item) = run.first() else { return };
@@ -127,10 +181,15 @@ fn write_run(w: &mut Writer, run: &[ItemOutcome]) {
         ItemOutcome::Applied => 0,
         ItemOutcome::Missing => 1,
         ItemOutcome::VersionMismatch { .. } => 2,
+        ItemOutcome::FilterMismatch { .. } => 3,
+        ItemOutcome::PayloadTooLarge { .. } => 4,
     });
     w.len(run.len());
-    if let ItemOutcome::VersionMismatch { current } = item {
-        w.u64(*current);
+    match item {
+        ItemOutcome::Applied | ItemOutcome::Missing => {}
+        ItemOutcome::VersionMismatch { current: number }
+        | ItemOutcome::FilterMismatch { current: number }
+        | ItemOutcome::PayloadTooLarge { bytes: number } => w.u64(*number),
     }
 }
 
@@ -140,6 +199,8 @@ fn read_run(r: &mut Reader<'_>) -> Decoded<(ItemOutcome, usize)> {
         0 => ItemOutcome::Applied,
         1 => ItemOutcome::Missing,
         2 => ItemOutcome::VersionMismatch { current: r.u64()? },
+        3 => ItemOutcome::FilterMismatch { current: r.u64()? },
+        4 => ItemOutcome::PayloadTooLarge { bytes: r.u64()? },
         _ => return Err(DecodeError("unknown item outcome")),
     };
     Ok((item, n))

@@ -1,9 +1,10 @@
 //! One version of one point: in memory until a checkpoint, then as bytes of a segment.
 //!
 //! Bytes, little-endian, in a shard that has the unnamed vector field only: head crc u32 · row u32 · version u64 ·
-//! id length u32 · payload length u32 · vector crc u32 · id · payload · vector as f32. In any other shard: head crc
+//! id length u32 · payload length u32 · vector crc u32 · \[expiry u64\] · id · payload · vector as f32. In any other shard: head crc
 //! u32 · row u32 · version u64 · id length u32 · payload length u32 · value count u32 · for each value its field
-//! number u32, length u32 and crc u32 · id · payload · the values. The head crc covers everything between itself
+//! number u32, length u32 and crc u32 · \[expiry u64\] · id · payload · the values. The payload length's highest bit says
+//! that there is an expiry. The head crc covers everything between itself
 //! and the first value, so that a payload is read and verified without touching a vector, and one vector without the
 //! others.
 
@@ -18,6 +19,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Bytes of a record before its id, without what is said of each value.
 const FIXED_BYTES: usize = 28;
+/// In the payload length: an expiry follows. Payloads are bounded far below.
+const EXPIRES: u32 = 1 << 31;
 /// Bytes that say what a value is.
 const VALUE_BYTES: usize = 12;
 
@@ -36,8 +39,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub fn new(record: Record, extractor: Option<&Extractor>) -> Self {
         let found = extractor.map(|extractor| extractor.read(&record.payload)).unwrap_or_default();
-        let Named { tags, tag, hash } =
-            Named::of(&record.id, record.version, &record.payload, &record.values, record.plain);
+        let Named { tags, tag, hash } = Named::of(&View::of(&record), &record.values, record.plain);
         Self { tags, tag, hash, record: Arc::new(record), found }
     }
 
@@ -57,7 +59,8 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    pub fn of(id: &str, version: u64, payload: &str, values: &Values, plain: bool) -> Named {
+    /// `values` are those of the record that is viewed.
+    pub fn of(view: &View<'_>, values: &Values, plain: bool) -> Named {
         let bytes: Vec<Vec<u8>> = values.iter().map(|(_, value)| value_bytes(value)).collect();
         let tags: Vec<u64> = bytes.iter().map(|bits| vector_tag(bits)).collect();
         let mut dense = values.iter().zip(&tags).filter(|((_, v), _)| matches!(v, FieldValue::Dense(_)));
@@ -73,8 +76,8 @@ impl Named {
             }
         };
         let mut hash = Xxh3::new();
-        hash.update(&version.to_le_bytes());
-        for text in [id, payload] {
+        hash.update(&view.version.to_le_bytes());
+        for text in [view.id, view.payload] {
             hash.update(&(text.len() as u64).to_le_bytes());
             hash.update(text.as_bytes());
         }
@@ -84,6 +87,9 @@ impl Named {
                 hash.update(&(bits.len() as u64).to_le_bytes());
             }
             hash.update(bits);
+        }
+        if let Some(at) = view.expires_at_ms {
+            hash.update(&at.to_le_bytes());
         }
         Named { tags, tag, hash: hash.digest128() }
     }
@@ -95,6 +101,8 @@ pub(crate) struct Record {
     pub id: Box<str>,
     pub version: u64,
     pub payload: Box<str>,
+    /// The log time at which it ends by itself.
+    pub expires_at_ms: Option<u64>,
     pub values: Values,
     /// Of a shard that has the unnamed field only.
     pub plain: bool,
@@ -104,7 +112,8 @@ impl Record {
     pub fn encoded_len(&self) -> usize {
         let heads = if self.plain { 0 } else { VALUE_BYTES * self.values.len() };
         let values: usize = self.values.iter().map(|(_, value)| value.bytes()).sum();
-        FIXED_BYTES + heads + self.id.len() + self.payload.len() + values
+        let expiry = self.expires_at_ms.map_or(0, |_| 8);
+        FIXED_BYTES + heads + expiry + self.id.len() + self.payload.len() + values
     }
 
     /// Appends the record's bytes and returns its head crc.
@@ -114,7 +123,8 @@ impl Record {
         out.extend(row.to_le_bytes());
         out.extend(self.version.to_le_bytes());
         out.extend((self.id.len() as u32).to_le_bytes());
-        out.extend((self.payload.len() as u32).to_le_bytes());
+        let expires = if self.expires_at_ms.is_some() { EXPIRES } else { 0 };
+        out.extend((self.payload.len() as u32 | expires).to_le_bytes());
         let mut values = Vec::new();
         if !self.plain {
             out.extend((self.values.len() as u32).to_le_bytes());
@@ -128,6 +138,7 @@ impl Record {
             }
             out.extend(crc32fast::hash(&values[from..]).to_le_bytes());
         }
+        self.expires_at_ms.into_iter().for_each(|at| out.extend(at.to_le_bytes()));
         out.extend(self.id.as_bytes());
         out.extend(self.payload.as_bytes());
         let head_crc = crc32fast::hash(&out[start + 4..]);
@@ -142,6 +153,7 @@ pub(crate) struct View<'a> {
     pub id: &'a str,
     pub version: u64,
     pub payload: &'a str,
+    pub expires_at_ms: Option<u64>,
     values: Stored<'a>,
 }
 
@@ -175,6 +187,7 @@ struct Fields<'a> {
     version: u64,
     id: &'a [u8],
     payload: &'a [u8],
+    expires_at_ms: Option<u64>,
     values: Stored<'a>,
     /// Bytes before the values.
     head: usize,
@@ -184,8 +197,9 @@ struct Fields<'a> {
 
 impl<'a> View<'a> {
     pub fn of(record: &'a Record) -> Self {
-        let Record { id, version, payload, values, .. } = record;
-        Self { id, version: *version, payload, values: Stored::Memory(values) }
+        let Record { id, version, payload, expires_at_ms, values, .. } = record;
+        let (version, expires_at_ms) = (*version, *expires_at_ms);
+        Self { id, version, payload, expires_at_ms, values: Stored::Memory(values) }
     }
 
     /// The record that starts at `bytes`; its row, its view and its length. Verifies the head against its own
@@ -205,28 +219,34 @@ impl<'a> View<'a> {
         else {
             return Err("a record's text is not UTF-8");
         };
-        Ok((fields.row, Self { id, version: fields.version, payload, values: fields.values }, fields.len))
+        let Fields { row, version, expires_at_ms, values, len, .. } = fields;
+        Ok((row, Self { id, version, payload, expires_at_ms, values }, len))
     }
 
     fn fields(bytes: &'a [u8], plain: Option<usize>) -> Decoded<Fields<'a>> {
         let mut r = Reader(bytes);
         r.u32()?;
         let (row, version) = (r.u32()?, r.u64()?);
-        let (id_len, payload_len) = (r.u32()? as usize, r.u32()? as usize);
+        let (id_len, payload_len) = (r.u32()? as usize, r.u32()?);
+        let expires = payload_len & EXPIRES != 0;
+        let payload_len = (payload_len & !EXPIRES) as usize;
+        let expiry = |r: &mut Reader<'_>| if expires { r.u64().map(Some) } else { Ok(None) };
         let read = |r: &Reader<'_>| bytes.len() - r.0.len();
         if let Some(dimension) = plain {
             let crc = r.u32()?;
+            let expires_at_ms = expiry(&mut r)?;
             let (id, payload) = (r.take(id_len)?, r.take(payload_len)?);
             let head = read(&r);
             let values = Stored::Plain(Part { number: UNNAMED, bytes: r.take(dimension * 4)?, crc });
-            return Ok(Fields { row, version, id, payload, values, head, len: read(&r) });
+            return Ok(Fields { row, version, id, payload, expires_at_ms, values, head, len: read(&r) });
         }
         let heads = r.list(VALUE_BYTES, |r| Ok((r.u32()?, r.u32()? as usize, r.u32()?)))?;
+        let expires_at_ms = expiry(&mut r)?;
         let (id, payload) = (r.take(id_len)?, r.take(payload_len)?);
         let head = read(&r);
         let mut part = |(number, len, crc)| Ok(Part { number, bytes: r.take(len)?, crc });
         let values = Stored::Bytes(heads.into_iter().map(&mut part).collect::<Decoded<_>>()?);
-        Ok(Fields { row, version, id, payload, values, head, len: read(&r) })
+        Ok(Fields { row, version, id, payload, expires_at_ms, values, head, len: read(&r) })
     }
 
     fn parts(&self) -> &[Part<'a>] {
@@ -323,13 +343,20 @@ mod tests {
     }
 
     fn check(schema: &Schema, values: Values) {
+        check_ending(schema, values.clone(), None);
+        check_ending(schema, values, Some(u64::MAX - 3));
+    }
+
+    fn check_ending(schema: &Schema, values: Values, expires_at_ms: Option<u64>) {
         let plain = schema.plain().is_some();
-        let record = Record { id: "ä".into(), version: 9, payload: "{\"x\":1}".into(), values, plain };
+        let record =
+            Record { id: "ä".into(), version: 9, payload: "{\"x\":1}".into(), expires_at_ms, values, plain };
         let mut bytes = vec![];
         let crc = record.encode(7, &mut bytes);
         assert_eq!(bytes.len(), record.encoded_len());
         let (row, view, len) = View::decode(&bytes, schema, crc).unwrap();
         assert_eq!((row, view.id, view.version, view.payload, len), (7, "ä", 9, "{\"x\":1}", bytes.len()));
+        assert_eq!(view.expires_at_ms, expires_at_ms);
         assert_eq!(view.values(schema).unwrap(), record.values);
         assert!(view.has_dense(&record.values, schema));
         for (number, value) in &record.values {
@@ -365,8 +392,14 @@ mod tests {
     fn the_sign_of_a_zero_is_another_vector() {
         let values = |x: f32| vec![(0, FieldValue::Dense(vec![1.5, x, 2.0]))];
         let plain = Schema::of(&ShardConfig::new(3, Metric::Dot));
-        let record =
-            Record { id: "a".into(), version: 1, payload: "{}".into(), values: values(-0.0), plain: true };
+        let record = Record {
+            id: "a".into(),
+            version: 1,
+            payload: "{}".into(),
+            expires_at_ms: None,
+            values: values(-0.0),
+            plain: true,
+        };
         assert!(View::of(&record).has_dense(&values(-0.0), &plain));
         assert!(!View::of(&record).has_dense(&values(0.0), &plain));
     }

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_chunk_that_holds_nothing_is_given_back() {
-        let record = Record { id: "a".into(), version: 1, payload: "{}".into(), values: vec![], plain: true };
+        let (id, payload, values) = ("a".into(), "{}".into(), Vec::new());
+        let record = Record { id, version: 1, payload, expires_at_ms: None, values, plain: true };
         let slot = Slot { version: 1, tag: 2, hash: 3, place: Place::Memory(Arc::new(record)) };
         let mut rows = Rows::default();
         (0..2000).for_each(|row| drop(rows.set(row, Some(slot.clone()))));

@@ -159,8 +159,7 @@ impl Shard {
 fn verify(slot: &Slot, schema: &Schema) -> Result<(), Damage> {
     let view = slot.view()?;
     let values = view.values(schema).map_err(|e| slot.damage(e))?;
-    let plain = schema.plain().is_some();
-    let hash = Named::of(view.id, view.version, view.payload, &values, plain).hash;
+    let hash = Named::of(&view, &values, schema.plain().is_some()).hash;
     if hash != slot.hash || view.version != slot.version {
         return Err(slot.damage("a record is not the one that the digest has"));
     }

@@ -13,7 +13,7 @@ use crate::damage::{Damage, Refusal};
 use crate::fields::FilterTrace;
 use crate::matching::Matched;
 use crate::query::{Query, SearchQuery};
-use crate::read::point_of;
+use crate::read::{Include, point_of};
 use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
@@ -59,7 +59,7 @@ pub struct SearchResult {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchTrace {
     /// The index's plan: `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`; `inverted` for a
-    /// sparse field, `maxsim` for a multi field.
+    /// sparse field, `maxsim` for a multi field; `text_or` or `text_and` of a text search.
     pub plan: &'static str,
     /// Effort used.
     pub ef: usize,
@@ -158,7 +158,8 @@ impl Shard {
             }
         };
         done("search");
-        let hits = ranked(&slots, query, &self.schema).map_err(|damage| self.report(damage))?;
+        let wanted = (query.top_k, query.include);
+        let hits = ranked(&slots, wanted, &self.schema).map_err(|damage| self.report(damage))?;
         done("fetch");
         Ok(SearchResult { applied_index, hits, explain })
     }
@@ -283,7 +284,11 @@ fn nearest(
 }
 
 /// Hits with their points, in the public order, cut to what was asked for.
-fn ranked(found: &[(f32, Slot)], query: &SearchQuery, schema: &Schema) -> Result<Vec<ScoredPoint>, Damage> {
+pub(crate) fn ranked(
+    found: &[(f32, Slot)],
+    (top_k, include): (usize, Include),
+    schema: &Schema,
+) -> Result<Vec<ScoredPoint>, Damage> {
     let mut ranked = Vec::with_capacity(found.len());
     for (score, slot) in found {
         // Adding zero makes negative zero equal to zero. Sums may leave the range of f32.
@@ -291,9 +296,9 @@ fn ranked(found: &[(f32, Slot)], query: &SearchQuery, schema: &Schema) -> Result
         ranked.push((score, slot.view()?, slot));
     }
     ranked.sort_by(|(a, x, _), (b, y, _)| b.total_cmp(a).then_with(|| x.id.cmp(y.id)));
-    ranked.truncate(query.top_k);
+    ranked.truncate(top_k);
     let scored = |(score, view, slot): (f32, View<'_>, &Slot)| {
-        let found = point_of(slot, &view, schema, query.include)?;
+        let found = point_of(slot, &view, schema, include)?;
         let crate::read::Point { id, version, vector, payload } = found;
         Ok(ScoredPoint { id, score, version, payload, vector })
     };

@@ -2,10 +2,12 @@
 
 use crate::config::ShardConfig;
 use crate::damage::{Damage, Refusal};
+use crate::expiry::Expiries;
 use crate::fields::Fields;
 use crate::idempotency::Window;
 use crate::range::HashRange;
 use crate::record::Prepared;
+use crate::removals::Removals;
 use crate::rows::{Place, Rows, Slot};
 use crate::scrub::Marks;
 use crate::segment::Segment;
@@ -60,6 +62,10 @@ pub(crate) struct State {
     pub points_sum: u128,
     pub vectors: VectorFields,
     pub fields: Fields,
+    /// Points that end by themselves.
+    pub expiries: Expiries,
+    /// Points that went lately. No part of the logical state.
+    pub removals: Removals,
     /// Rows below `next_row` that may be used again.
     pub free_rows: Vec<Row>,
     pub next_row: Row,
@@ -93,6 +99,8 @@ impl State {
             points_sum: 0,
             vectors: VectorFields::new(config),
             fields: Fields::default(),
+            expiries: Expiries::default(),
+            removals: Removals::default(),
             free_rows: Vec::new(),
             next_row: 0,
             segments: BTreeMap::new(),
@@ -186,8 +194,9 @@ impl State {
         self.ids.insert(record.id.clone(), row);
         self.empty(row);
         self.vectors.insert(row, &record.values);
-        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(record) };
+        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(record.clone()) };
         self.rows.set(row, Some(slot));
+        self.expiries.set(row, &record.id, record.expires_at_ms);
         self.fields.insert(row, &found);
         self.points_sum = self.points_sum.wrapping_add(hash);
         self.unsaved.insert(row);
@@ -252,6 +261,7 @@ impl State {
         let Some(slot) = self.rows.set(row, None) else { return };
         self.fields.remove(row);
         self.vectors.clear(row);
+        self.expiries.clear(row);
         self.points_sum = self.points_sum.wrapping_sub(slot.hash);
         self.forget_place(row, &slot.place);
     }

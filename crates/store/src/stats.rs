@@ -46,7 +46,8 @@ pub struct ShardStats {
     pub segments: u64,
     /// Bytes of the files that the last checkpoint consists of.
     pub disk_bytes: u64,
-    /// Bytes held in memory: indexes, payload indexes, row table, id map, unsaved records, remembered writes. An estimate.
+    /// Bytes held in memory: indexes, payload indexes, row table, id map, unsaved records, remembered writes, expiries,
+    /// remembered removals. An estimate.
     pub memory_bytes: u64,
     /// Bytes of the index, part of the memory.
     pub index_bytes: MemoryBytes,
@@ -130,7 +131,9 @@ impl Shard {
                 + state.rows.bytes() as u64
                 + points * ID_BYTES
                 + state.unsaved_bytes
-                + state.window.bytes(),
+                + state.window.bytes()
+                + state.expiries.bytes()
+                + state.removals.bytes(),
             index_bytes,
             quantization,
             field_index_bytes,

@@ -2,6 +2,7 @@
 //! replicated logs. Probes and metrics are answered here as well, for a process that is no gateway has no other door.
 
 use crate::assembly::Rooms;
+use crate::doors::sorted;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -13,6 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use vectron_base::metric::prometheus_text;
+use vectron_base::pool::Pool;
+use vectron_wire::frames::{FrameOptions, FrameServer};
 use vectron_wire::grpc::MessageLimits;
 use vectron_wire::grpc::key::{ClusterKey, RequireKey};
 use vectron_wire::grpc::peer::PeerServer;
@@ -30,6 +33,10 @@ pub struct Services {
     pub key: Option<ClusterKey>,
     /// How large messages may be.
     pub limits: MessageLimits,
+    /// Bounds of connections for frames.
+    pub frames: FrameOptions,
+    /// Where work goes.
+    pub pool: Arc<dyn Pool>,
 }
 
 impl Services {
@@ -39,19 +46,34 @@ impl Services {
         listener: TcpListener,
         mut stopped: watch::Receiver<bool>,
     ) -> JoinHandle<std::io::Result<()>> {
+        let frames = self.rooms.worker.clone().map(|worker| FrameServer {
+            worker,
+            key: self.key.clone(),
+            limits: self.limits,
+            options: self.frames,
+            pool: self.pool.clone(),
+        });
+        let pool = self.pool.clone();
         let router = self.router();
+        let told = stopped.clone();
         let stop = async move {
             // Either told to stop, or the node was dropped: stop in both cases.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        // Answers are small and waited for: they go out at once. A failure leaves the connection merely slower.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let serving = async move {
+            let (listener, sorting) = sorted(listener, frames, pool, told);
+            // Answers are small and waited for: they go out at once. A failure leaves the connection merely slower.
+            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+            let http = axum::serve(listener, router).with_graceful_shutdown(stop);
+            let (served, ()) = futures::future::join(async move { http.await }, sorting).await;
+            served
+        };
         #[allow(clippy::disallowed_methods, reason = "the process's own serving task")]
-        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop).await })
+        tokio::spawn(serving)
     }
 
     fn router(self) -> Router {
-        let Self { rooms, inbox, key, limits } = self;
+        let Self { rooms, inbox, key, limits, .. } = self;
         let mut routes = Routes::new(PeerServer::new(inbox, limits));
         if let Some(placement) = &rooms.placement {
             routes = routes.add_service(PlacementServer::new(placement.clone(), limits));

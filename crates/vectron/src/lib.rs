@@ -11,6 +11,7 @@
 
 pub mod assembly;
 pub mod cli;
+mod doors;
 pub mod formats;
 mod internal;
 pub mod network;

@@ -1,4 +1,4 @@
-//! The way to other processes in production: gRPC connections within the limits of the knobs.
+//! The way to other processes in production: connections within the limits of the knobs.
 
 use crate::settings::Settings;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vectron_base::metric::{Counter, Registry};
 use vectron_base::pool::Pool;
+use vectron_wire::frames::FrameOptions;
 use vectron_wire::grpc::MessageLimits;
 use vectron_wire::grpc::dial::{DialOptions, GrpcDialer};
 use vectron_wire::grpc::key::ClusterKey;
@@ -36,6 +37,14 @@ pub fn dialer(settings: &Settings, pool: &Arc<dyn Pool>, key: Option<ClusterKey>
         key,
     };
     Arc::new(GrpcDialer::new(options, pool.clone()))
+}
+
+/// Bounds of the connections that searches, reads and writes take.
+pub fn frame_options(settings: &Settings) -> FrameOptions {
+    FrameOptions {
+        calls_max: usize::try_from(settings.node.calls_max).unwrap_or(usize::MAX),
+        queued_bytes_max: settings.node.call_queue_bytes_max,
+    }
 }
 
 /// Bounds of the links that the logs' messages take.

@@ -19,6 +19,7 @@ use vectron_base::disk::{Disk, RealDisk};
 use vectron_base::metric::Registry;
 use vectron_base::random::{Random, SystemRandom};
 use vectron_consensus::{ConsensusMetrics, Driver, Handle};
+use vectron_wire::frames::FrameDialer;
 use vectron_wire::grpc::dial::GrpcDialer;
 use vectron_wire::grpc::key::ClusterKey;
 
@@ -214,9 +215,11 @@ impl Node {
         let capacity = Capacity { cores: cores() as u32, memory_bytes: plan_memory(&settings) };
         let stopping = logs.as_ref().map(|logs| logs.consensus.clone());
         let limits = network::message_limits(&settings);
+        let frames = network::frame_options(&settings);
+        let pool = seams.pool.clone();
         let plan = Plan {
             seams,
-            dialer,
+            dialer: Arc::new(FrameDialer::new(dialer, frames)),
             logs,
             topology: options.topology,
             settings,
@@ -234,7 +237,8 @@ impl Node {
         let (close_internal, closed) = watch::channel(false);
         let mut internal_door = None;
         if let (Some(listener), Some(inbox)) = (internal, inbox) {
-            let services = Services { rooms: rooms.clone(), inbox: Arc::new(inbox), key, limits };
+            let services =
+                Services { rooms: rooms.clone(), inbox: Arc::new(inbox), key, limits, frames, pool };
             internal_door = Some(services.serve(listener, closed));
         }
         let (close_public, mut closed) = watch::channel(false);

@@ -25,9 +25,11 @@ impl AddressBook {
         Self { drivers: RwLock::new(drivers), workers: Arc::default() }
     }
 
-    /// These are the members of the placement driver now, besides those of the start.
+    /// These are the members of the placement driver now, besides those of the start. A member whose address is not in
+    /// the catalog yet, as at a cluster's first start, is listed with an empty one: that takes nothing back.
     pub fn note_drivers(&self, drivers: impl IntoIterator<Item = (ReplicaId, String)>) {
-        self.drivers.write().extend(drivers);
+        let known = drivers.into_iter().filter(|(_, address)| !address.is_empty());
+        self.drivers.write().extend(known);
     }
 
     /// Where a replica is reached, if that is known.
@@ -93,5 +95,22 @@ impl Inbox for PeerInbox {
                 self.malformed.inc();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_without_an_address_in_the_catalog_keeps_the_one_of_the_start() {
+        let (first, added) = (ReplicaId(1), ReplicaId(4));
+        let book = AddressBook::new(BTreeMap::from([(first, "10.0.0.1:7102".to_string())]));
+        book.note_drivers([(first, String::new()), (added, String::new())]);
+        assert_eq!(book.address(GroupId::CATALOG, first).as_deref(), Some("10.0.0.1:7102"));
+        assert_eq!(book.address(GroupId::CATALOG, added), None);
+        book.note_drivers([(first, "10.0.0.9:7102".into()), (added, "10.0.0.4:7102".into())]);
+        assert_eq!(book.address(GroupId::CATALOG, first).as_deref(), Some("10.0.0.9:7102"));
+        assert_eq!(book.address(GroupId::CATALOG, added).as_deref(), Some("10.0.0.4:7102"));
     }
 }

@@ -24,6 +24,10 @@ vectron_base::knobs! {
         keep_alive_ms: u64 = 2000u64, "KEEP_ALIVE_MS", Bounds::Integer(100, 600_000), "ms", Affects::Speed, "vectron_gateway_shard_retries_total";
         /// Time that a call between processes may take when it names none. Shorter fails sooner under load.
         call_timeout_ms: u64 = 5000u64, "CALL_TIMEOUT_MS", Bounds::Integer(100, 600_000), "ms", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Searches, reads and writes of one other process that are worked on at a time; it waits with more. More let one busy gateway fill the worker.
+        calls_max: u64 = 1024u64, "CALLS_MAX", Bounds::Integer(1, 1 << 20), "calls", Affects::Limits, "vectron_worker_search_seconds";
+        /// Bytes of such calls, or of their answers, that may wait to be sent on one connection before more are taken on. More smooth bursts and take more memory.
+        call_queue_bytes_max: u64 = 16_777_216u64, "CALL_QUEUE_BYTES_MAX", Bounds::Integer(65_536, 1 << 36), "bytes", Affects::Limits, "vectron_gateway_request_seconds";
         /// Messages of the logs that may wait for one other process; older ones are given up. More bridge longer stalls and take more memory.
         link_messages_max: u64 = 65_536u64, "LINK_MESSAGES_MAX", Bounds::Integer(64, 1 << 24), "", Affects::Limits, "vectron_node_link_dropped_messages_total";
         /// Bytes of such messages. More bridge longer stalls and take more memory.

@@ -9,7 +9,7 @@ use vectron_base::ids::{ReplicaId, ShardId, WorkerId};
 pub struct DriverMember {
     /// Its replica of the catalog.
     pub replica: ReplicaId,
-    /// Where it is reached.
+    /// Where it is reached; empty while it is in the group and the catalog does not name it yet.
     pub address: String,
     /// Whether it votes.
     pub votes: bool,

@@ -13,10 +13,12 @@
 //!
 //! What it must never know. How a room does its work: no index, store, Raft or HTTP routing here.
 
+pub mod batch;
 pub mod cluster;
 pub mod codec;
 pub mod connections;
 pub mod fault_table;
+pub mod frames;
 pub mod grpc;
 pub mod links;
 pub mod peer;
@@ -28,5 +30,6 @@ pub mod routing;
 mod settings;
 pub mod snapshot;
 mod status;
+mod text;
 mod vector_fields;
 pub mod worker;

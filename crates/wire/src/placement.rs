@@ -84,6 +84,9 @@ pub struct CollectionSpec {
     /// The shape of the graph.
     #[serde(default = "IndexSettings::unwritten")]
     pub index: IndexSettings,
+    /// How long points live that name no time of their own; `None`: until they are deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// The vector fields that have names, by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vector_fields: Vec<VectorField>,

@@ -1,5 +1,6 @@
 //! What a search looks for.
 
+use crate::text::{TextQuery, TextStats};
 use std::sync::Arc;
 use vectron_base::vectors::{MultiVector, SparseVector};
 
@@ -30,6 +31,13 @@ pub enum ShardQuery {
         /// Only these points are looked at: what another search has found.
         among: Option<Arc<[String]>>,
     },
+    /// The best points for some words.
+    Text {
+        /// The words, and where to look for them.
+        query: Arc<TextQuery>,
+        /// What scores rest on in all shards together; by default the shard's own figures.
+        stats: Option<Arc<TextStats>>,
+    },
 }
 
 impl ShardQuery {
@@ -42,6 +50,7 @@ impl ShardQuery {
     pub fn field(&self) -> &str {
         match self {
             Self::Dense { field, .. } | Self::Sparse { field, .. } | Self::Multi { field, .. } => field,
+            Self::Text { query, .. } => &query.field,
         }
     }
 }

@@ -8,9 +8,13 @@ use vectron_base::filter::Filter;
 use vectron_base::ids::{Incarnation, ShardId};
 use vectron_base::vectors::PointVectors;
 
+pub use crate::batch::{
+    BatchItem, Edited, Expiry, ItemWrite, PayloadChange, PayloadEdit, RefusedPoint, WriteBatch,
+};
 pub use crate::query::ShardQuery;
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
+pub use crate::text::{ShardTextStats, TextOperator, TextQuery, TextStats};
 
 /// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
 /// `not_found`, under a later epoch `unavailable`.
@@ -25,7 +29,7 @@ pub struct Target {
 }
 
 /// How fresh a read must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadLevel {
     /// Everything acknowledged before the read began.
     Linearizable,
@@ -54,6 +58,13 @@ pub struct ShardRead<T> {
     pub value: T,
     /// At which state.
     pub delivered: Delivered,
+}
+
+impl<T> ShardRead<T> {
+    /// The same, of an answer that need not be there.
+    pub fn some(self) -> ShardRead<Option<T>> {
+        ShardRead { value: Some(self.value), delivered: self.delivered }
+    }
 }
 
 /// Which parts of a point to return.
@@ -100,6 +111,10 @@ pub enum WriteOperation {
     DeleteIds(Vec<String>),
     /// Delete every point that passes.
     DeleteFilter(Filter),
+    /// Several kinds, in order, each with its conditions.
+    Batch(WriteBatch),
+    /// Change the payload of every point that passes.
+    EditFilter(Filter, PayloadEdit),
 }
 
 /// A caller's promise that equal keys mean the same write.
@@ -127,25 +142,31 @@ pub struct ShardWrite {
 /// What became of one item of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemOutcome {
-    /// Written or deleted.
+    /// Written, changed or deleted.
     Applied,
-    /// Asked to delete what was not there.
+    /// Asked to delete or change what was not there.
     Missing,
     /// `if_version` did not hold; the version found, 0 when the point is not there.
     VersionMismatch(u64),
+    /// `if_filter` did not hold; the version found, 0 when the point is not there.
+    FilterMismatch(u64),
+    /// The payload would have grown over the limit, to this many bytes.
+    PayloadTooLarge(u64),
 }
 
 /// A durable, applied write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardWritten {
     /// Log index; the version of every point written.
     pub version: u64,
-    /// One for each point or id, in order; empty for a delete by filter.
+    /// One for each point, id or item, in order; empty for a write by filter.
     pub items: Vec<ItemOutcome>,
     /// Points deleted.
     pub deleted: u64,
     /// The result of an earlier call with the same idempotency key.
     pub replayed: bool,
+    /// Of a change by filter only.
+    pub edited: Option<Edited>,
 }
 
 /// A read of points by id.
@@ -227,7 +248,7 @@ pub struct FilterTrace {
 }
 
 /// How a shard found its hits. What a shard does not measure is absent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchTrace {
     /// The plan's name.
     pub plan: &'static str,
@@ -328,10 +349,22 @@ pub trait Worker: Send + Sync {
     async fn get(&self, request: ShardGet) -> Result<ShardRead<Vec<Option<PointRecord>>>, Fault>;
     /// Best first, ties by id.
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault>;
+    /// As `search`, or `None` when the shard, once it is as fresh as the level demands, is at `known_applied_index`:
+    /// then what a search with the same question found at that index stands. Every check of a search is made.
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let _ = known_applied_index;
+        self.search(request).await.map(ShardRead::some)
+    }
     /// In id order.
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault>;
     /// Exact.
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
+    /// What scores of a text query rest on.
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

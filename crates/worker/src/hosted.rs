@@ -37,6 +37,8 @@ pub struct Hosted {
     searched: Mutex<Option<Tick>>,
     /// A place for each write that is held back.
     pub paced: Semaphore,
+    /// Held by the one proposal under way that only moves log time.
+    pub ticking: Semaphore,
     /// The collection is deleted; nothing may be read or written any more.
     sealed: AtomicBool,
     /// Another copy takes this one's place, or the replica leaves: what is seen here says nothing any more.
@@ -83,6 +85,7 @@ impl Hosted {
             ended: Notify::new(),
             searched: Mutex::new(None),
             paced: Semaphore::new(PACED_MOST),
+            ticking: Semaphore::new(1),
             sealed,
             retired: AtomicBool::new(false),
             proof: Mutex::new(None),

@@ -31,6 +31,8 @@ vectron_base::knobs! {
         snapshot_idle_ms: u64 = 30_000u64, "SNAPSHOT_IDLE_MS", Bounds::Integer(100, 600_000), "ms", Affects::Speed, "vectron_worker_offers";
         /// How often the leader of a shard puts a mark into its log, at which all replicas digest their state; 0 means never. More often finds a replica that went astray sooner and writes more.
         mark_interval_s: u64 = 600u64, "MARK_INTERVAL_S", Bounds::Integer(0, 86_400), "s", Affects::Durability, "vectron_worker_marks_total";
+        /// How long after a point's time has come, by the clock of the shard's leader, the leader removes it although nobody writes; it looks at every report. Shorter frees space sooner, and removes fewer points at a time.
+        expiry_delay_ms: u64 = 1000u64, "EXPIRY_DELAY_MS", Bounds::Integer(0, 3_600_000), "ms", Affects::Consistency, "vectron_worker_points";
         /// How fast stored records are read again to find decay, in each shard; 0 means never. Faster finds it sooner and reads more.
         scrub_bytes_per_s: u64 = 4 * MIB, "SCRUB_BYTES_PER_S", Bounds::Integer(0, 1 << 34), "bytes/s", Affects::Durability, "vectron_worker_scrubbed_bytes_total";
         /// How long a stop waits for other replicas to take the lead. Longer spares the shards an election and delays the stop when nobody can take over.

@@ -15,6 +15,7 @@
 //! lays out its files. It never waits for the placement driver to serve a shard that it already holds.
 
 mod event;
+mod expiry;
 mod faults;
 pub mod host;
 mod hosted;
@@ -31,6 +32,7 @@ mod shape;
 mod shown;
 mod snapshot;
 mod tend;
+mod text;
 mod write;
 
 pub use event::WorkerEvent;

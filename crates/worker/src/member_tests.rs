@@ -37,6 +37,7 @@ fn status(voters: &[ReplicaId], learners: &[ReplicaId], behind: &[ReplicaId]) ->
         leader: Some(R[0]),
         sole: false,
         members: Members { voters: voters.to_vec(), learners: learners.to_vec(), ..Members::default() },
+        members_index: COMMITTED,
         matched: voters.iter().chain(learners).map(held).collect::<BTreeMap<_, _>>(),
         lagging: None,
         at_rest: false,

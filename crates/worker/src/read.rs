@@ -1,9 +1,11 @@
 //! Reads: the barrier that the level needs, then a look at the shard.
 
+use crate::expiry;
 use crate::faults::{late, of_propose};
 use crate::host::Host;
 use crate::hosted::{Hosted, gone};
 use crate::shown::{stage, trace};
+use crate::text;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
     Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch,
+    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, Stage, TextStats,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -41,7 +43,12 @@ pub async fn admit(
     let begun = host.clock().now();
     let limit = Duration::from_millis(timeout_ms);
     let proof = match level {
-        ReadLevel::Linearizable => barrier(host, hosted, limit).await?,
+        ReadLevel::Linearizable => {
+            if expiry::is_due(host, hosted, 0) {
+                expiry::tick(host, hosted, limit).await;
+            }
+            barrier(host, hosted, limit).await?
+        }
         ReadLevel::Eventual => {
             let proof = known_proof(hosted)?;
             if begun.since(proof) > PROOF_AGE {
@@ -146,7 +153,11 @@ fn record(point: store::Point) -> PointRecord {
 fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     match refusal {
         store::Refusal::Sealed => gone(),
+        store::Refusal::Invalid { field: field @ ("text" | "k1" | "b"), reason } => {
+            text::invalid(field, reason)
+        }
         store::Refusal::Invalid { field, reason } => Fault::invalid(*field, reason.clone()),
+        store::Refusal::Building { .. } => text::building(hosted, refusal),
         other => Fault::new(Code::Unavailable, format!("shard {}: {other}", hosted.id())),
     }
 }
@@ -180,46 +191,109 @@ pub async fn get(
     Ok(ShardRead { value, delivered: admitted.delivered(host, read.applied_index) })
 }
 
-/// The store's query.
-fn asked(query: ShardQuery) -> store::Query {
-    match query {
-        ShardQuery::Dense { field, vector } => store::Query::Dense { field, vector },
-        ShardQuery::Sparse { field, vector } => store::Query::Sparse { field, vector },
-        ShardQuery::Multi { field, vectors, among } => store::Query::Multi { field, vectors, among },
+/// What a shard is searched for.
+enum Search {
+    Vectors(store::SearchQuery),
+    Text(store::TextSearch),
+}
+
+impl Search {
+    fn of(request: ShardSearch) -> Search {
+        let (top_k, score_threshold) = (request.top_k, request.score_threshold);
+        let filter = request.filter.as_deref().cloned();
+        let include = include(request.include);
+        let query = match request.query {
+            ShardQuery::Dense { field, vector } => store::Query::Dense { field, vector },
+            ShardQuery::Sparse { field, vector } => store::Query::Sparse { field, vector },
+            ShardQuery::Multi { field, vectors, among } => store::Query::Multi { field, vectors, among },
+            ShardQuery::Text { query, stats } => {
+                return Search::Text(store::TextSearch {
+                    query: text::query(&query),
+                    stats: stats.map(|stats| text::stats(&stats)),
+                    top_k,
+                    filter,
+                    score_threshold,
+                    include,
+                });
+            }
+        };
+        Search::Vectors(store::SearchQuery {
+            query,
+            top_k,
+            filter,
+            score_threshold,
+            exact: request.exact,
+            ef: request.ef.map(|ef| ef as usize),
+            recall_target: request.recall_target,
+            include,
+        })
+    }
+
+    fn run(
+        &self,
+        shard: &store::Shard,
+        done: &mut dyn FnMut(&'static str),
+    ) -> Result<store::SearchResult, store::Refusal> {
+        match self {
+            Search::Vectors(query) => shard.search_in_stages(query, done),
+            Search::Text(search) => shard.text_search_in_stages(search, done),
+        }
     }
 }
 
-/// The nearest points.
+/// What a look for the nearest points came to.
+enum Look {
+    /// There was no need for it at this index.
+    Unchanged(u64),
+    Searched(Result<store::SearchResult, store::Refusal>, Vec<Stage>, Duration),
+}
+
+/// The best points: nearest to a vector, or with the words of a text.
 pub async fn search(
     host: &Host,
     hosted: &Arc<Hosted>,
     request: ShardSearch,
 ) -> Result<ShardRead<ShardHits>, Fault> {
+    let ShardRead { value, delivered } = search_if_changed(host, hosted, request, None).await?;
+    let value = value.ok_or_else(|| Fault::internal("a search that was not made"))?;
+    Ok(ShardRead { value, delivered })
+}
+
+/// The nearest points, or nothing if the shard, once it is fresh enough, is at `known`. What a search may answer follows
+/// from the state at the applied index and from the question: nothing expires by time, and settings do not change. The
+/// graph and the codes are derived from the same state and differ from moment to moment within the promised recall.
+pub async fn search_if_changed(
+    host: &Host,
+    hosted: &Arc<Hosted>,
+    request: ShardSearch,
+    known: Option<u64>,
+) -> Result<ShardRead<Option<ShardHits>>, Fault> {
     hosted.searched(host.clock().now());
     let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
     let queued = host.clock().now();
     let clock = host.clock().clone();
-    let query = store::SearchQuery {
-        query: asked(request.query),
-        top_k: request.top_k,
-        filter: request.filter.as_deref().cloned(),
-        score_threshold: request.score_threshold,
-        exact: request.exact,
-        ef: request.ef.map(|ef| ef as usize),
-        recall_target: request.recall_target,
-        include: include(request.include),
-    };
+    let timeout_ms = request.timeout_ms;
+    let search = Search::of(request);
     let look = move |shard: &store::Shard| {
+        let unchanged = known.filter(|known| shard.applied_index() == *known);
+        if let Some(index) = unchanged {
+            return Look::Unchanged(index);
+        }
         let started = clock.now();
         let (mut at, mut stages) = (started, vec![stage("queue", started.since(queued))]);
-        let result = shard.search_in_stages(&query, &mut |name| {
+        let result = search.run(shard, &mut |name| {
             let now = clock.now();
             stages.push(stage(name, now.since(at)));
             at = now;
         });
-        (result, stages, at.since(started))
+        Look::Searched(result, stages, at.since(started))
     };
-    let (result, mut stages, took) = in_lane(host, hosted, request.timeout_ms, look).await?;
+    let (result, mut stages, took) = match in_lane(host, hosted, timeout_ms, look).await? {
+        Look::Searched(result, stages, took) => (result, stages, took),
+        Look::Unchanged(index) => {
+            return Ok(ShardRead { value: None, delivered: admitted.delivered(host, index) });
+        }
+    };
     let result = result.map_err(|refusal| refused(hosted, &refusal))?;
     host.metrics().search.observe(took.as_secs_f64());
     host.load().searched(took);
@@ -229,8 +303,22 @@ pub async fn search(
         score: hit.score,
         point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },
     });
-    let value = ShardHits { hits: hits.collect(), trace };
+    let value = Some(ShardHits { hits: hits.collect(), trace });
     Ok(ShardRead { value, delivered: admitted.delivered(host, result.applied_index) })
+}
+
+/// What scores of a text query rest on.
+pub async fn text_stats(
+    host: &Host,
+    hosted: &Arc<Hosted>,
+    request: ShardTextStats,
+) -> Result<ShardRead<TextStats>, Fault> {
+    let admitted = admit(host, hosted, request.read, request.timeout_ms).await?;
+    let query = text::query(&request.query);
+    let look = move |shard: &store::Shard| shard.text_stats(&query);
+    let read = in_lane(host, hosted, request.timeout_ms, look).await?.map_err(|r| refused(hosted, &r))?;
+    let delivered = admitted.delivered(host, read.applied_index);
+    Ok(ShardRead { value: text::shown_stats(read.value), delivered })
 }
 
 /// A page in id order.

@@ -9,8 +9,8 @@ use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
     PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, TextStats, Worker,
 };
 
 impl Host {
@@ -65,6 +65,17 @@ impl Worker for Host {
         still_there(&hosted, &target, read::search(self, &hosted, request).await?)
     }
 
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        let read = read::search_if_changed(self, &hosted, request, Some(known_applied_index)).await?;
+        still_there(&hosted, &target, read)
+    }
+
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         let target = request.target;
         let hosted = self.serve(&target)?;
@@ -75,6 +86,12 @@ impl Worker for Host {
         let target = request.target;
         let hosted = self.serve(&target)?;
         still_there(&hosted, &target, read::count(self, &hosted, request).await?)
+    }
+
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, read::text_stats(self, &hosted, request).await?)
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: runs the measurements, keeps their results in `bench/results`, writes `docs/BENCHMARKS.md`.
 
+pub mod cluster;
 pub mod contestant;
 pub mod curve;
 pub mod index;
@@ -8,6 +9,7 @@ pub mod options;
 pub mod peers;
 pub mod recall;
 pub mod report;
+pub mod sections;
 pub mod serve;
 pub mod svg;
 
@@ -32,8 +34,11 @@ cargo xtask bench serve      over the wire: a release node in its own process, u
     --quick                  fewer queries and cycles; kept out of the results
     --set KEY=VALUE          a setting of the collection, such as quantization=4bit; may be repeated
     --name NAME              keeps the results as serve-NAME.json beside those of the default settings
+cargo xtask bench cluster    real processes of the release binary on loopback
+    --only A,B               sections: writes, failover, drain, remote, replica (default all)
+    --quick                  as long as without, but kept out of the results
 cargo xtask bench report     writes docs/BENCHMARKS.md and docs/img/*.svg from bench/results
-both measurements: --data DIRECTORY of the data set (default $VECTRON_DATA, else ../shared/data/debian)
+all measurements: --data DIRECTORY of the data set (default $VECTRON_DATA, else ../shared/data/debian)
 ";
 
 /// The project's directory.
@@ -56,6 +61,7 @@ pub fn run(words: &[String]) -> Result<(), Failure> {
     match command.as_str() {
         "index" => index::run(&options)?,
         "serve" => serve::run(&options)?,
+        "cluster" => cluster::run(&options)?,
         "report" => {}
         _ => {
             print!("{HELP}");

@@ -1,9 +1,9 @@
-//! The words after `bench index` and `bench serve`.
+//! The words after `bench index`, `bench serve` and `bench cluster`.
 
 use super::{Failure, root};
 use std::path::PathBuf;
 
-/// What both measurements take; each looks at its own.
+/// What the measurements take; each looks at its own.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Directory of the data set.
@@ -16,7 +16,7 @@ pub struct Options {
     pub quick: bool,
     /// Whether peers' graphs of an earlier run may be taken.
     pub reuse: bool,
-    /// Sections of the server's measurement; empty for all.
+    /// Sections of the server's or the cluster's measurement; empty for all.
     pub only: Vec<String>,
     /// Words in the names of contestants; empty for all.
     pub contestants: Vec<String>,

@@ -2,7 +2,7 @@
 //! measured on, so that a part can be measured again without the rest.
 
 use super::options::Options;
-use super::{Failure, SCHEMA, build, keep, machine, root, target};
+use super::{Failure, SCHEMA, build, keep, machine, root, sections, target};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -38,22 +38,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         "sections": {},
     });
     let earlier = std::fs::read(root().join(format!("bench/results/{name}.json"))).ok();
-    let earlier: Option<Value> = earlier.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    // Sections of an earlier run stay, with their own date and commit, if all else is the same.
-    let same = |other: &Value| {
-        ["schema", "hardware", "dataset", "settings"].iter().all(|key| other[key] == result[key])
-    };
-    if let Some(earlier) = earlier.filter(same) {
-        result["sections"] = earlier["sections"].clone();
-    }
-    for (section, mut rows) in sections.as_object().cloned().unwrap_or_default() {
-        rows["load_before"] = load_before.clone().into();
-        rows["load_after"] = machine::load().into();
-        rows["commit"] = machine::commit().into();
-        rows["date"] = machine::date().into();
-        rows["command"] = options.command("serve").into();
-        result["sections"][section] = rows;
-    }
+    sections::merge(&mut result, earlier.as_deref(), &sections, &load_before, &options.command("serve"));
     print!("{}", super::report::serve_tables(&result));
     keep(&name, options.quick, &result)
 }

@@ -35,11 +35,11 @@ mod parse;
 mod text;
 mod words;
 
-pub use field::{FieldIndex, FieldType};
-pub use geo::GeoCircle;
+pub use field::{FieldIndex, FieldType, Language, TextAnalysis};
+pub use geo::{GeoArea, GeoCircle, GeoPlace};
 pub use instant::instant;
 pub use number::Number;
-pub use words::{has_all, words};
+pub use words::{has_all, runs, words};
 
 /// Most parts of a dotted field path.
 pub const PATH_MAX_PARTS: usize = 32;

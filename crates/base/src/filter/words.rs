@@ -1,7 +1,7 @@
 //! The words of a text, as `$match` sees them: runs of letters and digits, without regard to case.
 
-/// Calls `word` for every run of alphanumeric characters.
-fn runs(text: &str) -> impl Iterator<Item = &str> {
+/// Every run of letters and digits of a text, in order.
+pub fn runs(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty())
 }
 

@@ -3,6 +3,7 @@
 mod cache;
 mod conf;
 mod entry;
+mod join;
 mod membership;
 mod message;
 mod rest;
@@ -14,6 +15,7 @@ pub(crate) use message::Pulse;
 use crate::Members;
 use crate::stored::StoredEntry;
 use cache::Cache;
+use join::joined;
 use raft::eraftpb::{self, MessageType};
 use raft::{Config, RawNode, SnapshotStatus, StateRole};
 use std::collections::VecDeque;
@@ -168,6 +170,21 @@ impl Core {
         self.fix_timeout();
     }
 
+    /// Stands for election before its time, if it may vote, knows of no leader, and is not amid an election of its
+    /// own. The timer may do so at any moment, so it is as safe: the votes before the votes are asked for as ever.
+    pub(crate) fn stand(&mut self) {
+        let raft = &self.node.raft;
+        let free = match raft.state {
+            StateRole::Follower => raft.leader_id == raft::INVALID_ID,
+            // Who was not there when it asked did not answer.
+            StateRole::PreCandidate => true,
+            StateRole::Candidate | StateRole::Leader => false,
+        };
+        if free && raft.promotable() {
+            self.campaign();
+        }
+    }
+
     /// Lets one tick pass.
     pub(crate) fn tick(&mut self) {
         self.node.tick();
@@ -224,7 +241,7 @@ impl Core {
             told.extend(snapshots.map(|m| m.to));
             // A request for a read point that came to the wrong replica is not passed on in another's name.
             let own = messages.into_iter().filter(|message| message.from == replica);
-            own.map(|message| Message::new(group, message)).collect()
+            joined(own).into_iter().map(|message| Message::new(group, message)).collect()
         };
         let effects = Effects {
             number: ready.number(),

@@ -281,6 +281,7 @@ impl Driver {
             leader: None,
             sole: false,
             members: Members::default(),
+            members_index: 0,
             matched: BTreeMap::new(),
             lagging: None,
             at_rest: false,

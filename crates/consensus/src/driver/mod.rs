@@ -257,7 +257,8 @@ impl Driver {
                     self.with(group, reply, |group, reply| group.await_applied(index, reply));
                 }
                 // What these would change could never become durable.
-                Command::Checkpointed { .. } | Command::Deliver(_) if failed => {}
+                Command::Checkpointed { .. } | Command::Deliver(_) | Command::Campaign { .. } if failed => {}
+                Command::Campaign { group } => self.guarded(group, Group::stand),
                 Command::Checkpointed { group, index } => self.checkpointed(group, index),
                 Command::Deliver(message) => self.deliver(message),
             }

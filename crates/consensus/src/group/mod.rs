@@ -47,8 +47,8 @@ pub(crate) struct Group {
     until: BTreeMap<u64, Vec<IndexReply>>,
     opening: Option<GroupReply>,
     retention: Retention,
-    /// The members that others are told of.
-    shown: Members,
+    /// The members that others are told of, and what was applied when they were these.
+    shown: (u64, Members),
     transfer: Option<Transfer>,
     rest: Rest,
 }
@@ -65,7 +65,7 @@ impl Group {
         fresh: bool,
     ) -> Self {
         let durable = machine.durable_index();
-        let shown = core.members().clone();
+        let shown = (durable, core.members().clone());
         Self {
             id,
             applied: durable,
@@ -91,6 +91,11 @@ impl Group {
         if self.core.decides_alone() && self.core.role() != Role::Leader {
             self.core.campaign();
         }
+    }
+
+    /// Stands for election before its time, unless somebody leads.
+    pub(crate) fn stand(&mut self) {
+        self.core.stand();
     }
 
     /// Puts a command into the log.
@@ -208,8 +213,11 @@ impl Group {
             self.core.persisted(number);
             out.append(&mut self.held);
         }
-        if self.shown != *self.core.members() && self.core.members_known() {
-            self.shown = self.core.members().clone();
+        if self.core.members_known() {
+            self.shown.0 = self.applied;
+            if self.shown.1 != *self.core.members() {
+                self.shown.1 = self.core.members().clone();
+            }
         }
         if let Some(done) = self.opening.take() {
             // A caller that gave up needs no answer.
@@ -264,7 +272,8 @@ impl Group {
             checkpointed: self.retention.covered,
             leader: self.core.leader(),
             sole: self.sole(),
-            members: self.shown.clone(),
+            members: self.shown.1.clone(),
+            members_index: self.shown.0,
             matched: self.core.matched(),
             lagging: self.core.lagging(),
             at_rest: self.at_rest(),

@@ -56,6 +56,8 @@ pub struct Cluster {
     pub sent: [u64; 3],
     /// The leader of each term, over all time.
     leaders: BTreeMap<u64, u64>,
+    /// Time that a step takes.
+    pub pace: Duration,
 }
 
 impl Cluster {
@@ -74,6 +76,7 @@ impl Cluster {
             isolated: None,
             sent: [0; 3],
             leaders: BTreeMap::new(),
+            pace: Duration::from_millis(50),
         };
         (0..3).for_each(|n| cluster.start(n));
         cluster
@@ -112,10 +115,10 @@ impl Cluster {
         self.nodes[n].disk.restart();
     }
 
-    /// Lets 50 ms pass everywhere and carries the messages.
+    /// Lets some time pass everywhere and carries the messages.
     pub fn step(&mut self) {
         for node in &mut self.nodes {
-            node.clock.advance(Duration::from_millis(50));
+            node.clock.advance(self.pace);
             if let Some((driver, _)) = &mut node.running {
                 while driver.turn().worked {}
             }

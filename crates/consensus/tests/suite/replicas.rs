@@ -2,10 +2,39 @@
 
 use crate::cluster::{Cluster, GROUP, Proposed, Read, advance};
 use crate::world::{Log, Task, poll};
+use std::time::Duration;
 use vectron_base::disk::sim::Faults;
 use vectron_base::ids::ReplicaId;
 use vectron_base::random::Random;
 use vectron_consensus::*;
+
+/// No time passes, so that nothing comes with a heartbeat.
+#[test]
+fn what_is_proposed_in_a_turn_goes_out_at_once_and_is_answered_once() {
+    let mut cluster = Cluster::new(3, false);
+    let leader = cluster.leader();
+    (0..20).for_each(|_| cluster.step());
+    cluster.pace = Duration::ZERO;
+    (0..5).for_each(|_| cluster.step());
+    let before = cluster.sent;
+    let handle = cluster.handle(leader);
+    let propose = |number: u8| -> Task<_> {
+        let handle = handle.clone();
+        Box::pin(async move { handle.propose(GROUP, vec![number]).await })
+    };
+    let mut tasks: Vec<Task<_>> = (0..9).map(propose).collect();
+    let mut done: Vec<Option<Result<Applied, ProposeError>>> = (0..9).map(|_| None).collect();
+    for _ in 0..10 {
+        poll(&mut tasks, &mut done);
+        cluster.step();
+    }
+    assert!(done.iter().all(|answer| matches!(answer, Some(Ok(_)))));
+    for n in 0..3 {
+        let sent = cluster.sent[n] - before[n];
+        // The entries, and that they are committed; each is answered.
+        assert_eq!(sent, if n == leader { 4 } else { 2 }, "node {n}");
+    }
+}
 
 fn kill_leaders(seed: u64, losing: bool) {
     let mut cluster = Cluster::new(seed, losing);
@@ -222,5 +251,36 @@ fn a_follower_whose_sync_failed_says_nothing_more() {
             advance(&mut task, |(), answer| assert!(answer.is_err(), "seed {seed}: on one disk only"));
         }
         assert_eq!(cluster.sent[follower], sent, "seed {seed}");
+    }
+}
+
+/// A group that has just begun need not wait for a timeout; one that is led is left alone.
+#[test]
+fn a_replica_that_is_told_to_stands_before_its_time_where_nobody_leads() {
+    for seed in 61..=66 {
+        let mut cluster = Cluster::new(seed, false);
+        let status = |cluster: &Cluster, n: usize| cluster.handle(n).status(GROUP).unwrap();
+        // Somebody who is asked while the others are away gets no vote, and asks again.
+        let others: Vec<Handle> = [0, 2].map(|n| cluster.handle(n)).into();
+        cluster.isolated = Some(1);
+        for _ in 0..5 {
+            cluster.handle(1).campaign(GROUP);
+            cluster.step();
+        }
+        assert_eq!(status(&cluster, 1).role, Role::Candidate, "seed {seed}");
+        cluster.isolated = None;
+        // An election timeout is 1.5 s at least, which are 30 steps.
+        for _ in 0..10 {
+            cluster.handle(1).campaign(GROUP);
+            cluster.step();
+        }
+        let led = status(&cluster, 1);
+        assert_eq!(led.role, Role::Leader, "seed {seed}");
+        for _ in 0..40 {
+            others.iter().for_each(|other| other.campaign(GROUP));
+            cluster.step();
+        }
+        let now = status(&cluster, 1);
+        assert_eq!((now.role, now.term), (Role::Leader, led.term), "seed {seed}");
     }
 }

@@ -55,6 +55,11 @@ impl Deadline {
         Self { at, total_ms: self.total_ms.min(ms), ..self.clone() }
     }
 
+    /// So many percent of what is left.
+    pub fn share(&self, percent: u64) -> Self {
+        self.no_later_than((self.left_ms().saturating_mul(percent) / 100).max(1))
+    }
+
     fn fault(&self, outcome: Outcome) -> Fault {
         let detail = format!("no answer within {} ms", self.total_ms);
         Fault::new(Code::DeadlineExceeded, detail).with_outcome(outcome)

@@ -72,6 +72,19 @@ impl Admitted {
     }
 }
 
+impl Admitted {
+    /// The request holds so many bytes less: a part of it is done.
+    pub fn release(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        let held = self
+            .bytes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| Some(held.saturating_sub(bytes)));
+        let released = held.unwrap_or(0).min(bytes);
+        self.load.held_bytes.fetch_sub(released, Ordering::SeqCst);
+        self.load.metrics.holds(-(released as i64));
+    }
+}
+
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.load.requests.fetch_sub(1, Ordering::SeqCst);

@@ -1,6 +1,7 @@
 //! Collections: creating, describing, deleting.
 
 use super::Consistency;
+use super::TextFieldRequest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -42,6 +43,11 @@ pub struct CreateCollectionRequest {
     pub storage: Option<String>,
     /// The shape of the graph.
     pub index: Option<IndexRequest>,
+    /// Points that name no time of their own end by themselves this long after they are written. Default: never.
+    pub ttl_ms: Option<u64>,
+    /// Payload fields that get a text index at once, by path, so that they can be searched by words. The same as
+    /// adding the indexes after the collection.
+    pub text_fields: Option<BTreeMap<String, TextFieldRequest>>,
 }
 
 /// A vector field to create.
@@ -143,6 +149,9 @@ pub struct Collection {
     pub storage: String,
     /// The shape of the graph.
     pub index: IndexSettings,
+    /// How long points live that name no time of their own; absent: until they are deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// Milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// One life of the name: a collection deleted and created again has another.

@@ -13,9 +13,24 @@ pub struct CreateIndexRequest {
     pub collection: String,
     /// Dotted path of the field, as in a filter.
     pub field: String,
-    /// `keyword`, `integer`, `float`, `bool` or `datetime`.
+    /// `keyword`, `integer`, `float`, `bool`, `datetime`, `geo` or `text`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Of a text index: whose rules words are cut down to their stems by, such as `english`. Default `none`.
+    pub language: Option<String>,
+    /// Of a text index: whether words are cut down to their stems. Default: true with a language.
+    pub stemming: Option<bool>,
+}
+
+/// How a text field is indexed.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"language": "english"}))]
+pub struct TextFieldRequest {
+    /// Whose rules words are cut down to their stems by, such as `english`. Default `none`.
+    pub language: Option<String>,
+    /// Whether words are cut down to their stems. Default: true with a language.
+    pub stemming: Option<bool>,
 }
 
 /// The index, and whether this call made it.
@@ -26,6 +41,12 @@ pub struct CreateIndexResponse {
     /// What its values are indexed as.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Of a text index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Of a text index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stemming: Option<bool>,
     /// False when the same index was there already.
     pub created: bool,
 }
@@ -45,6 +66,12 @@ pub struct PayloadIndex {
     /// What its values are indexed as.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Of a text index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Of a text index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stemming: Option<bool>,
     /// Whether filters on the field use it, in every shard.
     pub ready: bool,
     /// Points it covers.

@@ -11,6 +11,7 @@ mod scalar;
 mod search;
 mod status;
 mod vectors;
+mod writes;
 
 pub use cluster::*;
 pub use collections::*;
@@ -20,3 +21,4 @@ pub use scalar::*;
 pub use search::*;
 pub use status::*;
 pub use vectors::*;
+pub use writes::*;

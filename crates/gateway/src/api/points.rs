@@ -23,6 +23,13 @@ pub struct PointInput {
     pub payload: Option<JsonText>,
     /// Write only if the point has this version; 0 = must not exist.
     pub if_version: Option<u64>,
+    /// Write only if the point exists and its payload passes.
+    #[schema(schema_with = filter_schema)]
+    pub if_filter: Option<JsonText>,
+    /// The point ends by itself this long after it is written; 0 = never. Default: the collection's.
+    pub ttl_ms: Option<u64>,
+    /// In place of `ttl_ms`: the time at which it ends, in milliseconds since the Unix epoch.
+    pub expires_at_ms: Option<u64>,
 }
 
 /// Points to insert or replace.
@@ -144,7 +151,7 @@ pub struct BatchGetResponse {
     pub meta: ReadMeta,
 }
 
-/// Points to delete: by `ids` or by `filter`, never both.
+/// Points to delete: by `ids`, by `points` with conditions, or by `filter`; one of them.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"ids": ["a42"]}))]
@@ -154,6 +161,8 @@ pub struct DeleteRequest {
     pub collection: String,
     /// These points. An empty list is fine.
     pub ids: Option<Vec<PointId>>,
+    /// These points, each under its conditions.
+    pub points: Option<Vec<super::PointCondition>>,
     /// Every point that passes.
     #[schema(schema_with = filter_schema)]
     pub filter: Option<JsonText>,
@@ -170,6 +179,8 @@ pub struct DeleteRequest {
 pub struct DeleteResponse {
     /// Points that were there and are gone. Deleting what is not there is fine and counts 0.
     pub deleted: u64,
+    /// Points of `points` that were not deleted, with the reason of each.
+    pub failed: Vec<ItemFailure>,
     /// Pass it as a session token to read your own writes.
     pub session: String,
     /// True when this is the first result of an earlier call with the same idempotency key.

@@ -4,7 +4,8 @@ use super::{Consistency, FieldVector, JsonText, PackedVector, VectorValue, filte
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A nearest-neighbour search. Give `vector` or `vector_b64`.
+/// A search for the points nearest to a vector, or for those with the words of a text. Give `vector`, `vector_b64` or
+/// `text`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"vector": [0.1, 0.2, 0.3], "top_k": 10, "filter": {"section": "libs"}}))]
@@ -15,11 +16,15 @@ pub struct SearchRequest {
     /// What the field takes: finite 32-bit numbers, as many as its dimension; an object with indices and values; or a
     /// list of lists.
     pub vector: Option<FieldVector>,
-    /// The vector field to search. Default: the unnamed one, or the only one.
-    pub using: Option<String>,
     /// In place of `vector`: base64 of little-endian 32-bit floats.
     #[schema(value_type = Option<String>, content_encoding = "base64")]
     pub vector_b64: Option<PackedVector>,
+    /// In place of a vector: words to look for in a field with a text index, ranked by BM25. `"words in quotes"` stand
+    /// next to each other; `word*` stands for every word that starts so.
+    pub text: Option<String>,
+    /// The field that is searched. Default: the unnamed vector field, or the only one. With `text`: the path of a field with
+    /// a text index; not needed if there is only one.
+    pub using: Option<String>,
     /// How many results at most. Default 10.
     #[schema(minimum = 1)]
     pub top_k: Option<u64>,
@@ -55,8 +60,16 @@ pub struct SearchParams {
     /// Candidates to keep, in place of `recall_target`.
     #[schema(minimum = 1)]
     pub ef: Option<u64>,
-    /// Scan everything: the true top-k. Default false.
+    /// Scan everything: the true top-k. Default false. A text search always does.
     pub exact: Option<bool>,
+    /// Of a text: `or` for points with any of the words, `and` for those with all. Default or.
+    pub operator: Option<String>,
+    /// Of a text: how fast another occurrence of a word counts less. Default 1.2.
+    #[schema(minimum = 0, maximum = 100)]
+    pub k1: Option<f32>,
+    /// Of a text: how much the length of a point's text counts against it. Default 0.75.
+    #[schema(minimum = 0, maximum = 1)]
+    pub b: Option<f32>,
 }
 
 /// A result. Higher scores are better for every distance.
@@ -64,7 +77,7 @@ pub struct SearchParams {
 pub struct ScoredPoint {
     /// Its id.
     pub id: String,
-    /// Cosine similarity, inner product, or negated Euclidean distance.
+    /// Cosine similarity, inner product, or negated Euclidean distance; of a text, BM25.
     pub score: f32,
     /// Grows with every change of the point.
     pub version: u64,
@@ -188,7 +201,7 @@ pub struct FilterExplain {
 pub struct ShardExplain {
     /// Which.
     pub shard: u64,
-    /// `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`.
+    /// `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`; `text_or` or `text_and`.
     pub plan: String,
     /// Candidates kept.
     pub ef: u32,

@@ -3,7 +3,7 @@
 use crate::api;
 use crate::gateway::Gateway;
 use crate::metrics::Call;
-use crate::translate::{check_collection_name, collection_spec, describe};
+use crate::translate::{check_collection_name, collection_spec, describe, text_indexes};
 use vectron_base::{Fault, Outcome};
 
 impl Gateway {
@@ -19,10 +19,16 @@ impl Gateway {
         &self,
         request: api::CreateCollectionRequest,
     ) -> Result<api::CreateCollectionResponse, Fault> {
+        let indexes = text_indexes(&request.text_fields.clone().unwrap_or_default())?;
         let spec = collection_spec(request, self.knobs())?;
         let deadline = self.deadline_in(self.knobs().collection_timeout_ms);
         let work = self.parts.placement.create_collection(spec, deadline.left_ms());
         let (collection, created) = deadline.bound(Outcome::Unknown, work).await?;
+        // Nothing is in it yet, so that the indexes are ready at once. Who is told of a failure here asks again.
+        for index in indexes {
+            let work = self.parts.placement.create_index(&collection.spec.name, index);
+            deadline.bound(Outcome::Unknown, work).await?;
+        }
         // So that the next call here finds it at once; if this fails, the next call asks again.
         let _ = self.refreshed(&deadline).await;
         Ok(api::CreateCollectionResponse { collection: describe(&collection), created })

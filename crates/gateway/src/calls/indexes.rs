@@ -5,7 +5,7 @@ use crate::admit::Deadline;
 use crate::api;
 use crate::gateway::Gateway;
 use crate::metrics::Call;
-use crate::translate::{check_collection_name, check_field, check_indexed, field_index};
+use crate::translate::{check_collection_name, check_field, check_indexed, field_index, shown_analysis};
 use vectron_base::filter::Filter;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::Collection;
@@ -25,7 +25,8 @@ impl Gateway {
             // So that the next call here finds it at once; if this fails, the view follows by itself.
             let _ = self.refreshed(&deadline).await;
             let kind = index.kind.as_str().into();
-            Ok(api::CreateIndexResponse { field: index.field, kind, created })
+            let (language, stemming) = shown_analysis(index.kind);
+            Ok(api::CreateIndexResponse { field: index.field, kind, language, stemming, created })
         })
         .await
     }

@@ -1,6 +1,8 @@
 //! The public calls: one method of [`crate::Gateway`] each, the same for HTTP, gRPC and simulations.
 
+mod batch;
 mod collections;
+mod hits;
 mod indexes;
 mod manage;
 mod points;
@@ -8,4 +10,5 @@ mod search;
 mod status;
 mod stopwatch;
 mod stream;
+mod text;
 mod write;

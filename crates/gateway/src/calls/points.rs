@@ -78,7 +78,7 @@ impl Gateway {
     ) -> Result<Found, Fault> {
         let watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(timeout_ms)?;
-        let mut collection = self.collection(name, &deadline).await?;
+        let mut collection = self.collection_to_read(name, asked, &deadline).await?;
         loop {
             let plan = ReadPlan::of(asked, &collection)?;
             let reading = Reading { call, collection: &collection, deadline: &deadline, plan: &plan };
@@ -149,10 +149,11 @@ impl Gateway {
             let deadline = self.deadline(request.timeout_ms)?;
             let limit = page_limit(request.limit, self.knobs())?;
             let filter = parse_filter(request.filter.as_ref(), self.knobs())?;
-            let mut collection = self.collection(&request.collection, &deadline).await?;
+            let asked = request.consistency.as_ref();
+            let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
             self.require_indexes(filter.as_deref(), &collection, &deadline).await?;
             loop {
-                let plan = ReadPlan::of(request.consistency.as_ref(), &collection)?;
+                let plan = ReadPlan::of(asked, &collection)?;
                 let reading =
                     Reading { call: Call::Scroll, collection: &collection, deadline: &deadline, plan: &plan };
                 match self.page(&reading, &request, filter.as_ref(), limit).await {
@@ -210,10 +211,11 @@ impl Gateway {
             let watch = Stopwatch::start(&self.parts.clock);
             let deadline = self.deadline(request.timeout_ms)?;
             let filter = parse_filter(request.filter.as_ref(), self.knobs())?;
-            let mut collection = self.collection(&request.collection, &deadline).await?;
+            let asked = request.consistency.as_ref();
+            let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
             self.require_indexes(filter.as_deref(), &collection, &deadline).await?;
             loop {
-                let plan = ReadPlan::of(request.consistency.as_ref(), &collection)?;
+                let plan = ReadPlan::of(asked, &collection)?;
                 let reading =
                     Reading { call: Call::Count, collection: &collection, deadline: &deadline, plan: &plan };
                 match self.count_once(&reading, filter.as_ref()).await {

@@ -2,6 +2,7 @@
 
 use super::points::degraded;
 use super::stopwatch::Stopwatch;
+use super::text::PARTIAL_STATS;
 use crate::api::{self, JsonText};
 use crate::fanout::{Gathered, Reading, gather};
 use crate::gateway::Gateway;
@@ -9,8 +10,8 @@ use crate::merge::best_hits;
 use crate::metrics::Call;
 use crate::translate::{SearchPlan, search_plan, shown_vectors};
 use crate::weight::fitting;
+use futures::future::join_all;
 use vectron_base::Fault;
-use vectron_wire::placement::Shard;
 use vectron_wire::worker::{Hit, SearchTrace, ShardHits};
 
 impl Gateway {
@@ -23,21 +24,24 @@ impl Gateway {
         let mut watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
         watch.lap("admit");
-        let mut collection = self.collection(&request.collection, &deadline).await?;
+        let asked = request.consistency.as_ref();
+        let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
+        collection = self.with_text_index(collection, &request, &deadline).await?;
         watch.lap("route");
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         watch.lap("translate");
         let allow_partial = request.allow_partial.unwrap_or(false);
-        let gathered = loop {
+        let (gathered, partial_stats) = loop {
+            let shards_deadline = self.shards_deadline(&deadline, allow_partial);
             let reading = Reading {
                 call: Call::Search,
                 collection: &collection,
-                deadline: &deadline,
+                deadline: &shards_deadline,
                 plan: &plan.read,
             };
             match self.hits(&reading, &plan, allow_partial).await {
-                Ok(gathered) => break gathered,
+                Ok(found) => break found,
                 Err(fault) => {
                     collection = self.again(&collection, fault, &deadline).await?;
                     plan.give_back(&mut request);
@@ -50,6 +54,9 @@ impl Gateway {
             Reading { call: Call::Search, collection: &collection, deadline: &deadline, plan: &plan.read };
         let filters = gathered.answers.iter().filter_map(|(.., found)| found.trace.filter.as_ref());
         let mut meta = gathered.meta(&reading, degraded(filters.map(|filter| &filter.unindexed)));
+        if partial_stats {
+            meta.degraded.push(PARTIAL_STATS.into());
+        }
         let (lists, traces) = apart(gathered);
         let hits = best_hits(lists, plan.top_k);
         let points = hits.iter().map(|hit| &hit.point);
@@ -68,13 +75,13 @@ impl Gateway {
         reading: &Reading<'_>,
         plan: &SearchPlan,
         allow_partial: bool,
-    ) -> Result<Gathered<ShardHits>, Fault> {
-        let shards: Vec<&Shard> = reading.collection.shards.iter().collect();
-        let answered = self.ask_all(reading, &shards, |worker, target, timeout_ms| {
-            let search = plan.for_shard(target, timeout_ms);
-            Box::pin(async move { worker.search(search).await })
-        });
-        gather(answered.await, allow_partial)
+    ) -> Result<(Gathered<ShardHits>, bool), Fault> {
+        let ready = self.made_ready(reading, &plan.query, allow_partial).await?;
+        let shards = &reading.collection.shards;
+        self.metrics().asked(reading.call, shards.len());
+        let ask = |shard| self.hits_of(reading, (plan, &ready.query), shard);
+        let answered = join_all(shards.iter().map(ask));
+        Ok((gather(answered.await, allow_partial)?, ready.partial))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::api;
 use crate::gateway::Gateway;
 use crate::metrics::Call;
 use crate::route::target;
+use crate::translate::shown_analysis;
 use futures::future::join_all;
 use std::sync::Arc;
 use vectron_base::filter::FieldIndex;
@@ -100,9 +101,12 @@ fn figures(status: &ShardStatus) -> api::ShardStatus {
 }
 
 fn index(status: &FieldIndexStatus) -> api::PayloadIndex {
+    let (language, stemming) = shown_analysis(status.index.kind);
     api::PayloadIndex {
         field: status.index.field.clone(),
         kind: status.index.kind.as_str().into(),
+        language,
+        stemming,
         ready: status.ready,
         points_indexed: status.points_indexed,
         points_total: status.points_total,
@@ -120,9 +124,12 @@ fn per_point(bytes: u64, points: u64) -> Option<f64> {
 pub(super) fn indexes_of(collection: &Collection, shards: &[api::ShardStatus]) -> Vec<api::PayloadIndex> {
     let over_all = |wanted: &FieldIndex| {
         let kind = wanted.kind.as_str();
+        let (language, stemming) = shown_analysis(wanted.kind);
         let mut all = api::PayloadIndex {
             field: wanted.field.clone(),
             kind: kind.into(),
+            language,
+            stemming,
             ready: !shards.is_empty(),
             points_indexed: 0,
             points_total: 0,

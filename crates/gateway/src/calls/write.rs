@@ -1,5 +1,6 @@
 //! Upserts and deletes: validated whole, split by shard, written at the same time.
 
+use super::batch::sort;
 use crate::admit::Deadline;
 use crate::api::{self, ItemFailure};
 use crate::ask::{Effect, ShardCall};
@@ -8,7 +9,8 @@ use crate::metrics::Call;
 use crate::route::shard_of;
 use crate::session::Session;
 use crate::translate::{
-    ItemAt, ShardPart, body_hash, delete_plan, idempotency_key, on_item, regrouped, upsert_parts,
+    ItemAt, ShardPart, body_hash, delete_plan, idempotency_key, needs_batch, on_item, regrouped,
+    upsert_batch, upsert_parts,
 };
 use futures::future::join_all;
 use std::sync::Arc;
@@ -18,12 +20,12 @@ use vectron_wire::placement::{Collection, Shard};
 use vectron_wire::worker::{IdempotencyKey, ItemOutcome, ShardWrite, ShardWritten, WriteOperation};
 
 /// What became of one shard's part.
-struct PartResult {
-    shard: ShardId,
-    ids: Vec<String>,
+pub(super) struct PartResult {
+    pub shard: ShardId,
+    pub ids: Vec<String>,
     /// It had nothing to write and only left the idempotency key.
-    only_key: bool,
-    result: Result<ShardWritten, Fault>,
+    pub only_key: bool,
+    pub result: Result<ShardWritten, Fault>,
 }
 
 impl Gateway {
@@ -34,7 +36,10 @@ impl Gateway {
             let key = idempotency_key(request.idempotency_key)?;
             let collection = self.collection(&request.collection, &deadline).await?;
             let alone = request.points.len() == 1;
-            let parts = upsert_parts(request.points, &collection, self.knobs())?;
+            let parts = match needs_batch(&request.points, &collection.spec) {
+                true => upsert_batch(request.points, &collection, self.knobs())?,
+                false => upsert_parts(request.points, &collection, self.knobs())?,
+            };
             let results = self.write(Call::Upsert, &collection, parts, key, &deadline).await;
             match results.and_then(|results| upserted(&collection, results, alone)) {
                 Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
@@ -50,6 +55,7 @@ impl Gateway {
             let deadline = self.deadline(request.timeout_ms)?;
             let key = idempotency_key(request.idempotency_key.take())?;
             let collection = self.collection(&request.collection, &deadline).await?;
+            let by_condition = request.points.as_ref().map(Vec::len);
             let parts = delete_plan(&mut request, &collection, self.knobs())?;
             let filter = parts.iter().find_map(|part| match &part.operation {
                 WriteOperation::DeleteFilter(filter) => Some(filter),
@@ -57,7 +63,11 @@ impl Gateway {
             });
             self.require_indexes(filter, &collection, &deadline).await?;
             let results = self.write(Call::Delete, &collection, parts, key, &deadline).await;
-            match results.and_then(|results| deleted(&collection, results)) {
+            let answer = results.and_then(|results| match by_condition {
+                Some(points) => deleted_if(&collection, results, points == 1),
+                None => deleted(&collection, results),
+            });
+            match answer {
                 Err(fault) => Err(self.gone(&collection, fault, &deadline).await),
                 answer => answer,
             }
@@ -67,7 +77,7 @@ impl Gateway {
 
     /// A shard that is gone means, to a caller, that the collection is, or that it was made anew and the write
     /// can be sent again.
-    async fn gone(&self, collection: &Collection, fault: Fault, deadline: &Deadline) -> Fault {
+    pub(super) async fn gone(&self, collection: &Collection, fault: Fault, deadline: &Deadline) -> Fault {
         const PAUSE_MS: u64 = 10;
         match self.another_life(collection, &fault, deadline).await {
             Ok(None) => fault,
@@ -82,7 +92,7 @@ impl Gateway {
         }
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         call: Call,
         collection: &Collection,
@@ -115,7 +125,7 @@ impl Gateway {
         let first = match parts.iter().position(|part| part.shard == shard) {
             Some(at) => parts.remove(at),
             // Deletes pass where upserts are refused for want of space, and so must their keys.
-            None if call == Call::Delete => {
+            None if parts.iter().all(ShardPart::frees) && call != Call::Upsert => {
                 ShardPart { shard, ids: Vec::new(), operation: WriteOperation::DeleteIds(Vec::new()) }
             }
             None => ShardPart { shard, ids: Vec::new(), operation: WriteOperation::Upsert(Vec::new()) },
@@ -195,17 +205,21 @@ impl Gateway {
 /// Whether keeping a copy costs next to nothing beside making it durable.
 fn is_small(operation: &WriteOperation) -> bool {
     const SMALL_BYTES: usize = 1 << 20;
+    const SMALL_ITEMS: usize = 256;
     match operation {
         WriteOperation::Upsert(points) => {
             points.iter().map(|point| point.vector.bytes() + point.payload.len()).sum::<usize>()
                 <= SMALL_BYTES
         }
-        WriteOperation::DeleteIds(_) | WriteOperation::DeleteFilter(_) => true,
+        WriteOperation::Batch(batch) => batch.items.len() <= SMALL_ITEMS,
+        WriteOperation::DeleteIds(_) | WriteOperation::DeleteFilter(_) | WriteOperation::EditFilter(..) => {
+            true
+        }
     }
 }
 
 /// The fault of a write that no shard did: unknown if that is so for any shard.
-fn whole_fault(results: &[PartResult]) -> Option<Fault> {
+pub(super) fn whole_fault(results: &[PartResult]) -> Option<Fault> {
     let faults = || results.iter().filter_map(|part| part.result.as_ref().err());
     let fault = faults().find(|fault| fault.outcome == Outcome::Unknown).or_else(|| faults().next())?;
     Some(fault.clone())
@@ -223,7 +237,7 @@ fn reused(results: &[PartResult]) -> Option<Fault> {
     Some(if untouched { fault } else { fault.with_outcome(Outcome::Unknown) })
 }
 
-fn session_of(collection: &Collection, results: &[PartResult]) -> String {
+pub(super) fn session_of(collection: &Collection, results: &[PartResult]) -> String {
     let mut session = Session::new(collection.incarnation);
     for part in results {
         if let Ok(written) = &part.result {
@@ -235,7 +249,7 @@ fn session_of(collection: &Collection, results: &[PartResult]) -> String {
 
 /// Whether all of a write was done by an earlier call. A part that only leaves the key says nothing of it: after a split
 /// the key may have a new home, which did not know it.
-fn replayed(results: &[PartResult]) -> bool {
+pub(super) fn replayed(results: &[PartResult]) -> bool {
     let repeated = |part: &PartResult| part.result.as_ref().is_ok_and(|written| written.replayed);
     let mut parts = results.iter().filter(|part| !part.only_key).peekable();
     match parts.peek() {
@@ -266,11 +280,9 @@ fn upserted(
             Ok(written) => {
                 for (id, item) in part.ids.into_iter().zip(&written.items) {
                     match item {
-                        ItemOutcome::VersionMismatch(found) if alone => {
-                            return Err(mismatch_fault(&id, *found));
-                        }
-                        ItemOutcome::VersionMismatch(found) => answer.failed.push(mismatch(id, *found)),
                         ItemOutcome::Applied | ItemOutcome::Missing => answer.upserted += 1,
+                        refused if alone => return Err(refusal_fault("points", &id, *refused)),
+                        refused => answer.failed.push(refusal(id, *refused)),
                     }
                 }
             }
@@ -280,26 +292,42 @@ fn upserted(
     Ok(answer)
 }
 
-fn did_not_hold(found: u64) -> String {
-    match found {
-        0 => "if_version did not hold: the point does not exist".to_string(),
-        found => format!("if_version did not hold: the point has version {found}"),
+/// Why an item was refused: the condition, the code, and the version found.
+fn why(item: ItemOutcome) -> (&'static str, Code, String, Option<u64>) {
+    let held = |condition: &str, found: u64| match found {
+        0 => format!("{condition} did not hold: the point does not exist"),
+        found => format!("{condition} did not hold: the point has version {found}"),
+    };
+    match item {
+        ItemOutcome::VersionMismatch(found) => {
+            (".if_version", Code::VersionMismatch, held("if_version", found), Some(found))
+        }
+        ItemOutcome::FilterMismatch(found) => {
+            (".if_filter", Code::VersionMismatch, held("if_filter", found), Some(found))
+        }
+        ItemOutcome::PayloadTooLarge(bytes) => {
+            let detail = format!("the payload would have {bytes} bytes, over the limit");
+            ("", Code::TooLarge, detail, None)
+        }
+        ItemOutcome::Applied | ItemOutcome::Missing => ("", Code::Internal, "was not refused".into(), None),
     }
 }
 
-fn mismatch_fault(id: &str, found: u64) -> Fault {
-    let at = ItemAt { list: "points", index: 0, id };
-    let mut fault = on_item(Code::VersionMismatch, &at, ".if_version", did_not_hold(found));
-    fault.current_version = Some(found);
-    fault
+/// The fault of a request whose only item was refused.
+pub(super) fn refusal_fault(list: &'static str, id: &str, item: ItemOutcome) -> Fault {
+    let (member, code, detail, current_version) = why(item);
+    let at = ItemAt { list, index: 0, id };
+    Fault { current_version, ..on_item(code, &at, member, detail) }
 }
 
-fn mismatch(id: String, found: u64) -> ItemFailure {
-    let detail = did_not_hold(found);
-    ItemFailure { id, code: Code::VersionMismatch.as_str().into(), detail, current_version: Some(found) }
+/// An item that was refused, in a list of those.
+pub(super) fn refusal(id: String, item: ItemOutcome) -> ItemFailure {
+    let (_, code, detail, current_version) = why(item);
+    ItemFailure { id, code: code.as_str().into(), detail, current_version }
 }
 
-fn of_fault(id: String, fault: &Fault) -> ItemFailure {
+/// An item whose shard did not do its part.
+pub(super) fn of_fault(id: String, fault: &Fault) -> ItemFailure {
     let detail = match fault.outcome {
         Outcome::Unknown => format!("{} (the outcome is unknown: it may have been written)", fault.detail),
         _ => fault.detail.clone(),
@@ -307,25 +335,43 @@ fn of_fault(id: String, fault: &Fault) -> ItemFailure {
     ItemFailure { id, code: fault.code.as_str().into(), detail, current_version: fault.current_version }
 }
 
+/// The fault of a write by filter or by ids that not every shard did: of the whole, if none did.
+pub(super) fn partial_fault(results: &[PartResult], did: &str) -> Option<Fault> {
+    let fault = whole_fault(results)?;
+    let asked = || results.iter().filter(|part| !part.only_key);
+    let done = asked().filter(|part| part.result.is_ok()).count();
+    if done == 0 {
+        return Some(fault);
+    }
+    // Some points are changed and some are not: neither of the certain outcomes is true of the whole.
+    let detail = format!(
+        "{done} of {} shards {did} their part; the first fault of the others: {}",
+        asked().count(),
+        fault.detail
+    );
+    Some(Fault { detail, ..fault }.with_outcome(Outcome::Unknown))
+}
+
 fn deleted(collection: &Collection, results: Vec<PartResult>) -> Result<api::DeleteResponse, Fault> {
-    if let Some(fault) = whole_fault(&results) {
-        let asked = || results.iter().filter(|part| !part.only_key);
-        let done = asked().filter(|part| part.result.is_ok()).count();
-        if done == 0 {
-            return Err(fault);
-        }
-        // Some points are deleted and some are not: neither of the certain outcomes is true of the whole.
-        let detail = format!(
-            "{done} of {} shards deleted their part; the first fault of the others: {}",
-            asked().count(),
-            fault.detail
-        );
-        return Err(Fault { detail, ..fault }.with_outcome(Outcome::Unknown));
+    if let Some(fault) = partial_fault(&results, "deleted") {
+        return Err(fault);
     }
     let deleted = results.iter().filter_map(|part| part.result.as_ref().ok()).map(|w| w.deleted).sum();
     Ok(api::DeleteResponse {
         deleted,
+        failed: Vec::new(),
         session: session_of(collection, &results),
         replayed: replayed(&results),
     })
+}
+
+/// Of a delete under conditions.
+fn deleted_if(
+    collection: &Collection,
+    results: Vec<PartResult>,
+    alone: bool,
+) -> Result<api::DeleteResponse, Fault> {
+    let (session, replayed) = (session_of(collection, &results), replayed(&results));
+    let sorted = sort("points", results, alone)?;
+    Ok(api::DeleteResponse { deleted: sorted.applied, failed: sorted.failed, session, replayed })
 }

@@ -9,7 +9,7 @@ fn consistency(asked: Option<pb::Consistency>) -> Option<api::Consistency> {
     Some(api::Consistency { level, max_staleness_ms, token })
 }
 
-fn json(text: Option<String>) -> Option<JsonText> {
+pub(super) fn json(text: Option<String>) -> Option<JsonText> {
     text.map(JsonText::unparsed)
 }
 
@@ -17,7 +17,7 @@ fn packed(bytes: Option<Vec<u8>>) -> Option<PackedVector> {
     bytes.map(|bytes| PackedVector { bytes, field: "vector_f32" })
 }
 
-fn ids(ids: Vec<String>) -> Vec<PointId> {
+pub(super) fn ids(ids: Vec<String>) -> Vec<PointId> {
     ids.into_iter().map(PointId).collect()
 }
 
@@ -38,22 +38,43 @@ pub fn create(r: pb::CreateCollectionRequest) -> api::CreateCollectionRequest {
             degree: index.degree.map(u64::from),
             ef_construction: index.ef_construction.map(u64::from),
         }),
+        ttl_ms: r.ttl_ms,
+        text_fields: (!r.text_fields.is_empty()).then(|| r.text_fields.into_iter().map(text_field).collect()),
     }
 }
 
+fn text_field((field, text): (String, pb::TextField)) -> (String, api::TextFieldRequest) {
+    (field, api::TextFieldRequest { language: text.language, stemming: text.stemming })
+}
+
 pub fn create_index(r: pb::CreateIndexRequest) -> api::CreateIndexRequest {
-    api::CreateIndexRequest { collection: r.collection, field: r.field, kind: r.r#type }
+    api::CreateIndexRequest {
+        collection: r.collection,
+        field: r.field,
+        kind: r.r#type,
+        language: r.language,
+        stemming: r.stemming,
+    }
+}
+
+pub(super) fn point_input(p: pb::PointInput) -> api::PointInput {
+    let (vector, vector_b64) = vectors::values(p.vector, p.vector_f32, p.vectors);
+    api::PointInput {
+        id: PointId(p.id),
+        vector,
+        vector_b64,
+        payload: json(p.payload),
+        if_version: p.if_version,
+        if_filter: json(p.if_filter),
+        ttl_ms: p.ttl_ms,
+        expires_at_ms: p.expires_at_ms,
+    }
 }
 
 pub fn upsert(r: pb::UpsertRequest) -> api::UpsertRequest {
-    let point = |p: pb::PointInput| {
-        let (vector, vector_b64) = vectors::values(p.vector, p.vector_f32, p.vectors);
-        let (id, payload) = (PointId(p.id), json(p.payload));
-        api::PointInput { id, vector, vector_b64, payload, if_version: p.if_version }
-    };
     api::UpsertRequest {
         collection: r.collection,
-        points: r.points.into_iter().map(point).collect(),
+        points: r.points.into_iter().map(point_input).collect(),
         idempotency_key: r.idempotency_key,
         timeout_ms: r.timeout_ms,
     }
@@ -83,10 +104,12 @@ pub fn batch_get(r: pb::BatchGetRequest) -> api::BatchGetRequest {
 
 pub fn delete(r: pb::DeleteRequest) -> api::DeleteRequest {
     // An empty list is not distinguishable from none; without a filter it deletes nothing.
-    let by_ids = !r.ids.is_empty() || r.filter.is_none();
+    let by_ids = !r.ids.is_empty() || r.filter.is_none() && r.points.is_empty();
     api::DeleteRequest {
         collection: r.collection,
         ids: by_ids.then(|| ids(r.ids)),
+        points: (!r.points.is_empty())
+            .then(|| r.points.into_iter().map(super::convert_writes::condition).collect()),
         filter: json(r.filter),
         idempotency_key: r.idempotency_key,
         timeout_ms: r.timeout_ms,
@@ -98,11 +121,15 @@ pub fn search(r: pb::SearchRequest) -> api::SearchRequest {
         recall_target: p.recall_target,
         ef: p.ef.map(u64::from),
         exact: p.exact,
+        operator: p.operator,
+        k1: p.k1,
+        b: p.b,
     };
     api::SearchRequest {
         collection: r.collection,
         vector: vectors::query(r.vector, r.sparse, r.multi),
         vector_b64: packed(r.vector_f32),
+        text: r.text,
         using: r.using,
         top_k: r.top_k.map(u64::from),
         filter: json(r.filter),
@@ -169,6 +196,7 @@ pub fn collection(c: api::Collection) -> pb::Collection {
             degree: Some(c.index.degree),
             ef_construction: Some(c.index.ef_construction),
         }),
+        ttl_ms: c.ttl_ms,
     }
 }
 
@@ -180,13 +208,11 @@ pub fn listed(a: api::ListCollectionsResponse) -> pb::ListCollectionsResponse {
     pb::ListCollectionsResponse { collections: a.collections.into_iter().map(collection).collect() }
 }
 
+pub(super) fn failure(f: api::ItemFailure) -> pb::ItemFailure {
+    pb::ItemFailure { id: f.id, code: f.code, detail: f.detail, current_version: f.current_version }
+}
+
 pub fn upserted(a: api::UpsertResponse) -> pb::UpsertResponse {
-    let failure = |f: api::ItemFailure| pb::ItemFailure {
-        id: f.id,
-        code: f.code,
-        detail: f.detail,
-        current_version: f.current_version,
-    };
     pb::UpsertResponse {
         upserted: a.upserted,
         failed: a.failed.into_iter().map(failure).collect(),
@@ -196,7 +222,8 @@ pub fn upserted(a: api::UpsertResponse) -> pb::UpsertResponse {
 }
 
 pub fn deleted(a: api::DeleteResponse) -> pb::DeleteResponse {
-    pb::DeleteResponse { deleted: a.deleted, session: a.session, replayed: a.replayed }
+    let failed = a.failed.into_iter().map(failure).collect();
+    pb::DeleteResponse { deleted: a.deleted, session: a.session, replayed: a.replayed, failed }
 }
 
 fn point(p: api::Point) -> pb::Point {

@@ -12,7 +12,9 @@ use http_body::Frame;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tonic::Status;
+use vectron_base::pool::Pool;
 use vectron_base::{Code, Fault};
 use vectron_wire::fault_table::to_status;
 
@@ -51,24 +53,32 @@ pub async fn pace_body(State(gateway): State<Arc<Gateway>>, request: Request, ne
     let (parts, inner) = request.into_parts();
     let wait = millis(gateway.knobs().body_timeout_ms);
     let place = parts.extensions.get::<Arc<Admitted>>().cloned();
-    let body = PacedBody { inner, over: gateway.parts.pool.sleep(wait), place, wait_ms: wait.as_millis() };
+    // A stream of messages may last; only what it sends next may not take for ever.
+    let again = parts.uri.path().ends_with("/UpsertStream").then(|| (gateway.parts.pool.clone(), wait));
+    let over = gateway.parts.pool.sleep(wait);
+    let body = PacedBody { inner, over, again, place, wait_ms: wait.as_millis() };
     next.run(Request::from_parts(parts, Body::new(body))).await
 }
 
 struct PacedBody {
     inner: Body,
     over: BoxFuture<'static, ()>,
+    /// How the time begins anew with each piece.
+    again: Option<(Arc<dyn Pool>, Duration)>,
     place: Option<Arc<Admitted>>,
     wait_ms: u128,
 }
 
 impl PacedBody {
     fn frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if self.over.as_mut().poll(cx).is_ready() {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if let (Poll::Ready(_), Some((pool, wait))) = (&polled, &self.again) {
+            self.over = pool.sleep(*wait);
+        } else if self.over.as_mut().poll(cx).is_ready() {
             let detail = format!("the message did not arrive within {} ms", self.wait_ms);
             return Poll::Ready(Some(Err(Fault::new(Code::DeadlineExceeded, detail))));
         }
-        let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) else {
+        let Some(frame) = ready!(polled) else {
             return Poll::Ready(None);
         };
         let frame = frame.map_err(|_| Fault::new(Code::InvalidArgument, "the message could not be read"));

@@ -62,6 +62,8 @@ fn index(i: api::PayloadIndex) -> pb::PayloadIndex {
     pb::PayloadIndex {
         field: i.field,
         r#type: i.kind,
+        language: i.language,
+        stemming: i.stemming,
         ready: i.ready,
         points_indexed: i.points_indexed,
         points_total: i.points_total,
@@ -71,7 +73,13 @@ fn index(i: api::PayloadIndex) -> pb::PayloadIndex {
 }
 
 pub fn index_created(a: api::CreateIndexResponse) -> pb::CreateIndexResponse {
-    pb::CreateIndexResponse { field: a.field, r#type: a.kind, created: a.created }
+    pb::CreateIndexResponse {
+        field: a.field,
+        r#type: a.kind,
+        created: a.created,
+        language: a.language,
+        stemming: a.stemming,
+    }
 }
 
 pub fn indexes(a: api::ListIndexesResponse) -> pb::ListIndexesResponse {

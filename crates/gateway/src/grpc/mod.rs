@@ -1,10 +1,12 @@
 //! gRPC: the same calls as REST, by the same methods.
 
 mod convert;
+mod convert_writes;
 mod edge;
 mod figures;
 mod health;
 mod service;
+mod upserts;
 mod vectors;
 
 pub use edge::{own_words, unknown_method};

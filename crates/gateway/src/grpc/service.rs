@@ -1,6 +1,7 @@
 //! The gRPC service: each method is one call of the gateway.
 
 use super::convert as c;
+use super::convert_writes as w;
 use super::figures;
 use crate::admit::{Admitted, ReadBytes};
 use crate::gateway::Gateway;
@@ -9,7 +10,7 @@ use crate::weight::Weighed;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::sync::Arc;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use vectron_base::Fault;
 use vectron_wire::fault_table::to_status;
 use vectron_wire::proto::public as pb;
@@ -189,6 +190,32 @@ impl VectronService for Service {
         let (mut asked, beside) = self.open(request);
         asked.timeout_ms = beside.timeout(asked.timeout_ms);
         beside.close(self.gateway.delete(c::delete(asked)).await, c::deleted)
+    }
+
+    async fn payload(
+        &self,
+        request: Request<pb::PayloadRequest>,
+    ) -> Result<Response<pb::PayloadResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.payload(w::payload(asked)).await, w::payload_changed)
+    }
+
+    async fn batch(&self, request: Request<pb::BatchRequest>) -> Result<Response<pb::BatchResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.batch(w::batch(asked)).await, w::batched)
+    }
+
+    type UpsertStreamStream = BoxStream<'static, Result<pb::UpsertStreamAnswer, Status>>;
+
+    async fn upsert_stream(
+        &self,
+        request: Request<Streaming<pb::UpsertRequest>>,
+    ) -> Result<Response<Self::UpsertStreamStream>, Status> {
+        let place = request.extensions().get::<Arc<Admitted>>().cloned();
+        let (messages, _) = self.open(request);
+        Ok(Response::new(super::upserts::answers(self.gateway.clone(), messages, place)))
     }
 
     async fn search(

@@ -73,11 +73,15 @@ fn codes_of(method: &str, path: &str) -> Vec<Code> {
             let own = [Code::VersionMismatch, Code::IdempotencyKeyReused, Code::DiskFull, Code::TooLarge];
             return in_order(&[&everywhere, &named, &own]);
         }
+        ("post", path) if path.ends_with("/points/payload") || path.ends_with("/points/batch") => {
+            let own = [Code::VersionMismatch, Code::IdempotencyKeyReused, Code::DiskFull, Code::TooLarge];
+            return in_order(&[&everywhere, &named, &own]);
+        }
         ("post", path) if path.ends_with("/points/delete") => {
-            &[&named, &[Code::IdempotencyKeyReused, Code::DiskFull, Code::TooLarge]]
+            &[&named, &[Code::VersionMismatch, Code::IdempotencyKeyReused, Code::DiskFull, Code::TooLarge]]
         }
         ("delete", path) if path.starts_with(POINTS) => {
-            &[&named, &[Code::IdempotencyKeyReused, Code::DiskFull]]
+            &[&named, &[Code::VersionMismatch, Code::IdempotencyKeyReused, Code::DiskFull]]
         }
         ("get", path) if path.starts_with(POINTS) => &[&named, &[Code::StalenessUnmet]],
         ("post", path) if path.starts_with(POINTS) => &[&named, &[Code::StalenessUnmet, Code::TooLarge]],

@@ -11,6 +11,7 @@ mod points;
 mod query;
 mod strict;
 mod system;
+mod writes;
 
 pub use contract::openapi;
 pub use edge::{Problem, RequestId, brief};
@@ -42,6 +43,8 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(points::get, points::delete_point))
         .routes(routes!(points::batch_get))
         .routes(routes!(points::delete))
+        .routes(routes!(writes::payload))
+        .routes(routes!(writes::batch))
         .routes(routes!(points::search))
         .routes(routes!(points::search_stream))
         .routes(routes!(points::scroll))
@@ -75,10 +78,13 @@ fn described() -> OpenApiRouter<Shared> {
 /// A point may be named `search`: reading and deleting it must not end at the verb.
 fn points_named_like_verbs() -> Router<Shared> {
     use axum::routing::get;
-    ["get", "delete", "search", "scroll", "count"].into_iter().fold(Router::new(), |router, verb| {
-        let path = format!("/v1/collections/{{collection}}/points/{verb}");
-        router.route(&path, get(points::get).delete(points::delete_point))
-    })
+    ["get", "delete", "payload", "batch", "search", "scroll", "count"].into_iter().fold(
+        Router::new(),
+        |router, verb| {
+            let path = format!("/v1/collections/{{collection}}/points/{verb}");
+            router.route(&path, get(points::get).delete(points::delete_point))
+        },
+    )
 }
 
 /// REST, gRPC, the API's description and its browsable page, under one set of layers.

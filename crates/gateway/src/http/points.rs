@@ -20,7 +20,7 @@ use vectron_base::Fault;
 use vectron_wire::fault_table::to_problem;
 
 /// The collection of the path and the body, counted when refused.
-async fn asked<T: DeserializeOwned + Send + 'static>(
+pub(super) async fn asked<T: DeserializeOwned + Send + 'static>(
     gateway: &Gateway,
     call: Call,
     request: Request,
@@ -56,7 +56,7 @@ pub async fn get(State(gateway): State<Shared>, request: Request) -> Result<Read
 
 /// Delete one point.
 ///
-/// Deleting a point that is not there is fine and answers `deleted: 0`.
+/// Deleting a point that is not there is fine and answers `deleted: 0`. With `if_version` only that version is deleted.
 #[utoipa::path(delete, path = "/v1/collections/{collection}/points/{id}", tag = "points",
     params(("collection" = String, Path, description = "Its name."),
         ("id" = String, Path, description = "The point's id, percent-encoded."), DeleteParameters),
@@ -67,9 +67,13 @@ pub async fn delete_point(
 ) -> Result<Json<api::DeleteResponse>, Problem> {
     let path = request.uri().path();
     let query = DeleteParameters::of(&request)?;
+    let id = id_in(path)?;
     let asked = api::DeleteRequest {
         collection: collection_in(path)?,
-        ids: Some(vec![api::PointId(id_in(path)?)]),
+        ids: query.if_version.is_none().then(|| vec![api::PointId(id.clone())]),
+        points: query.if_version.map(|version| {
+            vec![api::PointCondition { id: api::PointId(id), if_version: Some(version), if_filter: None }]
+        }),
         filter: None,
         idempotency_key: query.idempotency_key,
         timeout_ms: query.timeout_ms,

@@ -59,6 +59,8 @@ impl GetParameters {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DeleteParameters {
+    /// Delete only this version.
+    pub if_version: Option<u64>,
     /// A retry with the same key applies exactly once (window 24 h).
     pub idempotency_key: Option<String>,
     /// Default: the server's.
@@ -68,8 +70,12 @@ pub struct DeleteParameters {
 impl DeleteParameters {
     /// Those of a request.
     pub fn of(request: &Request) -> Result<Self, Fault> {
-        let mut given = Given::of(request, &["idempotency_key", "timeout_ms"])?;
-        Ok(Self { idempotency_key: given.text("idempotency_key"), timeout_ms: given.number("timeout_ms")? })
+        let mut given = Given::of(request, &["if_version", "idempotency_key", "timeout_ms"])?;
+        Ok(Self {
+            if_version: given.number("if_version")?,
+            idempotency_key: given.text("idempotency_key"),
+            timeout_ms: given.number("timeout_ms")?,
+        })
     }
 }
 

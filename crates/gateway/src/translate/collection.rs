@@ -44,6 +44,8 @@ pub fn collection_spec(
         storage: storage(request.storage.as_deref())?,
         index: index_settings(request.index.unwrap_or_default())?,
         vector_fields,
+        // Nothing that ends at once would be of use: 0 means never, as for points.
+        ttl_ms: request.ttl_ms.filter(|ms| *ms > 0),
     })
 }
 
@@ -140,6 +142,7 @@ pub fn describe(collection: &Collection) -> api::Collection {
         quantization: spec.quantization.as_str().into(),
         storage: spec.storage.as_str().into(),
         index: api::IndexSettings { degree: spec.index.degree, ef_construction: spec.index.ef_construction },
+        ttl_ms: spec.ttl_ms,
         created_at_ms: collection.created_at_ms,
         incarnation: collection.incarnation.0,
         // Nothing can change yet: no call does it.
@@ -153,6 +156,7 @@ mod tests {
 
     fn asked(change: impl FnOnce(&mut api::CreateCollectionRequest)) -> Result<CollectionSpec, String> {
         let mut request = api::CreateCollectionRequest {
+            text_fields: None,
             name: "docs".into(),
             dimension: 3,
             distance: "cosine".into(),
@@ -165,6 +169,7 @@ mod tests {
             quantization: None,
             storage: None,
             index: None,
+            ttl_ms: None,
         };
         change(&mut request);
         collection_spec(request, &GatewayKnobs::default()).map_err(|fault| fault.errors[0].field.clone())

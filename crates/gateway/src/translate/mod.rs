@@ -1,6 +1,7 @@
 //! From the public shape to the domain's: defaults, limits and every check that can fail before anything is
 //! proposed or asked. Each refusal names the field, what was expected and what was got.
 
+mod batch;
 mod collection;
 mod fields;
 mod ids;
@@ -8,15 +9,18 @@ mod index;
 mod payload;
 mod read;
 mod search;
+mod text;
 mod vector;
 mod write;
 
+pub use batch::{batch_plan, needs_batch, payload_plan, upsert_batch};
 pub use collection::{collection_spec, describe, policy_consistency};
 pub use ids::{check_collection_name, check_ids, check_point_id};
-pub use index::{check_field, check_indexed, field_index};
+pub use index::{check_field, check_indexed, field_index, shown_analysis, text_indexes};
 pub use payload::compact_object;
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
-pub use search::{SearchPlan, search_plan};
+pub use search::{Question, SearchPlan, search_plan};
+pub use text::text_index;
 pub use vector::{Wanted, checked_query, checked_vectors, multi_shown, shown_vectors, sparse_shown};
 pub use write::{ShardPart, body_hash, delete_plan, idempotency_key, regrouped, upsert_parts};
 

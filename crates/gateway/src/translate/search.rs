@@ -1,5 +1,6 @@
 //! Searches.
 
+use super::text::{check_without_text, text_query};
 use super::{
     ReadPlan, Wanted, between_one_and, checked_query, include, multi_shown, parse_filter, sparse_shown,
 };
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_wire::placement::Collection;
-use vectron_wire::worker::{Include, ShardQuery, ShardSearch, Target};
+use vectron_wire::worker::{Include, ShardQuery, ShardSearch, Target, TextOperator, TextQuery};
 
 /// A search that every shard can be asked.
 pub struct SearchPlan {
@@ -31,24 +32,31 @@ pub struct SearchPlan {
     pub recall_target: f32,
     /// What of the hits.
     pub include: Include,
+    /// Whether to say how each shard searched.
+    pub explain: bool,
 }
+
+/// All that a shard's hits depend on beside its state, as bytes: equal for equal questions to the same range of the same
+/// shard, and only for those. How fresh the state must be is no part of it.
+pub type Question = Arc<[u8]>;
 
 impl SearchPlan {
     /// Puts the query back where [`search_plan`] took it from, so that the request can be planned anew.
     pub fn give_back(&self, request: &mut SearchRequest) {
-        request.vector = Some(match &self.query {
-            ShardQuery::Dense { vector, .. } => FieldVector::Dense(vector.to_vec()),
-            ShardQuery::Sparse { vector, .. } => sparse_shown(vector),
-            ShardQuery::Multi { vectors, .. } => multi_shown(vectors),
-        });
+        request.vector = match &self.query {
+            ShardQuery::Dense { vector, .. } => Some(FieldVector::Dense(vector.to_vec())),
+            ShardQuery::Sparse { vector, .. } => Some(sparse_shown(vector)),
+            ShardQuery::Multi { vectors, .. } => Some(multi_shown(vectors)),
+            ShardQuery::Text { .. } => None,
+        };
     }
 
-    /// The same plan for one shard.
-    pub fn for_shard(&self, target: Target, timeout_ms: u64) -> ShardSearch {
+    /// The same plan for one shard, with the query made ready for all of them.
+    pub fn for_shard(&self, query: &ShardQuery, target: Target, timeout_ms: u64) -> ShardSearch {
         ShardSearch {
             read: self.read.for_shard(target.shard),
             target,
-            query: self.query.clone(),
+            query: query.clone(),
             top_k: self.top_k,
             filter: self.filter.clone(),
             score_threshold: self.score_threshold,
@@ -59,6 +67,91 @@ impl SearchPlan {
             timeout_ms,
         }
     }
+
+    /// What this plan asks of a shard, with the query made ready for all of them.
+    pub fn question(&self, query: &ShardQuery, target: &Target) -> Question {
+        // Every field, so that a new one is not forgotten here.
+        let Self {
+            read: _,
+            query: _,
+            top_k,
+            filter,
+            score_threshold,
+            exact,
+            ef,
+            recall_target,
+            include,
+            explain: _,
+        } = self;
+        let mut bytes = Vec::new();
+        let mut number = |value: u64| bytes.extend_from_slice(&value.to_le_bytes());
+        number(target.shard.0);
+        number(target.incarnation.0);
+        number(target.epoch);
+        number(*top_k as u64);
+        number(u64::from(recall_target.to_bits()));
+        // One more than the value, and 0 for none.
+        number(score_threshold.map_or(0, |score| u64::from(score.to_bits()) + 1));
+        number(ef.map_or(0, |ef| u64::from(ef) + 1));
+        let flags = [*exact, include.payload, include.vector, filter.is_some()];
+        bytes.extend(flags.map(u8::from));
+        name_query(query, &mut bytes);
+        // The last, so that it needs no length.
+        bytes.extend(filter.iter().flat_map(|filter| filter.to_text().into_bytes()));
+        bytes.into()
+    }
+}
+
+/// Appends the query as bytes that no other query has and that no other's begin with.
+fn name_query(query: &ShardQuery, bytes: &mut Vec<u8>) {
+    let mut part = |part: &[u8]| {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part);
+    };
+    match query {
+        ShardQuery::Dense { field, vector } => {
+            part(b"dense");
+            part(field.as_bytes());
+            part(&little_endian(vector));
+        }
+        ShardQuery::Sparse { field, vector } => {
+            part(b"sparse");
+            part(field.as_bytes());
+            part(&vector.indices().iter().flat_map(|index| index.to_le_bytes()).collect::<Vec<u8>>());
+            part(&little_endian(vector.values()));
+        }
+        ShardQuery::Multi { field, vectors, among } => {
+            part(b"multi");
+            part(field.as_bytes());
+            part(&(vectors.dimension() as u64).to_le_bytes());
+            part(&little_endian(vectors.values()));
+            let Some(among) = among else { return part(b"all") };
+            part(&(among.len() as u64).to_le_bytes());
+            among.iter().for_each(|id| part(id.as_bytes()));
+        }
+        ShardQuery::Text { query, stats } => {
+            let TextQuery { field, text, operator, k1, b } = &**query;
+            part(b"text");
+            part(field.as_bytes());
+            part(text.as_bytes());
+            part(&[u8::from(*operator == TextOperator::And)]);
+            part(&k1.to_le_bytes());
+            part(&b.to_le_bytes());
+            // Scores of one state differ with the state of the other shards.
+            let Some(stats) = stats else { return part(b"own") };
+            part(&stats.points.to_le_bytes());
+            part(&stats.words.to_le_bytes());
+            part(&(stats.terms.len() as u64).to_le_bytes());
+            for (term, points) in &stats.terms {
+                part(term.as_bytes());
+                part(&points.to_le_bytes());
+            }
+        }
+    }
+}
+
+fn little_endian(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
 /// The plan of a request against a collection.
@@ -77,9 +170,18 @@ pub fn search_plan(
         return Err(Fault::invalid("score_threshold", "must be a finite 32-bit float"));
     }
     let filter = parse_filter(request.filter.as_ref(), knobs)?;
-    let wanted = Wanted { path: &"", subject: &|| "the query".into(), spec: &collection.spec };
-    let using = request.using.as_deref();
-    let query = checked_query(request.vector.take(), request.vector_b64.take(), using, &wanted, knobs)?;
+    let query = match &request.text {
+        Some(text) => {
+            let query = text_query(text, request, collection, knobs)?.into();
+            ShardQuery::Text { query, stats: None }
+        }
+        None => {
+            check_without_text(&params)?;
+            let wanted = Wanted { path: &"", subject: &|| "the query".into(), spec: &collection.spec };
+            let using = request.using.as_deref();
+            checked_query(request.vector.take(), request.vector_b64.take(), using, &wanted, knobs)?
+        }
+    };
     Ok(SearchPlan {
         read,
         query,
@@ -90,6 +192,7 @@ pub fn search_plan(
         ef,
         recall_target,
         include: include(request.include_payload, request.include_vector),
+        explain: request.explain.unwrap_or(false),
     })
 }
 

@@ -285,6 +285,7 @@ mod tests {
             storage: Storage::Ram,
             index: IndexSettings::default(),
             vector_fields: Vec::new(),
+            ttl_ms: None,
         };
         let wanted = Wanted { path: &"points[7].", subject: &|| "points[7] 'a42'".into(), spec: &spec };
         let packed = packed.map(|bytes| PackedValue::Unnamed(PackedVector { bytes, field: "vector_b64" }));

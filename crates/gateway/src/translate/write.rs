@@ -12,7 +12,7 @@ use vectron_base::filter::Filter;
 use vectron_base::vectors::{FieldValue, PointVectors};
 use vectron_base::{Code, Fault};
 use vectron_wire::placement::{Collection, CollectionSpec, Shard};
-use vectron_wire::worker::{UpsertPoint, WriteOperation};
+use vectron_wire::worker::{BatchItem, ItemWrite, UpsertPoint, WriteOperation};
 use xxhash_rust::xxh3::Xxh3;
 
 /// One shard's part of a write.
@@ -45,7 +45,18 @@ impl ShardPart {
         match &self.operation {
             WriteOperation::Upsert(points) => points.is_empty(),
             WriteOperation::DeleteIds(ids) => ids.is_empty(),
-            WriteOperation::DeleteFilter(_) => false,
+            WriteOperation::Batch(batch) => batch.items.is_empty(),
+            WriteOperation::DeleteFilter(_) | WriteOperation::EditFilter(..) => false,
+        }
+    }
+
+    /// Whether it only removes.
+    pub fn frees(&self) -> bool {
+        let deletes = |item: &BatchItem| matches!(item.write, ItemWrite::Delete { .. });
+        match &self.operation {
+            WriteOperation::Upsert(_) | WriteOperation::EditFilter(..) => false,
+            WriteOperation::DeleteIds(_) | WriteOperation::DeleteFilter(_) => true,
+            WriteOperation::Batch(batch) => batch.items.iter().all(deletes),
         }
     }
 }
@@ -63,7 +74,7 @@ pub fn upsert_parts(
     let mut buckets: Vec<Vec<UpsertPoint>> = collection.shards.iter().map(|_| Vec::new()).collect();
     let alone = buckets.len() == 1;
     for (index, point) in points.into_iter().enumerate() {
-        let point = checked_point(index, point, &collection.spec, knobs)?;
+        let point = checked_point((LIST, ""), index, point, &collection.spec, knobs)?;
         let shard = if alone { 0 } else { shard_of(collection, &point.id)? };
         buckets[shard].push(point);
     }
@@ -72,7 +83,7 @@ pub fn upsert_parts(
 }
 
 /// Items by the shards that own their ids, in the order of the shards.
-fn by_owner<T>(
+pub(super) fn by_owner<T>(
     items: Vec<T>,
     collection: &Collection,
     id: impl Fn(&T) -> &str,
@@ -84,7 +95,9 @@ fn by_owner<T>(
     Ok(owned)
 }
 
-fn checked_point(
+/// `at` is the list that the point is in, and the member of its element that it is.
+pub(super) fn checked_point(
+    (list, member): (&'static str, &str),
     index: usize,
     point: PointInput,
     spec: &CollectionSpec,
@@ -92,31 +105,35 @@ fn checked_point(
 ) -> Result<UpsertPoint, Fault> {
     let id = point.id.0;
     if vectron_base::ids::point_id_problem(&id).is_some() {
-        check_point_id(&format!("{LIST}[{index}].id"), &id)?;
+        check_point_id(&format!("{list}[{index}]{member}.id"), &id)?;
     }
-    let path = PathOf(index);
+    let path = PathOf(list, index, member);
     let vector = {
-        let subject = || format!("{LIST}[{index}] {}", shown(&id));
+        let subject = || format!("{list}[{index}] {}", shown(&id));
         let wanted = Wanted { path: &path, subject: &subject, spec };
         checked_vectors(point.vector, point.vector_b64, &wanted, knobs)?
     };
     let payload = match point.payload {
-        Some(text) => checked_payload(&ItemAt { list: LIST, index, id: &id }, text, knobs)?,
+        Some(text) => checked_payload(&ItemAt { list, index, id: &id }, text, knobs)?,
         None => "{}".to_string(),
     };
     Ok(UpsertPoint { id, vector, payload, if_version: point.if_version })
 }
 
 /// `points[7].`, written only when somebody reads it.
-struct PathOf(usize);
+struct PathOf<'a>(&'static str, usize, &'a str);
 
-impl std::fmt::Display for PathOf {
+impl std::fmt::Display for PathOf<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{LIST}[{}].", self.0)
+        write!(f, "{}[{}]{}.", self.0, self.1, self.2)
     }
 }
 
-fn checked_payload(at: &ItemAt<'_>, text: JsonText, knobs: &GatewayKnobs) -> Result<String, Fault> {
+pub(super) fn checked_payload(
+    at: &ItemAt<'_>,
+    text: JsonText,
+    knobs: &GatewayKnobs,
+) -> Result<String, Fault> {
     if let Some(problem) = text.problem() {
         let reason = format!("is not valid JSON: {problem}");
         return Err(on_item(Code::InvalidArgument, at, ".payload", reason));
@@ -140,6 +157,12 @@ pub fn delete_plan(
     collection: &Collection,
     knobs: &GatewayKnobs,
 ) -> Result<Vec<ShardPart>, Fault> {
+    if let Some(points) = request.points.take() {
+        if request.ids.is_some() || request.filter.is_some() {
+            return Err(Fault::invalid("points", "is given together with ids or filter; give one of them"));
+        }
+        return super::batch::delete_batch(points, collection, knobs);
+    }
     match (request.ids.take(), request.filter.as_ref()) {
         (Some(_), Some(_)) => Err(Fault::invalid("ids", "is given together with filter; give one of them")),
         (None, None) => Err(Fault::invalid("ids", "is missing; give ids or filter")),
@@ -172,6 +195,16 @@ pub fn regrouped(
             let owned = by_owner(ids, collection, |id| id)?;
             owned.into_iter().map(|(shard, ids)| ShardPart::delete(shard, ids)).collect()
         }
+        WriteOperation::Batch(batch) => super::batch::split(batch, collection)?,
+        WriteOperation::EditFilter(filter, edit) => {
+            let shards = collection.shards.iter().enumerate();
+            let overlapping = shards.filter(|(_, s)| s.first <= former.last && former.first <= s.last);
+            let part = |shard| {
+                let operation = WriteOperation::EditFilter(filter.clone(), edit.clone());
+                ShardPart { shard, ids: Vec::new(), operation }
+            };
+            overlapping.map(|(shard, _)| part(shard)).collect()
+        }
         WriteOperation::DeleteFilter(filter) => {
             let shards = collection.shards.iter().enumerate();
             let overlapping = shards.filter(|(_, s)| s.first <= former.last && former.first <= s.last);
@@ -197,11 +230,15 @@ pub fn body_hash(parts: &[ShardPart]) -> u64 {
     let items = parts.iter().map(|part| match &part.operation {
         WriteOperation::Upsert(points) => points.iter().map(hash_point).fold(0, u64::wrapping_add),
         WriteOperation::DeleteIds(ids) => ids.iter().map(|id| hash_text(b"d", id)).fold(0, u64::wrapping_add),
-        WriteOperation::DeleteFilter(_) => 0,
+        WriteOperation::Batch(batch) => super::batch::hash_batch(batch),
+        WriteOperation::DeleteFilter(_) | WriteOperation::EditFilter(..) => 0,
     });
-    // A delete by filter goes to every shard alike, so it counts once.
+    // A write by filter goes to every shard alike, so it counts once.
     let filter = parts.first().map_or(0, |part| match &part.operation {
         WriteOperation::DeleteFilter(filter) => hash_text(b"f", &filter.to_text()),
+        WriteOperation::EditFilter(filter, edit) => {
+            hash_text(b"e", &filter.to_text()).wrapping_add(super::batch::hash_edit(edit))
+        }
         _ => 0,
     });
     items.fold(filter, u64::wrapping_add)
@@ -239,7 +276,7 @@ fn hash_vectors(hash: &mut Xxh3, vectors: &PointVectors) {
     }
 }
 
-fn hash_point(point: &UpsertPoint) -> u64 {
+pub(super) fn hash_point(point: &UpsertPoint) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(b"u");
     for text in [&point.id, &point.payload] {

@@ -56,7 +56,7 @@ async fn l33_every_grpc_method_asks_for_the_key() {
             paths.extend(methods.map(|m| format!("/{}.{}/{}", file.package(), service.name(), m.name())));
         }
     }
-    assert_eq!(paths.len(), 17);
+    assert!(paths.len() >= 20, "{}", paths.len());
     for path in paths {
         let request = Request::post(&path).header("content-type", "application/grpc");
         let reply = client.send(request.body(Body::from(vec![0u8; 5])).expect("request")).await;

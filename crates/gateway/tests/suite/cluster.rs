@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tower::ServiceExt;
 use vectron_base::clock::SystemClock;
@@ -78,6 +78,10 @@ pub struct Cluster {
     pub levels: Mutex<Vec<ReadLevel>>,
     /// Staleness that reads deliver.
     pub staleness_ms: AtomicU64,
+    /// The next search has its answer, and gives it so much later.
+    pub late: Mutex<Option<Duration>>,
+    /// Whether the catalog cannot be asked.
+    pub lost_catalog: AtomicBool,
     /// Workers that cannot be reached.
     pub lost_workers: Mutex<BTreeSet<u64>>,
     /// Changes of the cluster as they came.
@@ -95,6 +99,8 @@ impl Cluster {
             searches: Mutex::default(),
             levels: Mutex::default(),
             staleness_ms: AtomicU64::new(0),
+            late: Mutex::default(),
+            lost_catalog: AtomicBool::new(false),
             lost_workers: Mutex::default(),
             changes: Mutex::default(),
         })
@@ -288,7 +294,7 @@ impl Worker for Cluster {
         }
         shard.index += 1;
         let version = shard.index;
-        let mut written = ShardWritten { version, items: Vec::new(), deleted: 0, replayed: false };
+        let mut written = ShardWritten { version, ..ShardWritten::default() };
         match request.operation {
             WriteOperation::Upsert(points) => {
                 for p in points {
@@ -314,6 +320,10 @@ impl Worker for Cluster {
                 shard.points.retain(|_, point| !passes(&filter, point));
                 written.deleted = (before - shard.points.len()) as u64;
             }
+            // Held to the store's own behaviour where one is assembled.
+            WriteOperation::Batch(_) | WriteOperation::EditFilter(..) => {
+                unimplemented!("not part of this fake")
+            }
         }
         if let Some(key) = request.idempotency {
             shard.keys.insert(key.key, (key.body_hash, written.clone()));
@@ -333,18 +343,30 @@ impl Worker for Cluster {
         self.enter("search", request.target).await?;
         self.searches.lock().push(request.clone());
         let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
-        self.read(request.target, request.read, |shard| {
+        let answer = self.read(request.target, request.read, |shard| {
             let distance = shard.distance.expect("set");
-            let ShardQuery::Dense { vector: query, .. } = &request.query else { panic!("a dense query") };
+            // A point has a text if its payload does; the score is the figure that it rests on.
+            let (query, text) = match &request.query {
+                ShardQuery::Dense { vector, .. } => (&vector[..], ""),
+                ShardQuery::Text { query, .. } => (&[][..], query.text.as_str()),
+                other => panic!("{other:?}"),
+            };
+            let figure = match &request.query {
+                ShardQuery::Text { stats: Some(stats), .. } => stats.points,
+                _ => shard.points.len() as u64,
+            };
             let all = shard.points.values();
             let mut hits: Vec<Hit> = all
                 .filter(|point| request.filter.as_ref().is_none_or(|filter| passes(filter, point)))
+                .filter(|point| point.payload.as_ref().is_none_or(|payload| payload.contains(text)))
                 .map(|point| Hit {
-                    score: score(
-                        distance,
-                        query,
-                        point.vector.as_ref().and_then(|v| v.dense()).expect("stored"),
-                    ),
+                    score: match text {
+                        "" => {
+                            let vector = point.vector.as_ref().and_then(|v| v.dense());
+                            score(distance, query, vector.expect("stored"))
+                        }
+                        _ => figure as f32,
+                    },
                     point: trimmed(point, request.include),
                 })
                 .filter(|hit| request.score_threshold.is_none_or(|least| hit.score >= least))
@@ -373,7 +395,26 @@ impl Worker for Cluster {
                 stages: vec![Stage { name: "search", us: 7 }],
             };
             ShardHits { hits, trace }
-        })
+        });
+        let late = self.late.lock().take();
+        if let Some(late) = late {
+            TestPool.sleep(late).await;
+        }
+        answer
+    }
+
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let (target, level) = (request.target, request.read);
+        let index = self.shards.lock().get(&target.shard.0).map(|shard| shard.index);
+        if index != Some(known) {
+            return self.search(request).await.map(ShardRead::some);
+        }
+        self.enter("unchanged", target).await?;
+        self.read(target, level, |_| None)
     }
 
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
@@ -398,6 +439,15 @@ impl Worker for Cluster {
         self.read(request.target, request.read, |shard| {
             let passing = |p: &&PointRecord| request.filter.as_ref().is_none_or(|filter| passes(filter, p));
             ShardCounted { count: shard.points.values().filter(passing).count() as u64, unindexed }
+        })
+    }
+
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        self.enter("text_stats", request.target).await?;
+        self.read(request.target, request.read, |shard| {
+            let points = shard.points.len() as u64;
+            let terms = BTreeMap::from([(request.query.text.clone(), points)]);
+            TextStats { points, words: 2 * points, terms }
         })
     }
 
@@ -522,6 +572,9 @@ impl Placement for Cluster {
     }
 
     async fn watch(&self, known_epoch: u64) -> Result<Arc<CatalogView>, Fault> {
+        if self.lost_catalog.load(Ordering::SeqCst) {
+            return Err(Fault::new(Code::Unavailable, "the catalog is away"));
+        }
         // Slow to tell, so that these tests see views that are behind; asked for now, it tells at once.
         if known_epoch > 0 {
             TestPool.sleep(Duration::from_secs(3_600)).await;

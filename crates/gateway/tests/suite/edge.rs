@@ -285,10 +285,10 @@ fn the_description_is_whole() {
         ("post", "/v1/collections", "400 401 403 409 413 500 503 504 507"),
         ("delete", "/v1/collections/{collection}", "400 401 403 404 500 503 504"),
         ("get", one, "400 401 403 404 500 503 504"),
-        ("delete", one, "400 401 403 404 422 500 503 504 507"),
+        ("delete", one, "400 401 403 404 412 422 500 503 504 507"),
         ("post", points, "400 401 403 404 412 413 422 500 503 504 507"),
         ("post", &format!("{points}/search"), "400 401 403 404 413 500 503 504"),
-        ("post", &format!("{points}/delete"), "400 401 403 404 413 422 500 503 504 507"),
+        ("post", &format!("{points}/delete"), "400 401 403 404 412 413 422 500 503 504 507"),
     ] {
         assert_eq!(answers(method, path), codes, "{method} {path}");
     }

@@ -119,6 +119,7 @@ async fn indexes_over_grpc_are_those_of_rest() {
         collection: "docs".into(),
         field: field.into(),
         r#type: kind.into(),
+        ..Default::default()
     };
     let made = grpc.create_index(create("n", "float")).await.expect("made").into_inner();
     assert_eq!((made.field.as_str(), made.r#type.as_str(), made.created), ("n", "float", true));
@@ -133,7 +134,11 @@ async fn indexes_over_grpc_are_those_of_rest() {
     assert_eq!(grpc.delete_index(delete()).await.expect_err("gone").code(), Code::NotFound);
     for (request, field, words) in [
         (create("", "bool"), "field", "empty"),
-        (create("a", "geo"), "type", "not supported yet; use one of keyword, integer, float, bool, datetime"),
+        (
+            pb::CreateIndexRequest { language: Some("english".into()), ..create("a", "geo") },
+            "language",
+            "for the type text only, not for geo",
+        ),
         (create("a", "string"), "type", "got 'string'"),
     ] {
         let status = grpc.create_index(request).await.expect_err(field);

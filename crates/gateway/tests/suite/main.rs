@@ -7,4 +7,6 @@ mod edge;
 mod grpc;
 mod indexes;
 mod refusals;
+mod reuse;
 mod routing;
+mod text;

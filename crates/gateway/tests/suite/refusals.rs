@@ -245,8 +245,6 @@ fn bad_collections() -> Vec<Row> {
         row(INDEXES, json!({"field": "", "type": "bool"}), "field", "empty"),
         row(INDEXES, json!({"field": "a..b", "type": "bool"}), "field", ""),
         row(INDEXES, json!({"field": "$and", "type": "bool"}), "field", ""),
-        row(INDEXES, json!({"field": "a", "type": "geo"}), "type", "geo is not supported yet"),
-        row(INDEXES, json!({"field": "a", "type": "text"}), "type", "text is not supported yet"),
         row(INDEXES, json!({"field": "a", "type": "int"}), "type", "keyword, integer, float, bool, datetime"),
         row(INDEXES, json!({"field": "a", "kind": "bool"}), "kind", "not a known field"),
         row(

@@ -196,6 +196,7 @@ async fn a_name_created_again_elsewhere_shows_nothing_old() {
         storage: Storage::Ram,
         index: IndexSettings::default(),
         vector_fields: Vec::new(),
+        ttl_ms: None,
     };
     client.cluster.create_collection(spec, 1_000).await.expect("created");
     assert_eq!(client.post("/v1/collections/docs/points/count", "{}").await.ok()["count"], 0);

@@ -32,6 +32,7 @@ pub(crate) fn spec(name: &str, shards: u32) -> CollectionSpec {
         storage: Storage::Ram,
         index: IndexSettings::default(),
         vector_fields: Vec::new(),
+        ttl_ms: None,
     }
 }
 

@@ -19,6 +19,7 @@ fn spec(name: &str, replication_factor: u32) -> CollectionSpec {
         storage: Storage::Ram,
         index: IndexSettings::default(),
         vector_fields: Vec::new(),
+        ttl_ms: None,
     }
 }
 

@@ -23,6 +23,7 @@ fn create(world: &mut World, name: &str, shards: u32, replication_factor: u32) {
         storage: Storage::Ram,
         index: IndexSettings::default(),
         vector_fields: Vec::new(),
+        ttl_ms: None,
     };
     let layout = world.layout();
     if let Some(placements) = place::place(&layout, shards, replication_factor) {

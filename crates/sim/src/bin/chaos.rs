@@ -1,17 +1,20 @@
 //! Real processes under faults, checked; see `vectron_sim::chaos`. `cargo xtask chaos` builds and runs it.
 //!
 //! ```text
-//! chaos --binary PATH [--minutes N] [--seed S] [--nodes 3|5] [--dir DIR] [--result PATH] [--quiet]
+//! chaos --binary PATH [--minutes N] [--seed S] [--nodes 3|5] [--dir DIR] [--result PATH] [--quiet] [--loopback]
 //! ```
+//!
+//! Where it may, it makes network namespaces for the nodes and runs itself again where it reaches them, with `--links
+//! NAME`. Where it may not, and with `--loopback`, all processes are on loopback and no link is cut.
 #![allow(clippy::disallowed_methods, reason = "a development tool has no seams")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use vectron_sim::chaos::{Options, run};
+use vectron_sim::chaos::{Ground, Options, run};
 
 const USAGE: &str = "usage: chaos --binary PATH [--minutes N] [--seed S] [--nodes 3|5] [--dir DIR] \
-                     [--result PATH] [--quiet]";
+                     [--result PATH] [--quiet] [--loopback]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +37,14 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    let links = match named("--links") {
+        Some(name) => Ok(name),
+        None if words.iter().any(|word| word == "--loopback") => Err("told to stay on loopback".to_string()),
+        None => match Ground::lay(nodes) {
+            Ok(ground) => return again(&ground, &words),
+            Err(error) => Err(error.to_string()),
+        },
+    };
     let own = named("--dir").is_none();
     let dir = named("--dir").map_or_else(
         || std::env::temp_dir().join(format!("vectron-chaos-{}", std::process::id())),
@@ -46,6 +57,7 @@ fn main() -> ExitCode {
         binary,
         dir: dir.clone(),
         quiet: words.iter().any(|word| word == "--quiet"),
+        links,
     };
     let outcome = match run(&options) {
         Ok(outcome) => outcome,
@@ -69,4 +81,17 @@ fn main() -> ExitCode {
     }
     eprintln!("{} violations; data and log lines are in {}", outcome.violations.len(), dir.display());
     ExitCode::FAILURE
+}
+
+/// Runs this program where the nodes can be reached, and ends as it does.
+fn again(ground: &Ground, words: &[String]) -> ExitCode {
+    let ended = std::env::current_exe().and_then(|program| ground.run(&program, words));
+    match ended {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

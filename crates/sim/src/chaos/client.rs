@@ -1,12 +1,12 @@
 //! Clients: threads that write, delete, read, search and count over REST through all gateways, and note everything.
 
-use super::http::{Failure, Rest, ended};
+use super::http::{Failure, Rest, ended, mismatch};
 use super::notes::Notes;
 use crate::cluster::token::positions;
 use crate::history::{
-    Content, Count, DIMENSION, Delivered, Ended, Hit, Id, Level, NEVER, Positions, Read, Search, Seen, Span,
-    Write, parse_id, public_id,
+    Count, Delivered, Ended, Hit, Id, Level, Read, Search, Seen, Span, Write, parse_id, public_id,
 };
+use crate::workload::{ATTEMPTS, Point, Sending, answered, content, known, level, refused};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,13 +85,6 @@ pub struct Client<'a> {
     own: Option<Id>,
 }
 
-/// A write with everything that belongs to its retries.
-struct Sending {
-    request: u64,
-    key: Option<String>,
-    points: Vec<(Id, u64, Content, Option<u64>)>,
-}
-
 impl<'a> Client<'a> {
     /// A client that draws from `seed`.
     pub fn new(board: &'a Board, gateways: Vec<String>, seed: u64) -> Self {
@@ -140,33 +133,13 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn content(&self) -> Content {
-        let mut vector = [0.0; DIMENSION];
-        vector.iter_mut().for_each(|number| *number = self.random.below(32) as f32);
-        Content { vector, color: self.random.below(3) as u8 }
-    }
-
     fn upsert(&mut self) {
-        let mut points: Vec<(Id, u64, Content, Option<u64>)> = Vec::new();
-        let several = if self.random.below(4) == 0 { 2 + self.random.below(3) } else { 1 };
-        for _ in 0..several {
-            let id = self.id();
-            if points.iter().all(|(other, ..)| *other != id) {
-                points.push((id, self.board.number(), self.content(), None));
-            }
-        }
-        if points.len() == 1 && self.random.below(4) == 0 {
-            let (id, version) = self.saw.take().unwrap_or((points[0].0, 0));
-            points[0].0 = id;
-            points[0].3 = Some(version);
-        }
-        // Conditions are decided anew by a retry without a key; with one they are not.
-        let key = (self.random.below(2) == 0).then(|| format!("k{}", self.board.number()));
-        let sending = Sending { request: self.board.number(), key, points };
-        for attempt in 0..3 {
+        let mut saw = self.saw.take();
+        let sending = Sending::draw(&self.random, || self.board.number(), || self.id(), &mut saw);
+        self.saw = saw;
+        for attempt in 0..ATTEMPTS {
             let doubtful = self.send(&sending);
-            // Sometimes what was answered is sent again too: the answer must be the same.
-            let again = sending.key.is_some() && (doubtful || (attempt == 0 && self.random.below(8) == 0));
+            let again = sending.again(&self.random, attempt, doubtful);
             if !again || self.board.stop.load(Ordering::SeqCst) {
                 return;
             }
@@ -176,7 +149,7 @@ impl<'a> Client<'a> {
 
     /// Sends a write once; whether its outcome is in doubt.
     fn send(&mut self, sending: &Sending) -> bool {
-        let points = sending.points.iter().map(|(id, number, content, if_version)| {
+        let points = sending.points.iter().map(|Point { id, number, content, if_version }| {
             let payload = json!({"number": number, "color": content.color});
             let mut point = json!({"id": public_id(*id), "vector": content.vector, "payload": payload});
             if let Some(version) = if_version {
@@ -191,33 +164,20 @@ impl<'a> Client<'a> {
         let (span, answer) = self.call("", &body);
         let token = answer.as_ref().ok().and_then(|done| done["session"].as_str().map(str::to_string));
         let seen = token.as_deref().and_then(positions);
-        let mut doubtful = false;
+        let writes = sending.writes(span, |id| match &answer {
+            Ok(done) => (of_item(done, id), done["replayed"] == true),
+            Err(failure) => (ended(failure), false),
+        });
+        let doubtful = writes.iter().any(|write| write.ended == Ended::Unknown);
         let mut notes = self.board.notes.lock();
-        for (id, number, content, if_version) in &sending.points {
-            let (ended, replayed) = match &answer {
-                Ok(done) => (of_item(done, *id), done["replayed"] == true),
-                Err(failure) => (ended(failure), false),
-            };
-            doubtful |= ended == Ended::Unknown;
-            notes.count("upsert", name(ended));
-            let write = Write {
-                span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
-                number: *number,
-                request: sending.request,
-                id: *id,
-                content: Some(*content),
-                if_version: *if_version,
-                keyed: sending.key.is_some(),
-                ended,
-                replayed,
-                existed: None,
-            };
-            notes.writes.push((write, seen.clone()));
+        for write in writes {
+            notes.count("upsert", name(write.ended));
+            notes.history.wrote(write, seen.as_ref());
         }
         drop(notes);
         if answer.is_ok() {
             self.token = token;
-            self.own = (self.random.below(3) == 0).then(|| sending.points[0].0);
+            self.own = (self.random.below(3) == 0).then(|| sending.points[0].id);
         }
         doubtful
     }
@@ -233,7 +193,7 @@ impl<'a> Client<'a> {
             let (span, answer) = self.call("/delete", &body);
             let ended = answer.as_ref().map_or_else(ended, |_| Ended::Applied(None));
             let write = Write {
-                span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
+                span: known(span, ended),
                 number,
                 request: number,
                 id,
@@ -247,7 +207,7 @@ impl<'a> Client<'a> {
             let token = answer.ok().and_then(|done| done["session"].as_str().map(str::to_string));
             let mut notes = self.board.notes.lock();
             notes.count("delete", name(ended));
-            notes.writes.push((write, token.as_deref().and_then(positions)));
+            notes.history.wrote(write, token.as_deref().and_then(positions).as_ref());
             drop(notes);
             self.token = token.or_else(|| self.token.take());
             if key.is_none() || ended != Ended::Unknown || attempt > 0 {
@@ -256,22 +216,17 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// A level for the next read, how to ask for it, and what to count it under.
+    /// A level for the next read, and how to ask for it.
     fn level(&self) -> (Level, Value) {
-        let drawn = if self.own.is_some() { 5 } else { self.random.below(10) };
-        let strict = || (Level::Linearizable, json!({"level": "linearizable"}));
-        match drawn {
-            0..=4 => strict(),
-            5..=6 => match self.token.as_ref().and_then(|token| Some((positions(token)?, token))) {
-                Some((seen, token)) => (Level::Session(seen), json!({"level": "session", "token": token})),
-                None => strict(),
-            },
-            7..=8 => {
-                let ms = [100, 1_000, 5_000][self.random.below(3) as usize];
-                (Level::Bounded(ms), json!({"level": "bounded", "max_staleness_ms": ms}))
-            }
-            _ => (Level::Eventual, json!({"level": "eventual"})),
+        let seen = || self.token.as_deref().and_then(positions);
+        let level = level(&self.random, self.own.is_some(), seen);
+        let mut consistency = json!({"level": level_name(&level)});
+        match &level {
+            Level::Session(_) => consistency["token"] = json!(self.token),
+            Level::Bounded(ms) => consistency["max_staleness_ms"] = json!(ms),
+            Level::Linearizable | Level::Eventual => {}
         }
+        (level, consistency)
     }
 
     /// Notes that a read of this kind was refused.
@@ -291,14 +246,14 @@ impl<'a> Client<'a> {
         }
         let mut notes = self.board.notes.lock();
         notes.count("get", level_name(&level));
-        notes.reads.push(Read { span, level, id, found, delivered: delivered(&answer) });
+        notes.history.reads.push(Read { span, level, id, found, delivered: delivered(&answer) });
         drop(notes);
         self.token = answer["meta"]["session"].as_str().map(str::to_string);
     }
 
     fn search(&mut self) {
         let (level, consistency) = self.level();
-        let (query, k) = (self.content().vector, 1 + self.random.below(8) as usize);
+        let (query, k) = (content(&self.random).vector, 1 + self.random.below(8) as usize);
         let color = (self.random.below(2) == 0).then(|| self.random.below(3) as u8);
         let exact = self.random.below(4) > 0;
         let mut body = json!({"vector": query, "top_k": k, "consistency": consistency, "timeout_ms": TIMEOUT_MS,
@@ -314,7 +269,7 @@ impl<'a> Client<'a> {
         });
         let mut notes = self.board.notes.lock();
         notes.count("search", level_name(&level));
-        notes.searches.push(Search {
+        notes.history.searches.push(Search {
             span,
             level,
             query,
@@ -342,23 +297,16 @@ impl<'a> Client<'a> {
         let Some(count) = answer["count"].as_u64() else { return self.refused("count") };
         let mut notes = self.board.notes.lock();
         notes.count("count", level_name(&level));
-        notes.counts.push(Count { span, level, color, count, delivered: delivered(&answer) });
+        notes.history.counts.push(Count { span, level, color, count, delivered: delivered(&answer) });
     }
 }
 
 fn delivered(answer: &Value) -> Delivered {
     let meta = &answer["meta"];
-    let mut told = meta["session"].as_str().and_then(positions).unwrap_or_default();
-    // A token goes on with what the one before had seen, of shards that did not answer too.
-    let failed: Vec<u64> = meta["shards"]["failed"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|failed| failed["shard"].as_u64())
-        .collect();
-    told.0.retain(|(shard, _)| !failed.contains(shard));
-    let staleness_ms = meta["consistency"]["staleness_ms"].as_u64().unwrap_or(0);
-    Delivered { positions: Positions(told.0), staleness_ms }
+    let failed = meta["shards"]["failed"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let told = meta["session"].as_str().and_then(positions);
+    let positions = answered(told, |shard| failed.iter().any(|failed| failed["shard"] == shard));
+    Delivered { positions, staleness_ms: meta["consistency"]["staleness_ms"].as_u64().unwrap_or(0) }
 }
 
 /// What a point in an answer shows; a payload that nobody wrote shows write 0, which nobody made.
@@ -372,11 +320,8 @@ fn of_item(done: &Value, id: Id) -> Ended {
     let failed = done["failed"].as_array().into_iter().flatten();
     match failed.into_iter().find(|failed| failed["id"] == public_id(id)) {
         None => Ended::Applied(None),
-        Some(failed) => match failed["current_version"].as_u64() {
-            Some(version) if failed["code"] == "version_mismatch" => Ended::Mismatch(version),
-            // An item of a shard that failed: which outcome it had is not told item by item.
-            _ => Ended::Unknown,
-        },
+        // An item of a shard that failed: which outcome it had is not told item by item.
+        Some(failed) => refused(mismatch(failed).is_some(), mismatch(failed)),
     }
 }
 

@@ -1,9 +1,13 @@
 //! REST calls, and what an answer says of a write.
 
 use crate::history::Ended;
+use crate::workload;
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::time::Duration;
+
+/// What every request carries.
+pub const ADMIN_KEY: &str = "the-admin-key-of-chaos";
 
 /// Why a call gave no answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,13 +33,13 @@ impl Rest {
 
     /// GET.
     pub fn get(&self, url: &str, path: &str) -> Result<Value, Failure> {
-        Self::answer(self.0.get(format!("{url}{path}")).call())
+        Self::answer(self.0.get(format!("{url}{path}")).header("authorization", bearer()).call())
     }
 
     /// POST.
     pub fn post(&self, url: &str, path: &str, body: &Value) -> Result<Value, Failure> {
         let request = self.0.post(format!("{url}{path}")).header("content-type", "application/json");
-        Self::answer(request.send(body.to_string()))
+        Self::answer(request.header("authorization", bearer()).send(body.to_string()))
     }
 
     fn answer(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Failure> {
@@ -55,19 +59,24 @@ impl Rest {
     }
 }
 
+fn bearer() -> String {
+    format!("Bearer {ADMIN_KEY}")
+}
+
 /// How a write ended that failed.
 pub fn ended(failure: &Failure) -> Ended {
     match failure {
         Failure::Unreached => Ended::NotApplied,
         Failure::Broken => Ended::Unknown,
-        Failure::Refused(problem) => match problem["outcome"].as_str() {
-            Some("not_applied") => match (problem["code"].as_str(), problem["current_version"].as_u64()) {
-                (Some("version_mismatch"), Some(version)) => Ended::Mismatch(version),
-                _ => Ended::NotApplied,
-            },
-            _ => Ended::Unknown,
-        },
+        Failure::Refused(problem) => {
+            workload::refused(problem["outcome"] == "not_applied", mismatch(problem))
+        }
     }
+}
+
+/// The version that a condition met, where this says that it did not hold.
+pub fn mismatch(problem: &Value) -> Option<u64> {
+    problem["current_version"].as_u64().filter(|_| problem["code"] == "version_mismatch")
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
-//! Real processes on loopback, killed, stopped and moved about under clients, held to the same checkers as the
-//! simulated cluster.
+//! Real processes, killed, stopped, moved about, cut off from each other and left without disk space under clients,
+//! held to the same checkers as the simulated cluster.
 //!
 //! Nothing here is decided by the seed alone: the operating system schedules. The seed fixes what clients draw and
 //! the order of the faults, so that a run can be had again in kind.
 #![allow(clippy::disallowed_methods, reason = "drives real processes in real time, outside any room")]
 
 mod client;
+mod disk;
+mod faults;
 mod http;
+mod links;
 mod nemesis;
 mod notes;
 mod process;
@@ -16,6 +19,7 @@ use crate::check::{Violation, check};
 use crate::history::{DIMENSION, Owners};
 use client::{Board, COLLECTION, Client};
 use http::Rest;
+use links::Links;
 use nemesis::Nemesis;
 use notes::outage_ms;
 use process::Processes;
@@ -25,6 +29,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+pub use links::Ground;
 
 /// Replicas of every shard.
 const REPLICATION_FACTOR: usize = 3;
@@ -50,6 +56,9 @@ pub struct Options {
     pub dir: PathBuf,
     /// Faults are not told as they come.
     pub quiet: bool,
+    /// The links of the [`Ground`] that this runs on, or why there are none: then all processes are on loopback, and
+    /// no link can be cut.
+    pub links: Result<String, String>,
 }
 
 /// What a run gave.
@@ -65,12 +74,26 @@ pub struct Outcome {
 /// # Errors
 /// When processes cannot be started or never serve.
 pub fn run(options: &Options) -> io::Result<Outcome> {
-    let processes = Processes::start(&options.binary, &options.dir, options.nodes)?;
-    // Loopback has no places to cut between two processes.
-    eprintln!("network partitions are skipped: all processes share one loopback; the simulation makes them");
+    let links = options.links.as_ref().ok().map(|name| Links::new(name));
+    let disk_of = (options.seed % options.nodes.max(1)) as usize;
+    let (processes, no_disk) =
+        Processes::start(&options.binary, &options.dir, options.nodes, links, disk_of)?;
+    let mut left_out: BTreeMap<&str, String> = BTreeMap::new();
+    let no_loss = match &options.links {
+        Ok(_) => Links::no_loss(),
+        Err(why) => {
+            left_out.insert("network partitions", why.clone());
+            Some(why.clone())
+        }
+    };
+    left_out.extend(no_loss.map(|why| ("lossy links", why)));
+    left_out.extend(no_disk.map(|why| ("full disk", why)));
+    for (what, why) in &left_out {
+        eprintln!("LEFT OUT: {what}: {why}");
+    }
     let gateways: Vec<String> = processes.nodes.iter().map(|node| node.url.clone()).collect();
     let board = Board::new();
-    let mut nemesis = Nemesis::new(processes, &board, options);
+    let mut nemesis = Nemesis::new(processes, &board, options, !left_out.contains_key("lossy links"));
     create(&nemesis)?;
     nemesis.shards();
     let mut violations = Vec::new();
@@ -124,6 +147,7 @@ pub fn run(options: &Options) -> io::Result<Outcome> {
         "checked": history.len(),
         "acknowledged_writes": history.acknowledged(),
         "faults": nemesis.faults,
+        "left_out": left_out,
         "leader_kills": {"kills": nemesis.leader_kills.len(), "shards": outages.len(),
             "first_write_p50_ms": at(0.5), "first_write_p99_ms": at(0.99), "first_write_max_ms": outages.last()},
         "healed": {"writes_accepted_ms": accepted_ms, "at_rest_ms": rested_ms},

@@ -20,7 +20,7 @@ const MOVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Kinds of faults and changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     KillLeader,
     KillAny,
     KillPlacementLeader,
@@ -33,6 +33,15 @@ enum Kind {
     Split,
     Drain,
     Move,
+    IsolateLeader,
+    IsolatePlacementLeader,
+    IsolateAny,
+    Cut,
+    OneWay,
+    Halves,
+    Bridge,
+    Lossy,
+    FullDisk,
 }
 
 const EVERYWHERE: [Kind; 12] = [
@@ -53,8 +62,22 @@ const EVERYWHERE: [Kind; 12] = [
 /// With more workers than replicas.
 const WITH_ROOM: [Kind; 4] = [Kind::Drain, Kind::Move, Kind::Move, Kind::Drain];
 
+/// Where links can be cut.
+const WITH_LINKS: [Kind; 7] = [
+    Kind::IsolateLeader,
+    Kind::OneWay,
+    Kind::Cut,
+    Kind::IsolateAny,
+    Kind::IsolatePlacementLeader,
+    Kind::Halves,
+    Kind::OneWay,
+];
+
+/// With two nodes on either side of one in the middle; with fewer, a bridge is a cut between two.
+const WITH_SIDES: [Kind; 2] = [Kind::Bridge, Kind::Bridge];
+
 impl Kind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Kind::KillLeader => "kill -9 of a shard's leader",
             Kind::KillAny => "kill -9 of any node",
@@ -68,6 +91,15 @@ impl Kind {
             Kind::Split => "split",
             Kind::Drain => "drain and undrain",
             Kind::Move => "move",
+            Kind::IsolateLeader => "isolation of a shard's leader",
+            Kind::IsolatePlacementLeader => "isolation of the placement driver's leader",
+            Kind::IsolateAny => "isolation of any node",
+            Kind::Cut => "cut between two nodes",
+            Kind::OneWay => "one-way loss",
+            Kind::Halves => "partition into halves",
+            Kind::Bridge => "bridge",
+            Kind::Lossy => "lossy link",
+            Kind::FullDisk => "full disk",
         }
     }
 }
@@ -94,14 +126,16 @@ pub struct Nemesis<'a> {
     pub surprises: Vec<String>,
     /// For questions.
     pub rest: Rest,
+    pub(super) random: SeededRandom,
+    /// Whether packets can be lost now and then.
+    lossy: bool,
     board: &'a Board,
-    random: SeededRandom,
     quiet: bool,
 }
 
 impl<'a> Nemesis<'a> {
     /// The nemesis of these processes.
-    pub fn new(processes: Processes, board: &'a Board, options: &Options) -> Self {
+    pub fn new(processes: Processes, board: &'a Board, options: &Options, lossy: bool) -> Self {
         Self {
             processes,
             lineage: Lineage::default(),
@@ -109,8 +143,9 @@ impl<'a> Nemesis<'a> {
             leader_kills: Vec::new(),
             surprises: Vec::new(),
             rest: Rest::new(Duration::from_secs(3)),
-            board,
             random: SeededRandom::new(options.seed ^ 0x6e65_6d65),
+            lossy,
+            board,
             quiet: options.quiet,
         }
     }
@@ -120,10 +155,7 @@ impl<'a> Nemesis<'a> {
         let mut deck: Vec<Kind> = Vec::new();
         while Instant::now() < until {
             if deck.is_empty() {
-                deck = EVERYWHERE.to_vec();
-                if self.processes.nodes.len() > REPLICATION_FACTOR {
-                    deck.extend(WITH_ROOM);
-                }
+                deck = self.whole_deck();
                 for at in (1..deck.len()).rev() {
                     deck.swap(at, self.random.below(at as u64 + 1) as usize);
                 }
@@ -138,17 +170,30 @@ impl<'a> Nemesis<'a> {
         }
     }
 
-    fn say(&self, what: &str) {
+    /// Everything that can be done here, once.
+    fn whole_deck(&self) -> Vec<Kind> {
+        let room = self.processes.nodes.len() > REPLICATION_FACTOR;
+        let links = self.processes.links.is_some();
+        let mut deck = EVERYWHERE.to_vec();
+        deck.extend(room.then_some(WITH_ROOM).into_iter().flatten());
+        deck.extend(links.then_some(WITH_LINKS).into_iter().flatten());
+        deck.extend((links && room).then_some(WITH_SIDES).into_iter().flatten());
+        deck.extend((links && self.lossy).then_some(Kind::Lossy));
+        deck.extend(self.processes.disk.is_some().then_some([Kind::FullDisk; 2]).into_iter().flatten());
+        deck
+    }
+
+    pub(super) fn say(&self, what: &str) {
         if !self.quiet {
             eprintln!("{:7.1} s  {what}", self.board.now().0 as f64 / 1e9);
         }
     }
 
-    fn drawn(&self, from_ms: u64, to_ms: u64) -> Duration {
+    pub(super) fn drawn(&self, from_ms: u64, to_ms: u64) -> Duration {
         Duration::from_millis(from_ms + self.random.below(to_ms - from_ms))
     }
 
-    fn any_node(&self) -> usize {
+    pub(super) fn any_node(&self) -> usize {
         self.random.below(self.processes.nodes.len() as u64) as usize
     }
 
@@ -192,6 +237,15 @@ impl<'a> Nemesis<'a> {
             Kind::Split => return self.split(),
             Kind::Drain => return self.drain(),
             Kind::Move => return self.move_one(),
+            Kind::FullDisk => return self.fill_disk(),
+            Kind::IsolateLeader
+            | Kind::IsolatePlacementLeader
+            | Kind::IsolateAny
+            | Kind::Cut
+            | Kind::OneWay
+            | Kind::Halves
+            | Kind::Bridge
+            | Kind::Lossy => return self.disturb_links(kind),
         }
         true
     }
@@ -204,7 +258,7 @@ impl<'a> Nemesis<'a> {
         victims.iter().for_each(|at| self.launch(*at));
     }
 
-    fn launch(&mut self, at: usize) {
+    pub(super) fn launch(&mut self, at: usize) {
         if let Err(error) = self.processes.launch(at) {
             self.surprises.push(format!("node {} cannot be started: {error}", at + 1));
         }
@@ -236,7 +290,7 @@ impl<'a> Nemesis<'a> {
     }
 
     /// A node that leads shards, and which.
-    fn leader(&mut self) -> Option<(usize, Vec<u64>)> {
+    pub(super) fn leader(&mut self) -> Option<(usize, Vec<u64>)> {
         let worker = self.a_shard()?["leader"].as_u64()?;
         let workers = self.workers();
         let address = workers.iter().find(|of| of["worker"] == worker)?["address"].as_str()?;
@@ -244,7 +298,7 @@ impl<'a> Nemesis<'a> {
         Some((self.processes.at_address(address)?, led.filter_map(|shard| shard["shard"].as_u64()).collect()))
     }
 
-    fn placement_leader(&self) -> Option<usize> {
+    pub(super) fn placement_leader(&self) -> Option<usize> {
         let answer = self.processes.any(&self.rest, "/v1/admin/members")?;
         let leads = answer["members"].as_array()?.iter().find(|member| member["leads"] == true)?;
         self.processes.at_address(leads["address"].as_str()?)

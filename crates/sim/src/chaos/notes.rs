@@ -1,23 +1,22 @@
 //! What clients note while shards may split: the history is made of it when it is known which shard came from which.
 
-use crate::history::{Count, Ended, Final, History, Owners, Positions, Read, Search, Write};
+use crate::history::{Ended, Final, History, Owners, Write};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use vectron_base::clock::Tick;
 
 /// Operations as they were answered.
-#[derive(Default)]
 pub struct Notes {
-    /// Sendings with the positions of their tokens; those that were applied say no index yet.
-    pub writes: Vec<(Write, Option<Positions>)>,
-    /// Reads with all positions of their tokens.
-    pub reads: Vec<Read>,
-    /// Searches.
-    pub searches: Vec<Search>,
-    /// Counts.
-    pub counts: Vec<Count>,
+    /// Of which states answers told is resolved at the end.
+    pub history: History,
     /// Operations by kind and outcome.
     pub figures: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        Self { history: History::new(usize::MAX), figures: BTreeMap::new() }
+    }
 }
 
 impl Notes {
@@ -26,38 +25,11 @@ impl Notes {
         *self.figures.entry((kind, outcome)).or_default() += 1;
     }
 
-    /// The least index at which each shard was seen.
-    fn begins(&self) -> BTreeMap<u64, u64> {
-        let written = self.writes.iter().filter_map(|(_, token)| token.as_ref());
-        let read = self.reads.iter().map(|read| &read.delivered.positions);
-        let searched = self.searches.iter().map(|search| &search.delivered.positions);
-        let counted = self.counts.iter().map(|count| &count.delivered.positions);
-        let mut begins: BTreeMap<u64, u64> = BTreeMap::new();
-        for (shard, index) in written.chain(read).chain(searched).chain(counted).flat_map(|of| &of.0) {
-            let least = begins.entry(*shard).or_insert(*index);
-            *least = (*least).min(*index);
-        }
-        begins
-    }
-
     /// The history, for the shards as they are at the end.
     pub fn history(self, owners: Owners, finals: Vec<Final>) -> History {
-        let mut history = History::new(usize::MAX);
-        history.owners = Owners { begins: self.begins(), ..owners };
-        for (mut write, token) in self.writes {
-            if let Ended::Applied(_) = write.ended {
-                write.ended = Ended::Applied(token.and_then(|token| history.position(write.id, &token)));
-            }
-            history.writes.push(write);
-        }
-        for mut read in self.reads {
-            // A token goes on with what the one before had seen of other shards, which the answer says nothing of.
-            let place = history.owners.place(history.owners.owner(read.id), &read.delivered.positions);
-            read.delivered.positions = Positions(place.into_iter().collect());
-            history.reads.push(read);
-        }
-        history.searches = self.searches;
-        history.counts = self.counts;
+        let mut history = self.history;
+        let begins = history.begins();
+        history.resolve(Owners { begins, ..owners });
         history.finals = finals;
         history
     }
@@ -132,6 +104,7 @@ pub fn outage_ms(history: &History, shard: u64, moment: Tick) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{Count, Delivered, Level, Positions, Span};
     use serde_json::json;
 
     #[test]
@@ -148,5 +121,20 @@ mod tests {
         let owners = Owners { begins: [(2, 7)].into(), ..owners };
         assert_eq!(owners.place(2, &Positions(vec![(1, 9)])), Some((1, 7)));
         assert_eq!(owners.place(2, &Positions(vec![(1, 9), (2, 8)])), Some((2, 8)));
+    }
+
+    #[test]
+    fn a_shard_begins_where_it_was_seen_strictly() {
+        let seen = |level, index| Count {
+            span: Span { invoked: Tick(1), returned: Tick(2) },
+            level,
+            color: None,
+            count: 0,
+            delivered: Delivered { positions: Positions(vec![(2, index)]), staleness_ms: 0 },
+        };
+        let mut notes = Notes::default();
+        let early = seen(Level::Eventual, 72);
+        notes.history.counts = vec![early, seen(Level::Linearizable, 85), seen(Level::Linearizable, 84)];
+        assert_eq!(notes.history(Owners::default(), Vec::new()).owners.begins, BTreeMap::from([(2, 84)]));
     }
 }

@@ -1,6 +1,8 @@
 //! The cluster's processes: each a `vectron up` with a place in the cluster, started, killed and stood still by us.
 
-use super::http::Rest;
+use super::disk::SmallDisk;
+use super::http::{ADMIN_KEY, Rest};
+use super::links::Links;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
@@ -11,6 +13,11 @@ use std::time::{Duration, Instant};
 
 /// How long a process may take to end after SIGTERM.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the processes show each other.
+pub const CLUSTER_KEY: &str = "chaos-cluster-key";
+/// Where they listen when each has a host of its own.
+const PORTS: [u16; 2] = [8080, 9090];
 
 /// One process.
 pub struct Node {
@@ -30,6 +37,11 @@ pub struct Node {
 pub struct Processes {
     /// In the order of their numbers.
     pub nodes: Vec<Node>,
+    /// Between them, if they can be cut.
+    pub links: Option<Links>,
+    /// A disk that can be full, and whose it is.
+    pub disk: Option<(usize, SmallDisk)>,
+    key_file: PathBuf,
     binary: PathBuf,
     members: String,
 }
@@ -39,28 +51,41 @@ fn free_address() -> std::io::Result<String> {
 }
 
 impl Processes {
-    /// Starts `count` processes of `binary` whose data and log lines are below `dir`.
-    pub fn start(binary: &Path, dir: &Path, count: u64) -> std::io::Result<Self> {
+    /// Starts `count` processes of `binary` whose data and log lines are below `dir`: on hosts of their own when there
+    /// are links between such, else on loopback. Which of them shall have a disk that can be full, and why it has
+    /// none if so.
+    pub fn start(
+        binary: &Path,
+        dir: &Path,
+        count: u64,
+        links: Option<Links>,
+        disk_of: usize,
+    ) -> std::io::Result<(Self, Option<String>)> {
         let mut nodes = Vec::new();
+        std::fs::create_dir_all(dir)?;
+        let key_file = dir.join("cluster-key");
+        std::fs::write(&key_file, CLUSTER_KEY)?;
         for number in 1..=count {
-            let public = free_address()?;
+            let address = |at: usize| match &links {
+                Some(_) => Ok(format!("{}:{}", Links::host(number as usize - 1), PORTS[at])),
+                None => free_address(),
+            };
+            let (public, internal) = (address(0)?, address(1)?);
             let url = format!("http://{public}");
             let dir = dir.join(format!("node-{number}"));
             std::fs::create_dir_all(&dir)?;
-            nodes.push(Node {
-                number,
-                url,
-                internal: free_address()?,
-                public,
-                dir,
-                child: None,
-                still: false,
-            });
+            nodes.push(Node { number, url, internal, public, dir, child: None, still: false });
         }
         let members: Vec<String> = nodes.iter().map(|n| format!("{}={}", n.number, n.internal)).collect();
-        let mut processes = Self { nodes, binary: binary.to_path_buf(), members: members.join(",") };
+        let (disk, no_disk) = match nodes.get(disk_of).map(|node| SmallDisk::mount(&node.dir.join("data"))) {
+            Some(Ok(disk)) => (Some((disk_of, disk)), None),
+            Some(Err(error)) => (None, Some(error.to_string())),
+            None => (None, Some("no such node".into())),
+        };
+        let (binary, members) = (binary.to_path_buf(), members.join(","));
+        let mut processes = Self { nodes, links, disk, key_file, binary, members };
         (0..processes.nodes.len()).try_for_each(|at| processes.launch(at))?;
-        Ok(processes)
+        Ok((processes, no_disk))
     }
 
     /// Starts a process that does not run; nothing when it does.
@@ -70,11 +95,18 @@ impl Processes {
             return Ok(());
         }
         let log: File = OpenOptions::new().create(true).append(true).open(node.dir.join("log"))?;
-        let child = Command::new(&self.binary)
+        let mut command = match &self.links {
+            Some(links) => links.program(at, &self.binary),
+            None => Command::new(&self.binary),
+        };
+        let child = command
             .args(["up", "--stop-with-parent", "--listen", &node.public, "--member"])
             .args([&node.number.to_string(), "--members", &self.members, "-o", "json"])
             .arg("--data-dir")
             .arg(node.dir.join("data"))
+            .arg("--cluster-key-file")
+            .arg(&self.key_file)
+            .env("VECTRON_ADMIN_KEY", ADMIN_KEY)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -90,8 +122,10 @@ impl Processes {
         self.nodes[at].still = still;
     }
 
-    /// Starts whatever does not run, and lets go on what stands still.
+    /// Mends links and disk, starts whatever does not run, and lets go on what stands still.
     pub fn heal(&mut self) -> std::io::Result<()> {
+        self.links.as_mut().map_or(Ok(()), Links::heal)?;
+        self.disk.as_ref().map_or(Ok(()), |(_, disk)| disk.make_room())?;
         for at in 0..self.nodes.len() {
             self.stand_still(at, false);
             self.launch(at)?;

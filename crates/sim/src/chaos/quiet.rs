@@ -2,6 +2,7 @@
 
 use super::client::{Board, COLLECTION};
 use super::nemesis::Nemesis;
+use super::process::CLUSTER_KEY;
 use crate::check::Violation;
 use crate::history::{DIMENSION, Final, Seen, parse_id, public_id};
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use tonic::transport::Endpoint;
 use vectron_base::ids::{Incarnation, ShardId};
 use vectron_wire::grpc::MessageLimits;
+use vectron_wire::grpc::key::ClusterKey;
 use vectron_wire::grpc::worker::WorkerConnection;
 use vectron_wire::routing::hash_of_id;
 use vectron_wire::worker::{Include, PointRecord, ReadLevel, ShardGet, ShardRead, Target, Worker};
@@ -145,7 +147,9 @@ async fn read(address: Option<String>, get: ShardGet) -> Result<ShardRead<Vec<Op
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
     let channel = endpoint.connect().await.map_err(|error| error.to_string())?;
     let limits = MessageLimits { send: 64 << 20, receive: 64 << 20 };
-    let worker: Arc<dyn Worker> = Arc::new(WorkerConnection::new(channel, limits, Duration::from_secs(5)));
+    let key = ClusterKey::parse(CLUSTER_KEY).map_err(|error| error.to_string())?;
+    let connection = WorkerConnection::new(channel, limits, Duration::from_secs(5)).with_key(Some(key));
+    let worker: Arc<dyn Worker> = Arc::new(connection);
     worker.get(get).await.map_err(|fault| fault.to_string())
 }
 

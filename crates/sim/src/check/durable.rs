@@ -2,7 +2,7 @@
 
 use super::Checker;
 use super::known::Known;
-use crate::history::{Final, History, NEVER};
+use crate::history::{Final, History, Id, NEVER};
 use std::collections::BTreeMap;
 
 /// The checker.
@@ -13,25 +13,30 @@ pub(super) const CHECKER: Checker = Checker {
 };
 
 fn check(history: &History, known: &Known) -> Vec<String> {
-    let mut highest: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut highest: BTreeMap<u64, (u64, Id)> = BTreeMap::new();
     for (id, of_id) in &known.ids {
         let highest = highest.entry(history.owners.owner(*id)).or_default();
         let acknowledged = of_id.placed.iter().filter(|placed| placed.acknowledged != NEVER);
-        *highest = acknowledged.map(|placed| placed.index).max().unwrap_or(0).max(*highest);
+        *highest = acknowledged.map(|placed| (placed.index, *id)).max().unwrap_or_default().max(*highest);
     }
     history.finals.iter().flat_map(|at_end| of_one(history, known, &highest, at_end)).collect()
 }
 
-fn of_one(history: &History, known: &Known, highest: &BTreeMap<u64, u64>, at_end: &Final) -> Vec<String> {
+fn of_one(
+    history: &History,
+    known: &Known,
+    highest: &BTreeMap<u64, (u64, Id)>,
+    at_end: &Final,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     for id in &at_end.ids {
         let Some(of_id) = known.ids.get(id) else { continue };
-        if let Some(highest) =
-            highest.get(&history.owners.owner(*id)).filter(|highest| **highest > at_end.applied)
+        if let Some((highest, of)) =
+            highest.get(&history.owners.owner(*id)).filter(|(highest, _)| *highest > at_end.applied)
         {
-            let applied = at_end.applied;
+            let (replica, applied) = (&at_end.replica, at_end.applied);
             wrong
-                .push(format!("{}: index {highest} was acknowledged, at {applied} all ends", at_end.replica));
+                .push(format!("{replica}: index {highest} was acknowledged of p{of}, at {applied} all ends"));
             break;
         }
         let last = of_id.placed.last();

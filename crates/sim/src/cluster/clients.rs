@@ -3,10 +3,11 @@
 use super::token::positions;
 use crate::executor::{Executor, NodeId};
 use crate::history::{
-    Content, Count, DIMENSION, Delivered, Ended, History, Hit, Id, Level, NEVER, Positions, Read, Search,
-    Seen, Span, Write, parse_id, public_id,
+    Count, Delivered, Ended, History, Hit, Id, Level, NEVER, Positions, Read, Search, Seen, Span, Write,
+    parse_id, public_id,
 };
 use crate::network::RemoteGateway;
+use crate::workload::{ATTEMPTS, Point, Sending, answered, content, known, level, refused};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -83,13 +84,6 @@ pub(super) struct Client {
     pub(super) own: Option<Id>,
 }
 
-/// A write with everything that belongs to its retries.
-struct Sending {
-    request: u64,
-    key: Option<String>,
-    points: Vec<(Id, u64, Content, Option<u64>)>,
-}
-
 impl Client {
     /// Works until it is told to stop.
     pub(super) async fn run(mut self) {
@@ -117,12 +111,6 @@ impl Client {
         self.random.below(u64::from(self.workload.ids)) as Id
     }
 
-    fn content(&self) -> Content {
-        let mut vector = [0.0; DIMENSION];
-        vector.iter_mut().for_each(|number| *number = self.random.below(32) as f32);
-        Content { vector, color: self.random.below(3) as u8 }
-    }
-
     fn begin(&self) -> Span {
         Span { invoked: self.executor.now(), returned: NEVER }
     }
@@ -132,26 +120,12 @@ impl Client {
     }
 
     async fn upsert(&mut self) {
-        let mut points: Vec<(Id, u64, Content, Option<u64>)> = Vec::new();
-        let several = if self.random.below(4) == 0 { 2 + self.random.below(3) } else { 1 };
-        for _ in 0..several {
-            let id = self.id();
-            if points.iter().all(|(other, ..)| *other != id) {
-                points.push((id, self.board.number(), self.content(), None));
-            }
-        }
-        if points.len() == 1 && self.random.below(4) == 0 {
-            let (id, version) = self.saw.take().unwrap_or((points[0].0, 0));
-            points[0].0 = id;
-            points[0].3 = Some(version);
-        }
-        // Conditions are decided anew by a retry without a key; with one they are not.
-        let key = (self.random.below(2) == 0).then(|| format!("k{}", self.board.number()));
-        let sending = Sending { request: self.board.number(), key, points };
-        for attempt in 0..3 {
+        let mut saw = self.saw.take();
+        let sending = Sending::draw(&self.random, || self.board.number(), || self.id(), &mut saw);
+        self.saw = saw;
+        for attempt in 0..ATTEMPTS {
             let doubtful = self.send(&sending).await;
-            // Sometimes what was answered is sent again too: the answer must be the same.
-            let again = sending.key.is_some() && (doubtful || (attempt == 0 && self.random.below(8) == 0));
+            let again = sending.again(&self.random, attempt, doubtful);
             if !again || self.board.stop.load(Ordering::SeqCst) {
                 return;
             }
@@ -161,12 +135,15 @@ impl Client {
 
     /// Sends a write once; whether its outcome is in doubt.
     async fn send(&mut self, sending: &Sending) -> bool {
-        let points = sending.points.iter().map(|(id, number, content, if_version)| api::PointInput {
+        let points = sending.points.iter().map(|Point { id, number, content, if_version }| api::PointInput {
             id: api::PointId(public_id(*id)),
             vector: Some(content.vector.to_vec().into()),
             vector_b64: None,
             payload: Some(api::JsonText::unparsed(payload(*number, content.color))),
             if_version: *if_version,
+            if_filter: None,
+            ttl_ms: None,
+            expires_at_ms: None,
         });
         let request = api::UpsertRequest {
             collection: COLLECTION.into(),
@@ -180,39 +157,20 @@ impl Client {
             gateway.call(WAIT, true, |gateway| Box::pin(async move { gateway.upsert(request).await })).await;
         let span = self.end(span);
         let token = answer.as_ref().ok().and_then(|done| positions(&done.session));
-        let mut doubtful = false;
+        let writes = sending.writes(span, |id| match &answer {
+            Ok(done) => {
+                let failed = done.failed.iter().find(|failed| failed.id == public_id(id));
+                (failed.map_or(Ended::Applied(None), of_failure), done.replayed)
+            }
+            Err(fault) => (of_fault(fault), false),
+        });
+        let doubtful = writes.iter().any(|write| write.ended == Ended::Unknown);
         let mut history = self.board.history.lock();
-        for (id, number, content, if_version) in &sending.points {
-            let (ended, replayed) = match &answer {
-                Ok(done) => {
-                    let failed = done.failed.iter().find(|failed| failed.id == public_id(*id));
-                    let ended = match failed {
-                        Some(failed) => of_failure(failed),
-                        None => Ended::Applied(None),
-                    };
-                    (ended, done.replayed)
-                }
-                Err(fault) => (of_fault(fault), false),
-            };
-            doubtful |= ended == Ended::Unknown;
-            let write = Write {
-                span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
-                number: *number,
-                request: sending.request,
-                id: *id,
-                content: Some(*content),
-                if_version: *if_version,
-                keyed: sending.key.is_some(),
-                ended,
-                replayed,
-                existed: None,
-            };
-            history.wrote(write, token.as_ref());
-        }
+        writes.into_iter().for_each(|write| history.wrote(write, token.as_ref()));
         drop(history);
         if let Ok(done) = answer {
             self.token = Some(done.session);
-            self.own = (self.random.below(3) == 0).then(|| sending.points[0].0);
+            self.own = (self.random.below(3) == 0).then(|| sending.points[0].id);
         }
         doubtful
     }
@@ -222,6 +180,7 @@ impl Client {
         let key = (self.random.below(2) == 0).then(|| format!("k{number}"));
         for attempt in 0..2 {
             let request = api::DeleteRequest {
+                points: None,
                 collection: COLLECTION.into(),
                 ids: Some(vec![api::PointId(public_id(id))]),
                 filter: None,
@@ -241,7 +200,7 @@ impl Client {
                 Err(fault) => of_fault(fault),
             };
             let write = Write {
-                span: if ended == Ended::Unknown { Span { returned: NEVER, ..span } } else { span },
+                span: known(span, ended),
                 number,
                 request: number,
                 id,
@@ -266,27 +225,20 @@ impl Client {
     /// A level for the next read, and how to ask for it.
     fn level(&self) -> (Level, api::Consistency) {
         let named = api::Consistency::named;
-        let drawn = if self.own.is_some() { 5 } else { self.random.below(10) };
-        match drawn {
-            0..=4 => (Level::Linearizable, named("linearizable")),
-            5..=6 => match self.token.as_ref().and_then(|token| Some((positions(token)?, token.clone()))) {
-                Some((seen, token)) => {
-                    (Level::Session(seen), api::Consistency { token: Some(token), ..named("session") })
-                }
-                None => (Level::Linearizable, named("linearizable")),
-            },
-            7..=8 => {
-                let ms = [100, 1_000, 5_000][self.random.below(3) as usize];
-                (Level::Bounded(ms), api::Consistency { max_staleness_ms: Some(ms), ..named("bounded") })
-            }
-            _ => (Level::Eventual, named("eventual")),
-        }
+        let seen = || self.token.as_deref().and_then(positions);
+        let level = level(&self.random, self.own.is_some(), seen);
+        let consistency = match &level {
+            Level::Linearizable => named("linearizable"),
+            Level::Session(_) => api::Consistency { token: self.token.clone(), ..named("session") },
+            Level::Bounded(ms) => api::Consistency { max_staleness_ms: Some(*ms), ..named("bounded") },
+            Level::Eventual => named("eventual"),
+        };
+        (level, consistency)
     }
 
     fn delivered(meta: &api::ReadMeta) -> Delivered {
-        let mut positions = positions(&meta.session).unwrap_or_default();
-        // A token goes on with what the one before had seen, of shards that did not answer too.
-        positions.0.retain(|(shard, _)| meta.shards.failed.iter().all(|failed| failed.shard != *shard));
+        let failed = |shard| meta.shards.failed.iter().any(|failed| failed.shard == shard);
+        let positions = answered(positions(&meta.session), failed);
         Delivered { positions, staleness_ms: meta.consistency.staleness_ms }
     }
 
@@ -321,13 +273,14 @@ impl Client {
 
     async fn search(&mut self) {
         let (level, consistency) = self.level();
-        let (query, k) = (self.content().vector, 1 + self.random.below(8) as usize);
+        let (query, k) = (content(&self.random).vector, 1 + self.random.below(8) as usize);
         let color = (self.random.below(2) == 0).then(|| self.random.below(3) as u8);
         let allow_partial = self.random.below(6) == 0;
         let request = api::SearchRequest {
             collection: COLLECTION.into(),
             vector: Some(query.to_vec().into()),
             vector_b64: None,
+            text: None,
             using: None,
             top_k: Some(k as u64),
             filter: color.map(|color| api::JsonText::unparsed(format!("{{\"color\":{color}}}"))),
@@ -404,20 +357,15 @@ pub(super) fn seen(version: u64, payload: Option<String>) -> Option<Seen> {
 }
 
 fn of_failure(failed: &api::ItemFailure) -> Ended {
-    match failed.current_version {
-        Some(version) if failed.code == Code::VersionMismatch.as_str() => Ended::Mismatch(version),
-        // An item of a shard that failed: which outcome it had is not told item by item.
-        _ => Ended::Unknown,
-    }
+    let mismatch = failed.current_version.filter(|_| failed.code == Code::VersionMismatch.as_str());
+    // An item of a shard that failed: which outcome it had is not told item by item.
+    refused(mismatch.is_some(), mismatch)
 }
 
 /// How a write ended that failed.
 fn of_fault(fault: &Fault) -> Ended {
-    match (fault.outcome, fault.code, fault.current_version) {
-        (Outcome::NotApplied, Code::VersionMismatch, Some(version)) => Ended::Mismatch(version),
-        (Outcome::NotApplied, ..) => Ended::NotApplied,
-        (Outcome::Unknown | Outcome::Applied, ..) => Ended::Unknown,
-    }
+    let mismatch = fault.current_version.filter(|_| fault.code == Code::VersionMismatch);
+    refused(fault.outcome == Outcome::NotApplied, mismatch)
 }
 
 /// A token's positions, for who has no client.

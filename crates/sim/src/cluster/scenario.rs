@@ -105,6 +105,9 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     settings.placement.caught_up_entries = 16;
     settings.placement.checkpoint_entries = 16;
     settings.worker.snapshot_idle_ms = 5_000;
+    // Results that are kept or shared must be none that a search would not give.
+    settings.gateway.result_cache_bytes = 64 << 10;
+    settings.gateway.coalesce_ms = 500;
     settings.worker.snapshot_part_bytes = 4 << 10;
     settings.worker.mark_interval_s = 5;
     let mut cluster = Cluster::new(mix64(seed), scenario.shape, settings, scenario.flaws.clone());
@@ -190,7 +193,9 @@ fn create(cluster: &mut Cluster, scenario: &Scenario) -> Result<Collection, Stri
         read_policy: None,
         quantization: None,
         storage: None,
+        text_fields: None,
         index: None,
+        ttl_ms: None,
     };
     let mut last = String::new();
     for _ in 0..30 {
@@ -244,24 +249,22 @@ fn settle(
     first: &Collection,
 ) -> Option<Collection> {
     let mut collection = first.clone();
-    let mut healing: Option<Healing> = None;
-    let began = cluster.now();
+    let mut healing = Healing::new(cluster.now(), first.shards.iter().map(|shard| shard.shard));
     let mut number = 0u64;
     while cluster.violations().is_empty() {
         if let Some(view) = cluster.catalog()
             && let Some(now) = live(&view)
         {
             collection = now;
+            healing.list(collection.shards.iter().map(|shard| shard.shard));
         }
-        let shards = || collection.shards.iter().map(|shard| shard.shard);
-        let healing = healing.get_or_insert_with(|| Healing::new(began, shards()));
         if let Some(what) = healing.check(cluster.now()) {
             let what = format!("{what}: {}{}", phases(cluster), describe(cluster, &collection));
             cluster.invariants.report(crate::invariants::HEALING, what);
             return Some(collection);
         }
         let waiting: Vec<ShardId> = healing.waiting().collect();
-        if waiting.is_empty() {
+        if healing.done() {
             break;
         }
         for shard in waiting {
@@ -353,6 +356,9 @@ fn probe(cluster: &mut Cluster, id: String) -> bool {
         vector_b64: None,
         payload: None,
         if_version: None,
+        if_filter: None,
+        ttl_ms: None,
+        expires_at_ms: None,
     };
     let (write, delete) = (
         api::UpsertRequest {
@@ -362,6 +368,7 @@ fn probe(cluster: &mut Cluster, id: String) -> bool {
             timeout_ms: Some(2_000),
         },
         api::DeleteRequest {
+            points: None,
             collection: COLLECTION.into(),
             ids: Some(vec![api::PointId(id)]),
             filter: None,

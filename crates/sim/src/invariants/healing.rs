@@ -17,17 +17,26 @@ pub const NAME: &str = "writes are accepted after healing";
 pub struct Healing {
     since: Tick,
     waiting: BTreeSet<ShardId>,
+    accepted: BTreeSet<ShardId>,
+    listed: bool,
 }
 
 impl Healing {
-    /// Everything is healed now.
+    /// Everything is healed now. These are shards; which others split off meanwhile the catalog tells.
     pub fn new(now: Tick, shards: impl IntoIterator<Item = ShardId>) -> Self {
-        Self { since: now, waiting: shards.into_iter().collect() }
+        Self { since: now, waiting: shards.into_iter().collect(), accepted: BTreeSet::new(), listed: false }
+    }
+
+    /// These are all shards, says the catalog.
+    pub fn list(&mut self, shards: impl IntoIterator<Item = ShardId>) {
+        self.listed = true;
+        self.waiting.extend(shards.into_iter().filter(|shard| !self.accepted.contains(shard)));
     }
 
     /// A shard accepted a write.
     pub fn accepted(&mut self, shard: ShardId) {
         self.waiting.remove(&shard);
+        self.accepted.insert(shard);
     }
 
     /// Shards that have not.
@@ -35,11 +44,20 @@ impl Healing {
         self.waiting.iter().copied()
     }
 
+    /// Whether all shards are known and have.
+    pub fn done(&self) -> bool {
+        self.listed && self.waiting.is_empty()
+    }
+
     /// What does not hold, if the time is over.
     pub fn check(&self, now: Tick) -> Option<String> {
-        let late = now.since(self.since) > WITHIN && !self.waiting.is_empty();
+        let late = now.since(self.since) > WITHIN && !self.done();
         late.then(|| {
-            format!("no writes {:?} after healing: shards {:?}", now.since(self.since), self.waiting)
+            format!(
+                "no writes, or no catalog, {:?} after healing: shards {:?}",
+                now.since(self.since),
+                self.waiting
+            )
         })
     }
 }
@@ -56,6 +74,11 @@ mod tests {
         healing.accepted(ShardId(2));
         assert!(healing.check(late).is_some_and(|what| what.contains("ShardId(1)")));
         healing.accepted(ShardId(1));
-        assert_eq!(healing.check(late), None);
+        assert!(healing.check(late).is_some() && !healing.done());
+        healing.list([ShardId(1), ShardId(2)]);
+        assert!(healing.check(late).is_none() && healing.done());
+        // One that split off, of which the list of the beginning knew nothing.
+        healing.list([ShardId(1), ShardId(3)]);
+        assert!(healing.check(late).is_some_and(|what| what.contains("{ShardId(3)}")));
     }
 }

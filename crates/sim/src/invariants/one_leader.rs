@@ -47,6 +47,7 @@ pub(super) mod tests {
             leader: None,
             sole: false,
             members: Members::default(),
+            members_index: committed,
             matched: BTreeMap::new(),
             lagging: None,
             at_rest: false,

@@ -9,8 +9,8 @@ use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::Members;
 use vectron_wire::worker::{
     Delivered, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotFile,
-    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, Worker, WriteOperation,
+    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten,
+    SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, Worker, WriteOperation,
 };
 use vectron_worker::Host;
 
@@ -144,7 +144,7 @@ impl Worker for Crooked {
             return match self.host.write(request).await {
                 Err(fault) if fault.outcome == Outcome::Unknown => {
                     let deleted = items.len() as u64;
-                    Ok(ShardWritten { version: before + 1, items, deleted, replayed: false })
+                    Ok(ShardWritten { version: before + 1, items, deleted, ..ShardWritten::default() })
                 }
                 answer => answer,
             };
@@ -210,6 +210,10 @@ impl Worker for Crooked {
             read.value = self.counts.lock().entry(shard).or_insert(read.value).clone();
         }
         Ok(read)
+    }
+
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        self.host.text_stats(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
@@ -309,7 +313,8 @@ fn items(operation: &WriteOperation) -> Vec<ItemOutcome> {
     let count = match operation {
         WriteOperation::Upsert(points) => points.len(),
         WriteOperation::DeleteIds(ids) => ids.len(),
-        WriteOperation::DeleteFilter(_) => 0,
+        WriteOperation::Batch(batch) => batch.items.len(),
+        WriteOperation::DeleteFilter(_) | WriteOperation::EditFilter(..) => 0,
     };
     vec![ItemOutcome::Applied; count]
 }

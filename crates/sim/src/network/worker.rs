@@ -9,8 +9,8 @@ use std::time::Duration;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::worker::{
     PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, TextStats, Worker,
 };
 
 /// Finds the worker that runs on a node now, if one does.
@@ -45,14 +45,14 @@ impl RemoteWorker {
 
 /// Carries a call whose service is a method of the worker that is found on arrival.
 macro_rules! carried {
-    ($self:ident, $question:expr, $method:ident($request:ident)) => {{
+    ($self:ident, $question:expr, $method:ident($request:ident $(, $more:ident)?)) => {{
         let find = $self.find.clone();
         let question = $question;
         $self
             .network
             .call(question, move || {
                 let worker = find()?;
-                Some(Box::pin(async move { worker.$method($request).await }))
+                Some(Box::pin(async move { worker.$method($request $(, $more)?).await }))
             })
             .await
     }};
@@ -70,11 +70,21 @@ impl Worker for RemoteWorker {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         carried!(self, self.reading(request.timeout_ms), search(request))
     }
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), search_if_changed(request, known))
+    }
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         carried!(self, self.reading(request.timeout_ms), scroll(request))
     }
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         carried!(self, self.reading(request.timeout_ms), count(request))
+    }
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), text_stats(request))
     }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         carried!(self, self.question(Outcome::NotApplied, STATUS_WAIT), status(target))

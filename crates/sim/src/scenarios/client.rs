@@ -36,7 +36,9 @@ impl Client {
             read_policy: None,
             quantization: None,
             storage: None,
+            text_fields: None,
             index: None,
+            ttl_ms: None,
         };
         Ok(self.gateway.create_collection(request).await?.created)
     }
@@ -58,6 +60,9 @@ impl Client {
             vector_b64: None,
             payload: Some(api::JsonText::unparsed(content.payload.clone())),
             if_version: None,
+            if_filter: None,
+            ttl_ms: None,
+            expires_at_ms: None,
         });
         let request = api::UpsertRequest {
             collection: self.collection.clone(),
@@ -71,6 +76,7 @@ impl Client {
     /// Deletes by ids or by filter; how many were there.
     pub async fn delete(&self, ids: Option<Vec<String>>, filter: Option<String>) -> Result<u64, Fault> {
         let request = api::DeleteRequest {
+            points: None,
             collection: self.collection.clone(),
             ids: ids.map(|ids| ids.into_iter().map(api::PointId).collect()),
             filter: filter.map(api::JsonText::unparsed),
@@ -105,6 +111,7 @@ impl Client {
             collection: self.collection.clone(),
             vector: Some(query.to_vec().into()),
             vector_b64: None,
+            text: None,
             using: None,
             top_k: Some(k),
             filter: filter.map(api::JsonText::unparsed),

@@ -1,6 +1,7 @@
 //! What a payload holds for the indexes: one walk over its text for all of them.
 
-use crate::filter::{Paths, Value, Visit};
+use super::text::{Analyser, Tokens};
+use crate::filter::{Paths, Value, Visit, place};
 use std::cmp::Ordering;
 use vectron_base::filter::{FieldIndex, FieldType, Number, instant};
 
@@ -17,6 +18,8 @@ pub(crate) enum Key {
     Real(Real),
     /// Nanoseconds since the Unix epoch.
     Instant(i128),
+    /// Degrees north and east.
+    Place(Real, Real),
 }
 
 impl Key {
@@ -24,6 +27,14 @@ impl Key {
     pub fn text(&self) -> Option<&str> {
         match self {
             Key::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The place, if it is one.
+    pub fn place(&self) -> Option<(Real, Real)> {
+        match self {
+            Key::Place(lat, lon) => Some((*lat, *lon)),
             _ => None,
         }
     }
@@ -59,8 +70,10 @@ pub(crate) struct Found {
     pub null: bool,
     /// There is a value that the index does not take: the payload must be looked at.
     pub irregular: bool,
-    /// The values, sorted, each once; none if irregular.
+    /// The values, sorted, each once; none if irregular, unless they are places.
     pub keys: Keys,
+    /// The words of a text index, irregular or not.
+    pub tokens: Option<Box<Tokens>>,
 }
 
 /// Mostly one.
@@ -112,26 +125,32 @@ impl Keys {
 pub(crate) struct Extractor {
     paths: Paths,
     kinds: Vec<FieldType>,
+    /// Of text indexes.
+    analysers: Vec<Option<Analyser>>,
     /// Longest string of a keyword index, bytes.
     keyword_bytes_max: usize,
 }
 
 impl Extractor {
     pub fn new<'a>(indexes: impl Iterator<Item = &'a FieldIndex>, keyword_bytes_max: usize) -> Self {
-        let (mut paths, mut kinds) = (Paths::new(), Vec::new());
+        let (mut paths, mut kinds, mut analysers) = (Paths::new(), Vec::new(), Vec::new());
         for index in indexes {
             paths.add(&index.field, kinds.len());
             kinds.push(index.kind);
+            analysers.push(index.kind.analysis().map(Analyser::new));
         }
-        Self { paths, kinds, keyword_bytes_max }
+        Self { paths, kinds, analysers, keyword_bytes_max }
     }
 
     /// One entry per index, in the order they were given.
     pub fn read(&self, payload: &str) -> Vec<Found> {
         let mut reading = Reading { extractor: self, found: vec![Found::default(); self.kinds.len()] };
         self.paths.walk(payload, &mut reading);
-        for found in &mut reading.found {
+        for (found, kind) in reading.found.iter_mut().zip(&self.kinds) {
             found.keys.settle();
+            if takes_what_it_can(*kind) {
+                continue;
+            }
             found.irregular |= found.keys.as_slice().len() > VALUES_MOST;
             if found.irregular {
                 *found = Found { present: true, irregular: true, ..Found::default() };
@@ -149,9 +168,18 @@ impl Extractor {
             (FieldType::Integer, Value::Number(text)) => whole(Number::parse(text)?).map(Key::Integer),
             (FieldType::Float, Value::Number(text)) => real(Number::parse(text)?).map(Key::Real),
             (FieldType::Datetime, Value::Text(text)) => instant(&text.value()).map(Key::Instant),
+            (FieldType::Geo, Value::Object(scan)) => {
+                let (lat, lon) = place(scan)?;
+                Some(Key::Place(Real(lat + 0.0), Real(lon + 0.0)))
+            }
             _ => None,
         }
     }
+}
+
+/// Whether other values beside those that the index takes change nothing in what it says of those.
+fn takes_what_it_can(kind: FieldType) -> bool {
+    matches!(kind, FieldType::Geo | FieldType::Text(_))
 }
 
 /// The 64-bit integer that has exactly this value.
@@ -186,7 +214,11 @@ impl Visit for Reading<'_> {
         let Some((found, kind)) = self.found.get_mut(leaf).zip(self.extractor.kinds.get(leaf)) else {
             return;
         };
-        if found.irregular {
+        if let (Value::Text(text), Some(Some(analyser))) = (value, self.extractor.analysers.get(leaf)) {
+            found.tokens.get_or_insert_default().add(analyser, &text.value());
+            return;
+        }
+        if found.irregular && !takes_what_it_can(*kind) {
             return;
         }
         match self.extractor.key(*kind, value) {

@@ -1,8 +1,10 @@
 //! One payload index: which rows a test of its field holds for.
 
 use super::extract::{Found, Key, Real, real, whole};
+use super::geo::Geo;
 use super::keyword::{Keyword, Posting};
 use super::ordered::{Ordered, Span, Spans};
+use super::text::TextIndex;
 use vectron_base::filter::{Bound, FieldIndex, FieldType, Number, Order, Scalar, Test, instant};
 use vectron_index::{Row, RowSet};
 
@@ -18,7 +20,8 @@ pub(super) struct Field {
     pub present: RowSet,
     /// Rows with a `null`, of those that are not irregular.
     nulls: RowSet,
-    /// Rows with a value that the index does not take. Their other values are not in `values` either.
+    /// Rows with a value that the index does not take. Their other values are not in `values` either, but for places
+    /// and texts.
     pub irregular: RowSet,
     values: Values,
 }
@@ -29,6 +32,8 @@ enum Values {
     Integer(Ordered<i64>),
     Float(Ordered<Real>),
     Datetime(Ordered<i128>),
+    Geo(Geo),
+    Text(Box<TextIndex>),
 }
 
 /// Rows that a test leads to, found but not put together yet.
@@ -37,6 +42,7 @@ pub(super) enum Rows<'a> {
     All,
     None,
     Set(&'a RowSet),
+    Made(RowSet),
     /// Rows of several strings; `disjoint` if no row has two strings.
     Postings {
         postings: Vec<&'a Posting>,
@@ -66,6 +72,8 @@ impl Field {
             FieldType::Float => Values::Float(Ordered::default()),
             FieldType::Bool => Values::Bool(Default::default()),
             FieldType::Datetime => Values::Datetime(Ordered::default()),
+            FieldType::Geo => Values::Geo(Geo::default()),
+            FieldType::Text(analysis) => Values::Text(Box::new(TextIndex::new(analysis))),
         };
         let (present, nulls, irregular) = Default::default();
         Field { index, built: 0, present, nulls, irregular, values }
@@ -83,13 +91,17 @@ impl Field {
         self.present.insert(row);
         if found.irregular {
             self.irregular.insert(row);
-            return;
+            if !matches!(self.values, Values::Geo(_) | Values::Text(_)) {
+                return;
+            }
         }
         if found.null {
             self.nulls.insert(row);
         }
         let keys = found.keys.as_slice();
         match &mut self.values {
+            Values::Geo(geo) => geo.insert(row, keys.iter().filter_map(Key::place)),
+            Values::Text(text) => found.tokens.iter().for_each(|tokens| text.insert(row, tokens)),
             // All keys are texts here; so are the others what their index takes.
             Values::Keyword(keyword) => keyword.insert(row, keys.iter().filter_map(Key::text)),
             Values::Bool(sets) => {
@@ -115,11 +127,15 @@ impl Field {
     }
 
     pub fn remove(&mut self, row: Row) {
-        if !self.present.remove(row) || self.irregular.remove(row) {
+        if !self.present.remove(row) {
             return;
         }
+        let irregular = self.irregular.remove(row);
         self.nulls.remove(row);
         match &mut self.values {
+            Values::Geo(geo) => geo.remove(row),
+            Values::Text(text) => text.remove(row),
+            _ if irregular => {}
             Values::Keyword(keyword) => keyword.remove(row),
             Values::Bool(sets) => sets.iter_mut().for_each(|set| _ = set.remove(row)),
             Values::Integer(ordered) => ordered.remove(row),
@@ -135,6 +151,8 @@ impl Field {
             Values::Integer(ordered) => ordered.bytes(),
             Values::Float(ordered) => ordered.bytes(),
             Values::Datetime(ordered) => ordered.bytes(),
+            Values::Geo(geo) => geo.bytes(),
+            Values::Text(text) => text.bytes(),
         };
         self.present.bytes() + self.nulls.bytes() + self.irregular.bytes() + values
     }
@@ -150,18 +168,27 @@ impl Field {
             Test::Ordered(order, bound) => self.ordered(&[(*order, bound)]),
             Test::Prefix(prefix) => match &self.values {
                 Values::Keyword(keyword) => self.of_words(keyword, keyword.prefix(prefix)),
-                Values::Datetime(_) => self.unserved(),
+                Values::Text(text) => self.narrowed(text.starting_with(prefix), false),
+                Values::Datetime(_) | Values::Geo(_) => self.unserved(),
                 _ => self.sure(Rows::None),
             },
             Test::Match(words) => match &self.values {
                 Values::Keyword(keyword) if keyword.len() <= WORDS_MOST => {
                     self.of_words(keyword, keyword.passing(|text| words.in_text(text)))
                 }
-                Values::Keyword(_) | Values::Datetime(_) => self.unserved(),
+                Values::Text(text) => match text.matching(words) {
+                    Some(found) => self.narrowed(Some(found.rows), found.sure),
+                    None => self.unserved(),
+                },
+                Values::Keyword(_) | Values::Datetime(_) | Values::Geo(_) => self.unserved(),
                 _ => self.sure(Rows::None),
             },
-            // Places are objects, so all of them are irregular.
-            Test::GeoRadius(_) => Answer { served: false, ..self.sure(Rows::None) },
+            Test::GeoRadius(circle) => match &self.values {
+                Values::Geo(geo) => self.narrowed(Some(geo.within(circle)), true),
+                Values::Text(_) => self.unserved(),
+                // Places are objects, so all of them are irregular.
+                _ => Answer { served: false, ..self.sure(Rows::None) },
+            },
         }
     }
 
@@ -174,13 +201,34 @@ impl Field {
         Answer { rows: Rows::Set(&self.present), sure: false, irregular: None, served: false }
     }
 
+    /// Rows that an index of words or places found, whatever other values they have.
+    fn narrowed(&self, rows: Option<RowSet>, sure: bool) -> Answer<'_> {
+        match rows {
+            Some(rows) => Answer { rows: Rows::Made(rows), sure, irregular: None, served: true },
+            None => self.unserved(),
+        }
+    }
+
     /// The rows of some strings. The lock is held meanwhile: so they must not be too many.
     fn of_words<'a>(&'a self, keyword: &Keyword, words: impl Iterator<Item = &'a Posting>) -> Answer<'a> {
         let words: Vec<&Posting> = words.take(WORDS_MOST + 1).collect();
         if words.len() > WORDS_MOST { self.unserved() } else { self.sure(postings(keyword, words)) }
     }
 
+    /// The text index, if it is one.
+    pub fn text(&self) -> Option<&TextIndex> {
+        match &self.values {
+            Values::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     fn equal(&self, values: &[Scalar]) -> Answer<'_> {
+        match (&self.values, values) {
+            (Values::Text(text), [Scalar::Text(wanted)]) => return self.narrowed(text.equal(wanted), false),
+            (Values::Text(_) | Values::Geo(_), _) => return self.unserved(),
+            _ => {}
+        }
         let mut answer = self.sure(Rows::None);
         let (mut words, mut others) = (Vec::new(), Vec::new());
         for value in values {
@@ -223,7 +271,7 @@ impl Field {
             Values::Integer(ordered) => ordered.has_single_values(),
             Values::Float(ordered) => ordered.has_single_values(),
             Values::Datetime(ordered) => ordered.has_single_values(),
-            Values::Keyword(_) | Values::Bool(_) => false,
+            Values::Keyword(_) | Values::Bool(_) | Values::Geo(_) | Values::Text(_) => false,
         }
     }
 
@@ -231,6 +279,7 @@ impl Field {
     pub fn ordered<'a>(&'a self, tests: &[(Order, &'a Bound)]) -> Answer<'a> {
         match &self.values {
             Values::Bool(_) => self.sure(Rows::None),
+            Values::Geo(_) | Values::Text(_) => self.unserved(),
             Values::Keyword(keyword) => match tests {
                 [(order, Bound::Text(bound))] if instant(bound.text()).is_none() => {
                     self.of_words(keyword, keyword.ordered(*order, bound))

@@ -10,11 +10,13 @@
 mod build;
 mod extract;
 mod field;
+mod geo;
 mod keyword;
 mod ordered;
 mod plan;
 mod sets;
 mod sorted;
+pub(crate) mod text;
 
 pub use build::FieldIndexStatus;
 pub(crate) use extract::{Extractor, Found};
@@ -23,6 +25,7 @@ pub(crate) use plan::{FilterTrace, Plan};
 
 use field::Field;
 use std::sync::Arc;
+use text::TextIndex;
 use vectron_base::filter::FieldIndex;
 use vectron_index::{Row, RowSet};
 
@@ -49,6 +52,12 @@ impl Fields {
     /// The index of this field that answers.
     fn ready(&self, path: &str) -> Option<&Field> {
         self.list.iter().find(|field| field.index.field == path && field.ready())
+    }
+
+    /// The text index of this field, and whether it answers; `None` if there is none.
+    pub fn text(&self, path: &str) -> Option<(&TextIndex, bool)> {
+        let mut texts = self.list.iter().filter(|field| field.index.field == path);
+        texts.find_map(|field| Some((field.text()?, field.ready())))
     }
 
     /// Takes a row out that no longer holds its point.

@@ -255,6 +255,7 @@ impl<'a> Rows<'a> {
             Rows::All => (live, live),
             Rows::None => (0.0, 0.0),
             Rows::Set(rows) => (rows.len() as f64, rows.len() as f64),
+            Rows::Made(rows) => (rows.len() as f64, rows.len() as f64),
             Rows::Postings { postings, disjoint } => {
                 let sum: u64 = postings.iter().map(|posting| posting.len()).sum();
                 let most = postings.iter().map(|posting| posting.len()).max().unwrap_or(0);
@@ -277,6 +278,7 @@ impl<'a> Rows<'a> {
             Rows::All => Set::All,
             Rows::None => Set::None,
             Rows::Set(rows) => Set::borrowed(rows),
+            Rows::Made(rows) => Set::owned(rows.clone()),
             Rows::Postings { postings, .. } => match postings.as_slice() {
                 [posting] => posting.set(),
                 postings => {

@@ -112,7 +112,7 @@ impl Check {
 }
 
 /// The first `lat` and the first `lon` of an object, if both are numbers.
-fn place(mut scan: Scanner<'_>) -> Option<(f64, f64)> {
+pub(crate) fn place(mut scan: Scanner<'_>) -> Option<(f64, f64)> {
     let (mut lat, mut lon) = (None, None);
     let mut first = true;
     scan.take(b'{');

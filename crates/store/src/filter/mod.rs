@@ -8,7 +8,7 @@ pub mod naive;
 mod paths;
 
 use check::Check;
-pub(crate) use check::Value;
+pub(crate) use check::{Value, place};
 pub(crate) use paths::{Paths, Visit};
 use vectron_base::filter::{Filter, Test};
 

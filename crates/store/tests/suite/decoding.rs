@@ -4,7 +4,8 @@ use crate::support::*;
 use proptest::prelude::*;
 use vectron_base::disk::sim::SimDisk;
 use vectron_store::{
-    Command, DeleteItem, HashRange, ItemOutcome, Metric, Operation, Outcome, PointVectors, UpsertPoint,
+    Batch, BatchItem, Command, DeleteItem, Expiry, HashRange, ItemOutcome, ItemWrite, Metric, Operation,
+    Outcome, PayloadChange, PayloadEdit, PointVectors, Refused, UpsertPoint,
 };
 
 fn commands() -> impl Strategy<Value = Command> {
@@ -14,7 +15,33 @@ fn commands() -> impl Strategy<Value = Command> {
     let upsert = ("[a-zé🦀]{0,8}", prop_oneof![unnamed, fields], ".{0,12}", any::<Option<u64>>())
         .prop_map(|(id, vector, payload, if_version)| UpsertPoint { id, vector, payload, if_version });
     let delete = (".{0,8}", any::<Option<u64>>()).prop_map(|(id, if_version)| DeleteItem { id, if_version });
+    let (upsert, delete) = (upsert.boxed(), delete.boxed());
+    let change = prop_oneof![
+        ".{0,9}".prop_map(PayloadChange::Merge),
+        ".{0,9}".prop_map(PayloadChange::Replace),
+        prop::collection::vec(".{0,5}", 0..3).prop_map(PayloadChange::Unset),
+    ];
+    let edit =
+        (change, any::<u64>()).prop_map(|(change, bytes_max)| PayloadEdit { change, bytes_max }).boxed();
+    let expiry = prop_oneof![
+        Just(Expiry::Never),
+        any::<u64>().prop_map(Expiry::AfterMs),
+        any::<u64>().prop_map(Expiry::AtMs),
+    ];
+    let write = prop_oneof![
+        (upsert.clone(), expiry).prop_map(|(point, expiry)| ItemWrite::Upsert(point, expiry)),
+        delete.clone().prop_map(ItemWrite::Delete),
+        (".{0,8}", any::<Option<u64>>(), any::<u32>())
+            .prop_map(|(id, if_version, edit)| ItemWrite::Payload { id, if_version, edit }),
+    ];
+    let item = (any::<Option<u32>>(), write).prop_map(|(if_filter, write)| BatchItem { if_filter, write });
+    let texts = prop::collection::vec(".{0,9}", 0..3);
+    let batch = (prop::collection::vec(edit.clone(), 0..3), texts, prop::collection::vec(item, 0..5))
+        .prop_map(|(edits, filters, items)| Batch { edits, filters, items });
     let operation = prop_oneof![
+        batch.prop_map(Operation::Batch),
+        (".{0,30}", edit).prop_map(|(filter, edit)| Operation::EditByFilter(filter, edit)),
+        Just(Operation::Tick),
         prop::collection::vec(upsert, 0..5).prop_map(Operation::Upsert),
         prop::collection::vec(delete, 0..5).prop_map(Operation::Delete),
         ".{0,30}".prop_map(Operation::DeleteByFilter),
@@ -37,11 +64,25 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
         3 => Just(ItemOutcome::Applied),
         1 => Just(ItemOutcome::Missing),
         1 => any::<u64>().prop_map(|current| ItemOutcome::VersionMismatch { current }),
-    ];
+        1 => any::<u64>().prop_map(|current| ItemOutcome::FilterMismatch { current }),
+        1 => any::<u64>().prop_map(|bytes| ItemOutcome::PayloadTooLarge { bytes }),
+    ]
+    .boxed();
+    let refused = (".{0,8}", item.clone()).prop_map(|(id, item)| Refused { id, item });
+    let edited = (any::<(u64, u64, u64, bool)>(), prop::collection::vec(refused, 0..3)).prop_map(
+        |((version, updated, refused_more, replayed), refused)| Outcome::Edited {
+            version,
+            updated,
+            refused,
+            refused_more,
+            replayed,
+        },
+    );
     prop_oneof![
         (any::<u64>(), prop::collection::vec(item, 0..9), any::<u64>(), any::<bool>()).prop_map(
             |(version, items, deleted, replayed)| Outcome::Written { version, items, deleted, replayed }
         ),
+        edited,
         Just(Outcome::KeyReused),
         Just(Outcome::Sealed),
         Just(Outcome::WindowFull),

@@ -184,7 +184,8 @@ impl World {
         }
         if trace.filter_plan == "indexed" {
             let irregular = status.iter().filter(|s| fields.contains(&&*s.index.field)).map(|s| s.irregular);
-            let texts = status.iter().any(|s| s.index.kind == FieldType::Datetime);
+            let open = |kind| matches!(kind, FieldType::Datetime | FieldType::Text(_));
+            let texts = status.iter().any(|s| open(s.index.kind));
             assert!(trace.filter_checked <= irregular.sum::<u64>() || texts, "{text}: {trace:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! What a shard must do, written down as plainly as possible.
 
+use crate::model_batch::edited;
 use std::collections::BTreeMap;
 use vectron_base::filter::{Filter, FilterLimits};
 use vectron_base::ids::hash_of_id;
@@ -14,6 +15,7 @@ pub struct ModelPoint {
     pub version: u64,
     pub vector: PointVectors,
     pub payload: String,
+    pub expires: Option<u64>,
 }
 
 /// A write that is remembered, with the ids that it named.
@@ -41,7 +43,7 @@ pub struct Model {
 impl Remembered {
     /// The part of the answer that is about fewer ids than the first time.
     fn part(&self, ids: &[String]) -> Option<(Vec<ItemOutcome>, u64)> {
-        let Outcome::Written { items, deleted, .. } = &self.first else { panic!() };
+        let Outcome::Written { items, deleted, .. } = &self.first else { return None };
         if ids.is_empty() || ids.len() >= items.len() {
             return None;
         }
@@ -78,9 +80,11 @@ impl Model {
         self.log_time_ms = self.log_time_ms.max(command.log_time_ms);
         let now = self.log_time_ms;
         self.keys.retain(|known| known.at.saturating_add(WINDOW_MS) > now);
+        self.expire();
         let ids: Vec<String> = match &command.operation {
             Operation::Upsert(points) => points.iter().map(|p| p.id.clone()).collect(),
             Operation::Delete(items) => items.iter().map(|item| item.id.clone()).collect(),
+            Operation::Batch(batch) => batch.items.iter().map(|item| item.id().to_string()).collect(),
             _ => vec![],
         };
         if let Some(wanted) = &command.idempotency
@@ -88,6 +92,9 @@ impl Model {
         {
             if known.body_hash != wanted.body_hash {
                 return Outcome::KeyReused;
+            }
+            if let Outcome::Edited { version, updated, refused, refused_more, .. } = known.first.clone() {
+                return Outcome::Edited { version, updated, refused, refused_more, replayed: true };
             }
             let Outcome::Written { version, items, deleted, .. } = known.first.clone() else { panic!() };
             let (items, deleted) = known.part(&ids).unwrap_or((items, deleted));
@@ -105,6 +112,7 @@ impl Model {
             return Outcome::OutOfRange;
         }
         let mut deleted = 0;
+        let mut edits = None;
         let items = match &command.operation {
             Operation::Upsert(points) => points.iter().map(|p| self.upsert(index, p)).collect(),
             Operation::Delete(items) => {
@@ -119,6 +127,22 @@ impl Model {
                 deleted = (before - self.points.len()) as u64;
                 vec![]
             }
+            Operation::Batch(batch) => {
+                batch.items.iter().map(|item| self.item(index, now, batch, item)).collect()
+            }
+            Operation::EditByFilter(text, edit) => {
+                let filter = Filter::parse(text, &FilterLimits::REPLICATED).unwrap();
+                let matching = |point: &&mut ModelPoint| naive::matches(&filter, &point.payload);
+                let mut updated = 0;
+                for point in self.points.values_mut().filter(matching) {
+                    point.payload = edited(&point.payload, &edit.change);
+                    point.version = index;
+                    updated += 1;
+                }
+                edits = Some(updated);
+                vec![]
+            }
+            Operation::Tick => vec![],
             Operation::Seal => {
                 self.sealed = true;
                 vec![]
@@ -135,7 +159,12 @@ impl Model {
                 vec![]
             }
         };
-        let outcome = Outcome::Written { version: index, items, deleted, replayed: false };
+        self.expire();
+        let (version, replayed) = (index, false);
+        let outcome = match edits {
+            Some(updated) => Outcome::Edited { version, updated, refused: vec![], refused_more: 0, replayed },
+            None => Outcome::Written { version, items, deleted, replayed },
+        };
         if let Some(key) = &command.idempotency {
             self.keys.push(Remembered {
                 key: key.key.clone(),
@@ -154,10 +183,10 @@ impl Model {
         child.range.0 = first;
         child.points.retain(|id, _| hash_of_id(id) >= first);
         for known in &mut child.keys {
-            if let Outcome::Written { items, deleted, .. } = &mut known.first
-                && items.is_empty()
-            {
-                *deleted = 0;
+            match &mut known.first {
+                Outcome::Written { items, deleted, .. } if items.is_empty() => *deleted = 0,
+                Outcome::Edited { updated, .. } => *updated = 0,
+                _ => {}
             }
         }
         child
@@ -165,7 +194,10 @@ impl Model {
 
     fn remembered_bytes(&self) -> u64 {
         let bytes = |known: &Remembered| {
-            let Outcome::Written { items, .. } = &known.first else { panic!() };
+            let items = match &known.first {
+                Outcome::Written { items, .. } => &items[..],
+                _ => &[],
+            };
             let mixed = items.iter().any(|item| *item != items[0]);
             let items = if mixed { 8 * items.len() } else { 0 };
             (2 * known.key.len() + known.first.encode().len() + items) as u64
@@ -173,21 +205,37 @@ impl Model {
         self.keys.iter().map(|known| REMEMBERED_BYTES + bytes(known)).sum()
     }
 
-    fn current(&self, id: &str) -> u64 {
+    /// Log time moves.
+    pub fn pass(&mut self, log_time_ms: u64) {
+        self.log_time_ms = self.log_time_ms.max(log_time_ms);
+        self.expire();
+    }
+
+    fn expire(&mut self) {
+        let now = self.log_time_ms;
+        self.points.retain(|_, point| point.expires.is_none_or(|at| at > now));
+    }
+
+    pub fn current(&self, id: &str) -> u64 {
         self.points.get(id).map_or(0, |p| p.version)
     }
 
-    fn upsert(&mut self, version: u64, point: &UpsertPoint) -> ItemOutcome {
+    pub fn upsert(&mut self, version: u64, point: &UpsertPoint) -> ItemOutcome {
         let current = self.current(&point.id);
         if point.if_version.is_some_and(|v| v != current) {
             return ItemOutcome::VersionMismatch { current };
         }
-        let new = ModelPoint { version, vector: point.vector.clone(), payload: point.payload.clone() };
+        let new = ModelPoint {
+            version,
+            vector: point.vector.clone(),
+            payload: point.payload.clone(),
+            expires: None,
+        };
         self.points.insert(point.id.clone(), new);
         ItemOutcome::Applied
     }
 
-    fn delete(&mut self, item: &DeleteItem) -> ItemOutcome {
+    pub fn delete(&mut self, item: &DeleteItem) -> ItemOutcome {
         let current = self.current(&item.id);
         if item.if_version.is_some_and(|v| v != current) {
             return ItemOutcome::VersionMismatch { current };

@@ -5,8 +5,8 @@ use crate::support::*;
 use proptest::prelude::*;
 use vectron_base::disk::sim::SimDisk;
 use vectron_store::{
-    Command, DeleteItem, FieldKind, Idempotency, Metric, Operation, Outcome, Quantization, SearchQuery,
-    Shard, ShardConfig, UpsertPoint, Vectors,
+    Batch, BatchItem, Command, DeleteItem, Expiry, FieldKind, Idempotency, ItemWrite, Metric, Operation,
+    Outcome, PayloadChange, PayloadEdit, Quantization, SearchQuery, Shard, ShardConfig, UpsertPoint, Vectors,
 };
 
 const DIMENSION: usize = 4;
@@ -18,6 +18,20 @@ const PAYLOADS: [&str; 6] = [
     r#"{ "section" : "li\u0062s", "n":{"m":[{"x":1},{"x":2}]} }"#,
     r#"{"tags":[],"section":"Fonts and libs"}"#,
 ];
+/// What payloads may be changed by.
+fn changes() -> Vec<PayloadChange> {
+    vec![
+        PayloadChange::Merge(r#"{"section":"libs","size":null,"n":{"k":18014398509481985}}"#.into()),
+        PayloadChange::Merge(r#"{"n":{"m":{"x":null}},"tags":["c"]}"#.into()),
+        PayloadChange::Replace(r#"{"size":11}"#.into()),
+        PayloadChange::Unset(vec!["size".into(), "n.m".into(), "tags".into()]),
+    ]
+}
+
+fn edit(at: usize) -> PayloadEdit {
+    PayloadEdit { change: changes()[at].clone(), bytes_max: 1 << 20 }
+}
+
 const FILTERS: [&str; 7] = [
     "{}",
     r#"{"section":"libs"}"#,
@@ -43,14 +57,22 @@ enum Op {
     Upsert(Vec<(u8, u64, usize, u8)>),
     Delete(Vec<(u8, u8)>),
     DeleteByFilter(usize),
+    /// Kind, id, seed, payload or change, condition on the version, on the payload, expiry.
+    Batch(Vec<(u8, u8, u64, usize, u8, usize, u8)>),
+    EditByFilter(usize, usize),
+    Tick,
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let item = (0u8..24, 0u64..12, 0..PAYLOADS.len(), 0u8..10);
+    let batched = (0u8..3, 0u8..24, 0u64..12, 0..PAYLOADS.len(), 0u8..10, 0..2 * FILTERS.len(), 0u8..6);
     prop_oneof![
         8 => prop::collection::vec(item, 0..6).prop_map(Op::Upsert),
         3 => prop::collection::vec((0u8..24, 0u8..10), 1..4).prop_map(Op::Delete),
         1 => (1..FILTERS.len()).prop_map(Op::DeleteByFilter),
+        6 => prop::collection::vec(batched, 0..6).prop_map(Op::Batch),
+        1 => (1..FILTERS.len(), 0..changes().len()).prop_map(|(filter, edit)| Op::EditByFilter(filter, edit)),
+        1 => Just(Op::Tick),
     ]
 }
 
@@ -108,6 +130,40 @@ fn operation(model: &Model, op: &Op, several: bool) -> Operation {
             Operation::Delete(deletes)
         }
         Op::DeleteByFilter(at) => Operation::DeleteByFilter(filter(FILTERS[*at]).to_text()),
+        Op::Batch(items) => Operation::Batch(batch(model, items, several)),
+        Op::EditByFilter(at, change) => {
+            Operation::EditByFilter(filter(FILTERS[*at]).to_text(), edit(*change))
+        }
+        Op::Tick => Operation::Tick,
+    }
+}
+
+/// Ids may come more than once.
+fn batch(model: &Model, items: &[(u8, u8, u64, usize, u8, usize, u8)], several: bool) -> Batch {
+    let item =
+        |(kind, id, seed, payload, choice, condition, expiry): &(u8, u8, u64, usize, u8, usize, u8)| {
+            let id = format!("id-{id:02}");
+            let if_version = if_version(model, &id, *choice);
+            let expiry = match expiry {
+                0 => Expiry::AfterMs(seed * 100),
+                1 => Expiry::AtMs(seed * 100),
+                _ => Expiry::Never,
+            };
+            let write = match kind {
+                0 => {
+                    let vector = vectors(*seed, DIMENSION, several);
+                    let payload = PAYLOADS[*payload].to_string();
+                    ItemWrite::Upsert(UpsertPoint { id, vector, payload, if_version }, expiry)
+                }
+                1 => ItemWrite::Delete(DeleteItem { id, if_version }),
+                _ => ItemWrite::Payload { id, if_version, edit: *payload as u32 % changes().len() as u32 },
+            };
+            BatchItem { if_filter: (*condition < FILTERS.len()).then_some(*condition as u32), write }
+        };
+    Batch {
+        edits: (0..changes().len()).map(edit).collect(),
+        filters: FILTERS.iter().map(|text| filter(text).to_text()).collect(),
+        items: items.iter().map(item).collect(),
     }
 }
 
@@ -156,6 +212,7 @@ impl World {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Write { operation: op, key, at } => {
+                let key = key.filter(|_| !matches!(op, Op::Tick));
                 let idempotency =
                     key.map(|(key, body_hash)| Idempotency { key: format!("k{key}"), body_hash });
                 let command = Command {

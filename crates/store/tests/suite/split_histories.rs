@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use vectron_base::disk::sim::SimDisk;
 use vectron_base::ids::hash_of_id;
-use vectron_store::{Command, HashRange, Metric, Operation, Outcome, SearchQuery, Shard};
+use vectron_store::{
+    Batch, BatchItem, Command, Expiry, HashRange, ItemWrite, Metric, Operation, Outcome, SearchQuery, Shard,
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -69,14 +71,25 @@ fn written(step: &Step, at: u64) -> Option<Command> {
                     points.push(point);
                 }
             }
-            upsert(points)
+            // Some end by themselves, a few commands later.
+            let item = |point: vectron_store::UpsertPoint, seed: u64| BatchItem {
+                if_filter: None,
+                write: ItemWrite::Upsert(point, Expiry::AfterMs(seed * 900)),
+            };
+            match condition {
+                2..=4 => {
+                    let items = points.into_iter().zip(ids).map(|(point, (_, seed))| item(point, *seed));
+                    command(Operation::Batch(Batch { items: items.collect(), ..Batch::default() }))
+                }
+                _ => upsert(points),
+            }
         }
         Step::DeleteByFilter(n) => command(Operation::DeleteByFilter(format!(r#"{{"n":{n}}}"#))),
         _ => return None,
     };
     Some(match step {
         Step::Write { key: Some((key, body)), .. } => keyed(wrote, at * 1000, &format!("k{key}"), *body),
-        _ => wrote,
+        _ => Command { log_time_ms: at * 1000, ..wrote },
     })
 }
 
@@ -147,7 +160,9 @@ proptest! {
         let mut world = World::new(first);
         before.iter().for_each(|step| world.step(step));
         let mut child_model = world.model.child(first);
-        world.apply(&split(first));
+        let at = (world.index + 1) * 1000;
+        world.apply(&Command { log_time_ms: at, ..split(first) });
+        child_model.pass(at);
         let cut = world.index;
         for shard in &world.shards {
             assert_like(shard, &world.model);

@@ -163,7 +163,12 @@ pub fn assert_like(shard: &Shard, model: &Model) {
             |v: &PointVectors| v.dense().unwrap_or_default().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&got_vector), bits(wanted));
         assert_eq!(&got_vector, wanted);
-        assert_eq!(got.payload.unwrap(), expected.payload);
+        let payload = got.payload.unwrap();
+        // A changed payload keeps more of its text than the model does.
+        if payload != expected.payload {
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            assert_eq!(value(&payload), value(&expected.payload));
+        }
     }
     assert_eq!(shard.count(None).unwrap().value, model.points.len() as u64);
     assert_eq!(shard.stats().points, model.points.len() as u64);

@@ -1,8 +1,8 @@
 //! Measurements of a cluster: real processes of the given binary on loopback.
 //!
-//! `cargo run --release -p vectron --example bench_cluster -- BINARY DATA OUT [--only A,B]` writes rows as JSON to OUT. Sections: `writes` (what replication costs),
-//! `failover` (a leader is killed under writes), `drain`, `remote` (search through a gateway and a worker in processes
-//! of their own), `replica` (a new one of the data set).
+//! `cargo xtask bench cluster` builds and runs it: `bench_cluster BINARY DATA OUT [--only A,B]` writes rows as JSON to
+//! OUT. Sections: `writes` (what replication costs), `failover` (a leader is killed under writes), `drain`, `remote`
+//! (search through a gateway and a worker in processes of their own), `replica` (a new one of the data set).
 #![allow(clippy::disallowed_methods, reason = "a measuring program lives outside the seams")]
 
 mod processes;
@@ -18,7 +18,8 @@ use vectron_client::{Client, PointInput, SearchRequest};
 pub type Failure = Box<dyn std::error::Error>;
 
 const DIMENSION: usize = 64;
-const WRITERS: u64 = 8;
+/// Divisible by the nodes, see [`written`].
+const WRITERS: u64 = 9;
 const BATCH: u64 = 64;
 const KILLS: usize = 11;
 
@@ -50,13 +51,17 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 
 /// Rows per CPU-second of all processes until durable, writers in a closed loop for a while. Few ids, so that it is
 /// writing that is measured and not indexing.
+///
+/// Every node is the gateway of as many writers: a write through the leader's own process costs far less than one that
+/// is passed on, and nothing says that the leaders of two collections are in the same place.
 async fn written(nodes: &Nodes, collection: &str, seconds: u64) -> Result<(f64, f64), Failure> {
-    let url = nodes.urls()[0].clone();
+    let urls = nodes.urls();
     let (pids, rows) = (nodes.pids(), Arc::new(AtomicU64::new(0)));
     let (before, begun) = (cpu(&pids), Instant::now());
     let tasks: Vec<_> = (0..WRITERS)
         .map(|writer| {
-            let (url, collection, rows) = (url.clone(), collection.to_string(), rows.clone());
+            let url = urls[writer as usize % urls.len()].clone();
+            let (collection, rows) = (collection.to_string(), rows.clone());
             tokio::spawn(async move {
                 let client = Client::connect(&url, None).await.map_err(|e| e.to_string())?;
                 let mut step = 0;

@@ -37,6 +37,8 @@ pub fn words(plan: &str) -> String {
         "graph_filtered" => "the graph was walked past rows that the filter refuses",
         "scan_allowed" => "the filter leaves few rows, so exactly those were scored",
         "scan_after_budget" => "the walk met too few allowed rows, so the allowed rows were scored",
+        "text_or" => "the best rows with any of the words",
+        "text_and" => "the best rows with all of the words",
         _ => return plan.to_string(),
     };
     format!("{plan} ({meaning})")

@@ -1,7 +1,7 @@
 //! `vectron indexes`: create, list, delete payload indexes.
 
 use super::args::Global;
-use super::exit::{Exit, Outcome};
+use super::exit::{Exit, Failure, Outcome};
 use super::output::{Cell, Grid, Output, note};
 use clap::Subcommand;
 use vectron_client::PayloadIndex;
@@ -12,15 +12,19 @@ pub enum IndexesCommand {
     /// Index a payload field, so that filters on it are fast. Built in the background; the same again is fine.
     #[command(after_help = "Examples:
   vectron indexes create docs section --type keyword
-  vectron indexes create docs size.width --type integer")]
+  vectron indexes create docs size.width --type integer
+  vectron indexes create docs description --type text --language english")]
     Create {
         /// Collection.
         collection: String,
         /// Dotted path of the field, as in a filter.
         field: String,
         /// What its values are.
-        #[arg(long = "type", value_parser = ["keyword", "integer", "float", "bool", "datetime"], value_name = "TYPE")]
+        #[arg(long = "type", value_parser = ["keyword", "integer", "float", "bool", "datetime", "geo", "text"], value_name = "TYPE")]
         kind: String,
+        /// Of a text index: whose rules words are cut down to their stems by.
+        #[arg(long)]
+        language: Option<String>,
     },
     /// List payload indexes and how far they are.
     #[command(after_help = "Example:\n  vectron indexes list docs")]
@@ -42,8 +46,14 @@ pub enum IndexesCommand {
 pub async fn run(command: IndexesCommand, global: &Global, out: Output) -> Outcome<Exit> {
     let client = super::connect(global).await?;
     match command {
-        IndexesCommand::Create { collection, field, kind } => {
-            let answer = client.create_index(&collection, &field, &kind).await?;
+        IndexesCommand::Create { collection, field, kind, language } => {
+            let answer = match language {
+                Some(language) if kind == "text" => {
+                    client.create_text_index(&collection, &field, &language).await?
+                }
+                Some(_) => return Err(Failure::usage("--language is for --type text")),
+                None => client.create_index(&collection, &field, &kind).await?,
+            };
             if !answer.created {
                 note("it was there already");
             }

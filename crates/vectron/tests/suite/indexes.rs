@@ -174,8 +174,9 @@ fn wrong_settings_and_indexes_are_refused_over_both_protocols() {
             collection: "docs".into(),
             field: field.into(),
             r#type: kind.into(),
+            ..Default::default()
         };
-        for (request, field) in [(index("a", "geo"), "type"), (index("a..b", "bool"), "field")] {
+        for (request, field) in [(index("a", "place"), "type"), (index("a..b", "bool"), "field")] {
             let fault = from_status(&client.create_index(request).await.expect_err(field));
             assert_eq!((fault.code, fault.errors[0].field.as_str()), (Code::InvalidArgument, field));
         }

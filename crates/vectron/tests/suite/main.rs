@@ -13,3 +13,5 @@ mod lanes;
 mod lessons;
 mod lifecycle;
 mod process;
+mod text;
+mod writes;

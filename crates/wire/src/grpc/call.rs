@@ -17,7 +17,7 @@ use vectron_base::{Code, Fault, Outcome};
 
 /// Time on top of what the callee was given, so that its own `deadline_exceeded`, which knows the outcome,
 /// arrives before ours, which does not.
-const ANSWER_SLACK: Duration = Duration::from_millis(200);
+pub(crate) const ANSWER_SLACK: Duration = Duration::from_millis(200);
 /// Longest wait that is announced: far beyond any sensible one, and within what the header can say.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

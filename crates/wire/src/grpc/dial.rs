@@ -46,11 +46,11 @@ impl GrpcDialer {
         Self { options, pool }
     }
 
-    pub(super) fn options(&self) -> &DialOptions {
+    pub(crate) fn options(&self) -> &DialOptions {
         &self.options
     }
 
-    pub(super) fn pool(&self) -> &Arc<dyn Pool> {
+    pub(crate) fn pool(&self) -> &Arc<dyn Pool> {
         &self.pool
     }
 

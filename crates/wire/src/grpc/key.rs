@@ -42,11 +42,21 @@ impl ClusterKey {
         metadata.insert(HEADER, self.0.clone());
     }
 
-    /// Whether a call shows this key, and shows it once. Takes the same time for every wrong key of its length.
+    /// Its bytes, for a greeting.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_encoded_bytes()
+    }
+
+    /// Whether this is what was shown. Takes the same time for every wrong key of its length.
+    pub(crate) fn is(&self, shown: &[u8]) -> bool {
+        bool::from(shown.ct_eq(self.bytes()))
+    }
+
+    /// Whether a call shows this key, and shows it once.
     fn shown_in(&self, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(HEADER).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return false };
-        bool::from(value.as_bytes().ct_eq(self.0.as_encoded_bytes()))
+        self.is(value.as_bytes())
     }
 }
 
@@ -54,6 +64,12 @@ impl fmt::Debug for ClusterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClusterKey")
     }
+}
+
+/// What a caller without the key is told.
+pub(crate) fn not_shown() -> Fault {
+    let why = "the call does not show the key of this cluster; start every process with the same one";
+    Fault::new(Code::Unauthenticated, why)
 }
 
 /// A layer under all internal services that refuses calls without the key as `unauthenticated`, before anything of
@@ -100,8 +116,7 @@ where
         if self.key.as_ref().is_none_or(|key| key.shown_in(request.headers())) {
             return Either::Left(self.inner.call(request));
         }
-        let why = "the call does not show the key of this cluster; start every process with the same one";
-        let refused = to_internal_status(&Fault::new(Code::Unauthenticated, why));
+        let refused = to_internal_status(&not_shown());
         Either::Right(ready(Ok(refused.into_http())))
     }
 }

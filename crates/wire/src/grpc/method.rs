@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use vectron_base::{Code, Fault, Outcome};
 
 /// One method of a service, from messages `M` to messages `R`.
-pub(super) struct Method<M, R> {
+pub(crate) struct Method<M, R> {
     /// Service and method as in the `:path` of a request.
-    pub(super) path: &'static str,
+    pub(crate) path: &'static str,
     changes: bool,
     messages: PhantomData<fn(M) -> R>,
 }
@@ -21,28 +21,28 @@ impl<M, R> Copy for Method<M, R> {}
 
 impl<M: Message, R: Message> Method<M, R> {
     /// A method without effect: its faults are always `not_applied`.
-    pub(super) const fn reading(path: &'static str) -> Self {
+    pub(crate) const fn reading(path: &'static str) -> Self {
         Self { path, changes: false, messages: PhantomData }
     }
 
     /// A method with an effect.
-    pub(super) const fn changing(path: &'static str) -> Self {
+    pub(crate) const fn changing(path: &'static str) -> Self {
         Self { path, changes: true, messages: PhantomData }
     }
 
     /// What became of the call when its answer is lost.
-    pub(super) fn lost(self) -> Outcome {
+    pub(crate) fn lost(self) -> Outcome {
         if self.changes { Outcome::Unknown } else { Outcome::NotApplied }
     }
 
     /// Refuses a request over the limit, before anything happened.
-    pub(super) fn check_request(self, message: &M, limit: usize) -> Result<(), Fault> {
+    pub(crate) fn check_request(self, message: &M, limit: usize) -> Result<(), Fault> {
         let reason = "split the request, or raise the limit on message size on both sides";
         check("request", message, limit, reason)
     }
 
     /// Refuses an answer over the limit, after everything happened.
-    pub(super) fn check_answer(self, message: &R, limit: usize) -> Result<(), Fault> {
+    pub(crate) fn check_answer(self, message: &R, limit: usize) -> Result<(), Fault> {
         let outcome = if self.changes { Outcome::Applied } else { Outcome::NotApplied };
         let reason = "ask for less, or raise the limit on message size on both sides";
         check("answer", message, limit, reason).map_err(|fault| fault.with_outcome(outcome))

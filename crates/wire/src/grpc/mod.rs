@@ -13,11 +13,13 @@ mod call;
 mod convert;
 pub mod dial;
 pub mod key;
-mod method;
+pub(crate) mod method;
 pub mod peer;
 pub mod placement;
-mod serve;
+pub(crate) mod serve;
 pub mod worker;
+
+pub(crate) use call::ANSWER_SLACK;
 
 /// How large one message may be, in bytes. What one side may send should not exceed what the other receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,21 +24,30 @@ where
     Q: TryFrom<M, Error = Fault>,
     F: Future<Output = Result<A, Fault>>,
 {
-    let answered = match Q::try_from(message.into_inner()) {
-        Ok(request) => act(request).await,
-        Err(fault) => Err(fault),
-    };
-    answered
-        .and_then(|answer| {
-            let message = R::from(answer);
-            method.check_answer(&message, send_limit)?;
-            Ok(Response::new(message))
-        })
-        .map_err(|fault| to_internal_status(&short(fault)))
+    let answered = answer(method, send_limit, message.into_inner(), act).await;
+    answered.map(Response::new).map_err(|fault| to_internal_status(&short(fault)))
+}
+
+/// The same without gRPC around the messages.
+pub(crate) async fn answer<M, R, Q, A, F>(
+    method: Method<M, R>,
+    send_limit: usize,
+    message: M,
+    act: impl FnOnce(Q) -> F,
+) -> Result<R, Fault>
+where
+    M: Message,
+    R: Message + From<A>,
+    Q: TryFrom<M, Error = Fault>,
+    F: Future<Output = Result<A, Fault>>,
+{
+    let message = R::from(act(Q::try_from(message)?).await?);
+    method.check_answer(&message, send_limit)?;
+    Ok(message)
 }
 
 /// A fault that fits into response headers: one that does not would reach the caller as a broken stream.
-fn short(mut fault: Fault) -> Fault {
+pub(crate) fn short(mut fault: Fault) -> Fault {
     cut(&mut fault.detail, DETAIL_MAX_BYTES);
     // Half an address leads nowhere.
     fault.leader = fault.leader.filter(|address| address.len() <= DETAIL_MAX_BYTES);

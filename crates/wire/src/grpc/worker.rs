@@ -9,8 +9,8 @@ use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
     PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target,
-    Worker,
+    ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
+    SnapshotRequest, Target, TextStats, Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -19,21 +19,35 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use vectron_base::Fault;
 
-const WRITE: Method<pb::WriteRequest, pb::WriteResponse> =
+pub(crate) const WRITE: Method<pb::WriteRequest, pb::WriteResponse> =
     Method::changing("/vectron.worker.v1.WorkerService/Write");
-const GET: Method<pb::GetRequest, pb::GetResponse> = Method::reading("/vectron.worker.v1.WorkerService/Get");
-const SEARCH: Method<pb::SearchRequest, pb::SearchResponse> =
+pub(crate) const GET: Method<pb::GetRequest, pb::GetResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Get");
+pub(crate) const SEARCH: Method<pb::SearchRequest, pb::SearchResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Search");
-const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
+pub(crate) const SCROLL: Method<pb::ScrollRequest, pb::ScrollResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Scroll");
-const COUNT: Method<pb::CountRequest, pb::CountResponse> =
+pub(crate) const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
+const TEXT_STATS: Method<pb::TextStatsRequest, pb::TextStatsResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/TextStats");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
 const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Snapshot");
 const SNAPSHOT_PART: Method<pb::SnapshotPartRequest, pb::SnapshotPartResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/SnapshotPart");
+
+/// A search of one who may have the answer at an index already.
+pub(crate) async fn searched(
+    worker: &dyn Worker,
+    (request, known): (ShardSearch, Option<u64>),
+) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+    match known {
+        Some(known) => worker.search_if_changed(request, known).await,
+        None => worker.search(request).await.map(ShardRead::some),
+    }
+}
 
 /// Passes calls that come over gRPC to a worker.
 pub struct WorkerServer {
@@ -60,7 +74,7 @@ impl WorkerService for WorkerServer {
     }
 
     async fn search(&self, m: Request<pb::SearchRequest>) -> Result<Response<pb::SearchResponse>, Status> {
-        serve(SEARCH, self.send_limit, m, |request| self.worker.search(request)).await
+        serve(SEARCH, self.send_limit, m, |request| searched(&*self.worker, request)).await
     }
 
     async fn scroll(&self, m: Request<pb::ScrollRequest>) -> Result<Response<pb::ScrollResponse>, Status> {
@@ -69,6 +83,13 @@ impl WorkerService for WorkerServer {
 
     async fn count(&self, m: Request<pb::CountRequest>) -> Result<Response<pb::CountResponse>, Status> {
         serve(COUNT, self.send_limit, m, |request| self.worker.count(request)).await
+    }
+
+    async fn text_stats(
+        &self,
+        m: Request<pb::TextStatsRequest>,
+    ) -> Result<Response<pb::TextStatsResponse>, Status> {
+        serve(TEXT_STATS, self.send_limit, m, |request| self.worker.text_stats(request)).await
     }
 
     async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
@@ -127,6 +148,15 @@ impl Worker for WorkerConnection {
         self.peer.call(SEARCH, request, wait).await
     }
 
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known_applied_index: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(SEARCH, (request, known_applied_index), wait).await
+    }
+
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(SCROLL, request, wait).await
@@ -135,6 +165,11 @@ impl Worker for WorkerConnection {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(COUNT, request, wait).await
+    }
+
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(TEXT_STATS, request, wait).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -1,7 +1,7 @@
 //! Faults arrive as they were raised, and malformed messages are refused by the name of their field.
 
 use crate::given::OUTCOMES;
-use crate::stage::{Stage, a_get, will_fail};
+use crate::stage::{Stage, WAYS, a_get, will_fail};
 use vectron_base::{Code, Fault, FieldError};
 use vectron_wire::placement::{
     CatalogSnapshot, ClusterChange, ClusterView, Collection, CollectionSpec, Locality, Registration, Shard,
@@ -12,8 +12,8 @@ use vectron_wire::worker::*;
 
 #[test]
 fn every_code_and_outcome_survives_every_method() {
-    let stage = Stage::new();
-    for code in Code::ALL {
+    for (way, code) in WAYS.into_iter().flat_map(|way| Code::ALL.map(|code| (way, code))) {
+        let stage = Stage::new(way);
         for outcome in OUTCOMES {
             let mut fault = Fault::on_field(code, "points[7].vector", "has 3 numbers, expected 4");
             fault.outcome = outcome;
@@ -29,16 +29,18 @@ fn every_code_and_outcome_survives_every_method() {
 
 #[test]
 fn a_fault_too_long_for_headers_keeps_its_code_outcome_and_first_fields() {
-    let stage = Stage::new();
-    let mut fault = Fault::new(Code::VersionMismatch, "é".repeat(100_000));
-    fault.errors = (0..10_000)
-        .map(|at| FieldError { field: format!("points[{at}].if_version"), reason: "did not hold".into() })
-        .collect();
-    stage.script.will::<ShardRead<Vec<Option<PointRecord>>>>(Err(fault.clone()));
-    let got = stage.wait(stage.worker.get(a_get(20_000))).unwrap_err();
-    assert_eq!((got.code, got.outcome), (fault.code, fault.outcome));
-    assert!(got.detail.starts_with("éé") && got.detail.ends_with('…'), "{}", got.detail);
-    assert!(got.errors.len() > 50 && got.errors == fault.errors[..got.errors.len()]);
+    for way in WAYS {
+        let stage = Stage::new(way);
+        let mut fault = Fault::new(Code::VersionMismatch, "é".repeat(100_000));
+        fault.errors = (0..10_000)
+            .map(|at| FieldError { field: format!("points[{at}].if_version"), reason: "did not hold".into() })
+            .collect();
+        stage.script.will::<ShardRead<Vec<Option<PointRecord>>>>(Err(fault.clone()));
+        let got = stage.wait(stage.worker.get(a_get(20_000))).unwrap_err();
+        assert_eq!((got.code, got.outcome), (fault.code, fault.outcome));
+        assert!(got.detail.starts_with("éé") && got.detail.ends_with('…'), "{}", got.detail);
+        assert!(got.errors.len() > 50 && got.errors == fault.errors[..got.errors.len()]);
+    }
 }
 
 /// What is refused, as the field named.
@@ -111,16 +113,21 @@ fn malformed_requests_to_a_worker_are_refused_by_field() {
 
 #[test]
 fn malformed_answers_of_a_worker_are_refused_by_field() {
-    let outcome = pb::ItemOutcome { kind: 9, current_version: 0 };
+    let outcome = pb::ItemOutcome { kind: 9, current_version: 0, bytes: 0 };
     let written = pb::WriteResponse { items: vec![outcome], ..Default::default() };
     assert_eq!(refused::<ShardWritten, _>(written), "items[0].kind");
     assert_eq!(refused::<ShardRead<ShardCounted>, _>(pb::CountResponse::default()), "delivered");
     let delivered = Some(pb::Delivered::default());
     let trace = Some(pb::Trace::default());
-    let missing = pb::SearchResponse { delivered, hits: vec![pb::Hit::default()], trace };
+    let missing = pb::SearchResponse { delivered, hits: vec![pb::Hit::default()], trace, unchanged: false };
     assert_eq!(refused::<ShardRead<ShardHits>, _>(missing), "hits[0].point");
     let unscored = pb::Hit { point: Some(pb::Point::default()), score: None };
-    let unscored = pb::SearchResponse { delivered, hits: vec![unscored], trace: Some(pb::Trace::default()) };
+    let unscored = pb::SearchResponse {
+        delivered,
+        hits: vec![unscored],
+        trace: Some(pb::Trace::default()),
+        unchanged: false,
+    };
     assert_eq!(refused::<ShardRead<ShardHits>, _>(unscored), "hits[0].score");
     let index = pb::FieldIndexStatus { r#type: 9, ..Default::default() };
     let told = pb::StatusResponse { field_indexes: vec![index], ..Default::default() };

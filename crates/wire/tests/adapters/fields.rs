@@ -2,7 +2,7 @@
 //!
 //! Values are compared in debug form, which also tells 0 from -0 and integers from equal doubles.
 
-use crate::stage::Stage;
+use crate::stage::{Stage, WAYS, Way};
 use crate::{given, given_cluster, given_placement, given_snapshot};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_wire::placement::Placement;
 use vectron_wire::proto::{placement as placement_pb, worker as worker_pb};
-use vectron_wire::worker::{SearchTrace, Worker};
+use vectron_wire::worker::{SearchTrace, ShardRead};
 
 /// Domain type to message `M` to bytes to message to domain type is the identity.
 fn round_trips<M, T>(given: impl Strategy<Value = T>)
@@ -36,6 +36,8 @@ fn every_message_of_the_worker_round_trips() {
     round_trips::<worker_pb::SearchRequest, _>(given::search());
     round_trips::<worker_pb::ScrollRequest, _>(given::scroll());
     round_trips::<worker_pb::CountRequest, _>(given::count());
+    round_trips::<worker_pb::TextStatsRequest, _>(given::text_question());
+    round_trips::<worker_pb::TextStatsResponse, _>(given::text_counted());
     round_trips::<worker_pb::StatusRequest, _>(given::target());
     round_trips::<worker_pb::WriteResponse, _>(given::written());
     round_trips::<worker_pb::GetResponse, _>(given::got());
@@ -98,22 +100,30 @@ fn carries<Q, A, F>(
 
 #[test]
 fn every_method_of_the_worker_carries_everything() {
-    let stage = Stage::new();
-    let worker: Arc<dyn Worker> = Arc::new(stage.worker.clone());
-    let worker = &worker;
-    carries(&stage, given::write(), given::written(), |q| worker.write(q));
-    carries(&stage, given::get(), given::got(), |q| worker.get(q));
-    carries(&stage, given::search(), given::found(), |q| worker.search(q));
-    carries(&stage, given::scroll(), given::page(), |q| worker.scroll(q));
-    carries(&stage, given::count(), given::counted(), |q| worker.count(q));
-    carries(&stage, given::target(), given::status(), |q| worker.status(q));
-    carries(&stage, given_snapshot::request(), given_snapshot::offer(), |q| worker.snapshot(q));
-    carries(&stage, given_snapshot::part_request(), given_snapshot::part(), |q| worker.snapshot_part(q));
+    for way in WAYS {
+        let stage = Stage::new(way);
+        let worker = &stage.worker;
+        carries(&stage, given::write(), given::written(), |q| worker.write(q));
+        carries(&stage, given::get(), given::got(), |q| worker.get(q));
+        carries(&stage, given::search(), given::found(), |q| worker.search(q));
+        let again = (given::search(), any::<u64>());
+        let found = (given::found(), any::<bool>()).prop_map(|(read, unchanged)| match unchanged {
+            true => ShardRead { value: None, delivered: read.delivered },
+            false => read.some(),
+        });
+        carries(&stage, again, found, |(q, known)| worker.search_if_changed(q, known));
+        carries(&stage, given::scroll(), given::page(), |q| worker.scroll(q));
+        carries(&stage, given::count(), given::counted(), |q| worker.count(q));
+        carries(&stage, given::text_question(), given::text_counted(), |q| worker.text_stats(q));
+        carries(&stage, given::target(), given::status(), |q| worker.status(q));
+        carries(&stage, given_snapshot::request(), given_snapshot::offer(), |q| worker.snapshot(q));
+        carries(&stage, given_snapshot::part_request(), given_snapshot::part(), |q| worker.snapshot_part(q));
+    }
 }
 
 #[test]
 fn every_method_of_the_placement_driver_carries_everything() {
-    let stage = Stage::new();
+    let stage = Stage::new(Way::Grpc);
     let driver: Arc<dyn Placement> = Arc::new(stage.placement.clone());
     let driver = &driver;
     let created = (given_placement::collection(), any::<bool>());

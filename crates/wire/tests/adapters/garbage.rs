@@ -1,6 +1,6 @@
 //! Bytes that nobody meant: every method answers them with a refusal of its own or takes them for a request.
 
-use crate::stage::Stage;
+use crate::stage::{Stage, Way};
 use crate::{given, given_cluster, given_placement, given_snapshot};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -99,12 +99,14 @@ fn withstands<T: std::fmt::Debug, M: Message + From<T>>(
 
 #[test]
 fn no_bytes_break_a_server() {
-    let stage = &Stage::new();
+    let stage = &Stage::new(Way::Grpc);
     withstands::<_, pb::WriteRequest>(stage, "/vectron.worker.v1.WorkerService/Write", given::write());
     withstands::<_, pb::GetRequest>(stage, "/vectron.worker.v1.WorkerService/Get", given::get());
     withstands::<_, pb::SearchRequest>(stage, "/vectron.worker.v1.WorkerService/Search", given::search());
     withstands::<_, pb::ScrollRequest>(stage, "/vectron.worker.v1.WorkerService/Scroll", given::scroll());
     withstands::<_, pb::CountRequest>(stage, "/vectron.worker.v1.WorkerService/Count", given::count());
+    let path = "/vectron.worker.v1.WorkerService/TextStats";
+    withstands::<_, pb::TextStatsRequest>(stage, path, given::text_question());
     withstands::<_, pb::StatusRequest>(stage, "/vectron.worker.v1.WorkerService/Status", given::target());
     withstands::<_, driver::CreateCollectionRequest>(
         stage,
@@ -171,6 +173,7 @@ fn no_bytes_break_a_caller() {
     reads::<ShardRead<ShardHits>, pb::SearchResponse>(given::found());
     reads::<ShardRead<ShardPage>, pb::ScrollResponse>(given::page());
     reads::<ShardRead<ShardCounted>, pb::CountResponse>(given::counted());
+    reads::<ShardRead<TextStats>, pb::TextStatsResponse>(given::text_counted());
     reads::<ShardStatus, pb::StatusResponse>(given::status());
     reads::<_, driver::CreateCollectionResponse>((given_placement::collection(), any::<bool>()));
     reads::<_, driver::Catalog>(given_placement::view());

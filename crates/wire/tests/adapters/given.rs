@@ -12,8 +12,17 @@ use vectron_base::vectors::{FieldValue, MultiVector, PointVectors, SparseVector}
 use vectron_base::{Code, Fault, FieldError, Outcome};
 use vectron_wire::worker::*;
 
-const PLANS: [&str; 7] =
-    ["none", "flat", "graph", "graph_filtered", "scan_allowed", "scan_after_budget", "other"];
+const PLANS: [&str; 9] = [
+    "none",
+    "flat",
+    "graph",
+    "graph_filtered",
+    "scan_allowed",
+    "scan_after_budget",
+    "text_or",
+    "text_and",
+    "other",
+];
 const STAGES: [&str; 6] = ["barrier", "queue", "filter", "search", "fetch", "other"];
 
 pub const OUTCOMES: [Outcome; 3] = [Outcome::Applied, Outcome::NotApplied, Outcome::Unknown];
@@ -65,7 +74,42 @@ fn operation() -> impl Strategy<Value = WriteOperation> {
         vec(point, 0..5).prop_map(WriteOperation::Upsert),
         vec(any::<String>(), 0..5).prop_map(WriteOperation::DeleteIds),
         filter().prop_map(WriteOperation::DeleteFilter),
+        batch().prop_map(WriteOperation::Batch),
+        (filter(), edit()).prop_map(|(filter, edit)| WriteOperation::EditFilter(filter, edit)),
     ]
+}
+
+fn edit() -> impl Strategy<Value = PayloadEdit> {
+    let change = prop_oneof![
+        any::<String>().prop_map(PayloadChange::Merge),
+        any::<String>().prop_map(PayloadChange::Replace),
+        vec(any::<String>(), 0..3).prop_map(PayloadChange::Unset),
+    ];
+    (change, any::<u64>()).prop_map(|(change, bytes_max)| PayloadEdit { change, bytes_max })
+}
+
+fn batch() -> impl Strategy<Value = WriteBatch> {
+    let expiry = prop_oneof![
+        Just(Expiry::Never),
+        any::<u64>().prop_map(Expiry::AfterMs),
+        any::<u64>().prop_map(Expiry::AtMs),
+    ];
+    let point = (any::<String>(), vectors(), any::<String>(), any::<Option<u64>>());
+    let point =
+        point.prop_map(|(id, vector, payload, if_version)| UpsertPoint { id, vector, payload, if_version });
+    let write =
+        prop_oneof![
+            (point, expiry).prop_map(|(point, expiry)| ItemWrite::Upsert(point, expiry)),
+            any::<(String, Option<u64>)>().prop_map(|(id, if_version)| ItemWrite::Delete { id, if_version }),
+            (any::<(String, Option<u64>)>(), 0u32..2)
+                .prop_map(|((id, if_version), edit)| ItemWrite::Payload { id, if_version, edit }),
+        ];
+    let item = (option::of(0u32..2), write).prop_map(|(if_filter, write)| BatchItem { if_filter, write });
+    (vec(edit(), 2..4), vec(filter(), 2..4), vec(item, 0..5)).prop_map(|(edits, filters, items)| WriteBatch {
+        edits,
+        filters,
+        items,
+    })
 }
 
 pub fn write() -> impl Strategy<Value = ShardWrite> {
@@ -112,6 +156,8 @@ fn vectors() -> impl Strategy<Value = PointVectors> {
 }
 
 fn query() -> impl Strategy<Value = ShardQuery> {
+    let text = (text_query(), option::of(text_stats()))
+        .prop_map(|(query, stats)| ShardQuery::Text { query: query.into(), stats: stats.map(Into::into) });
     prop_oneof![
         (any::<String>(), vector())
             .prop_map(|(field, vector)| ShardQuery::Dense { field: field.into(), vector: vector.into() }),
@@ -124,7 +170,34 @@ fn query() -> impl Strategy<Value = ShardQuery> {
                 among: among.map(Into::into),
             }
         ),
+        text,
     ]
+}
+
+fn text_query() -> impl Strategy<Value = TextQuery> {
+    let operator = select(vec![TextOperator::Or, TextOperator::And]);
+    (any::<(String, String, f32, f32)>(), operator).prop_map(|((field, text, k1, b), operator)| TextQuery {
+        field,
+        text,
+        operator,
+        k1,
+        b,
+    })
+}
+
+fn text_stats() -> impl Strategy<Value = TextStats> {
+    any::<(u64, u64, std::collections::BTreeMap<String, u64>)>()
+        .prop_map(|(points, words, terms)| TextStats { points, words, terms })
+}
+
+pub fn text_question() -> impl Strategy<Value = ShardTextStats> {
+    (target(), read_level(), text_query(), timeout()).prop_map(|(target, read, query, timeout_ms)| {
+        ShardTextStats { target, read, query: query.into(), timeout_ms }
+    })
+}
+
+pub fn text_counted() -> impl Strategy<Value = ShardRead<TextStats>> {
+    read(text_stats())
 }
 
 pub fn search() -> impl Strategy<Value = ShardSearch> {
@@ -167,13 +240,34 @@ pub fn count() -> impl Strategy<Value = ShardCount> {
 }
 
 pub fn written() -> impl Strategy<Value = ShardWritten> {
-    let item = prop_oneof![
+    (any::<(u64, u64, bool)>(), vec(item_outcome(), 0..6), option::of(edited())).prop_map(
+        |((version, deleted, replayed), items, edited)| ShardWritten {
+            version,
+            items,
+            deleted,
+            replayed,
+            edited,
+        },
+    )
+}
+
+fn item_outcome() -> impl Strategy<Value = ItemOutcome> {
+    prop_oneof![
         Just(ItemOutcome::Applied),
         Just(ItemOutcome::Missing),
         any::<u64>().prop_map(ItemOutcome::VersionMismatch),
-    ];
-    (any::<(u64, u64, bool)>(), vec(item, 0..6))
-        .prop_map(|((version, deleted, replayed), items)| ShardWritten { version, items, deleted, replayed })
+        any::<u64>().prop_map(ItemOutcome::FilterMismatch),
+        any::<u64>().prop_map(ItemOutcome::PayloadTooLarge),
+    ]
+}
+
+fn edited() -> impl Strategy<Value = Edited> {
+    let refused = (any::<String>(), item_outcome()).prop_map(|(id, outcome)| RefusedPoint { id, outcome });
+    (any::<(u64, u64)>(), vec(refused, 0..3)).prop_map(|((updated, refused_more), refused)| Edited {
+        updated,
+        refused,
+        refused_more,
+    })
 }
 
 fn point() -> impl Strategy<Value = PointRecord> {

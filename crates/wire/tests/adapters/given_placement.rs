@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::{collection::vec, option, sample::select};
 use std::sync::Arc;
-use vectron_base::filter::{FieldIndex, FieldType};
+use vectron_base::filter::{FieldIndex, FieldType, Language, TextAnalysis};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId, WorkerId};
 use vectron_wire::placement::*;
 
@@ -26,7 +26,8 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
     let kind = prop_oneof![dense, Just(VectorFieldKind::Sparse), multi];
     let field = (any::<u32>(), any::<String>(), kind);
     let fields = vec(field.prop_map(|(number, name, kind)| VectorField { number, name, kind }), 0..4);
-    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index, fields);
+    let later = (any::<Option<u64>>(), fields);
+    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index, later);
     (any::<(String, u32, u32, u32)>(), select(&Distance::ALL[..]), read_policy, tuned).prop_map(
         |((name, dimension, shards, replication_factor), distance, read_policy, tuned)| CollectionSpec {
             name,
@@ -38,13 +39,19 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
             quantization: tuned.0,
             storage: tuned.1,
             index: tuned.2,
-            vector_fields: tuned.3,
+            ttl_ms: tuned.3.0,
+            vector_fields: tuned.3.1,
         },
     )
 }
 
 pub fn field_index() -> impl Strategy<Value = FieldIndex> {
-    (any::<String>(), select(&FieldType::ALL[..])).prop_map(|(field, kind)| FieldIndex { field, kind })
+    let analysis = (select(Language::ALL), any::<bool>())
+        .prop_filter_map("stems of no language", |(l, stemming)| TextAnalysis::new(Some(l), Some(stemming)));
+    (any::<String>(), select(&FieldType::ALL[..]), analysis).prop_map(|(field, kind, analysis)| {
+        let kind = kind.analysis().map_or(kind, |_| FieldType::Text(analysis));
+        FieldIndex { field, kind }
+    })
 }
 
 pub fn replica() -> impl Strategy<Value = Replica> {

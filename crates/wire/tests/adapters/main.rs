@@ -5,6 +5,7 @@ mod broken;
 mod faults;
 mod fields;
 mod filters;
+mod frames;
 mod garbage;
 mod given;
 mod given_cluster;

@@ -64,10 +64,20 @@ impl Worker for Scripted {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         self.reply(request).await
     }
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        self.reply((request, known)).await
+    }
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         self.reply(request).await
     }
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
+        self.reply(request).await
+    }
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         self.reply(request).await
     }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -1,6 +1,7 @@
-//! A server of both services on a loopback socket and connections to it.
+//! A server of both services on loopback sockets and connections to it.
 
 use crate::scripted::Scripted;
+use futures::future::BoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,11 @@ use tonic::transport::{Channel, Endpoint, Server};
 use vectron_base::Fault;
 use vectron_base::filter::{FieldIndex, FieldType};
 use vectron_base::ids::{Incarnation, ReplicaId, ShardId};
+use vectron_base::pool::{Lane, Pool};
+use vectron_wire::frames::{FrameOptions, FrameServer, FrameWorker};
 use vectron_wire::grpc::MessageLimits;
+use vectron_wire::grpc::dial::DialOptions;
+use vectron_wire::grpc::key::ClusterKey;
 use vectron_wire::grpc::placement::{PlacementConnection, PlacementServer};
 use vectron_wire::grpc::worker::{WorkerConnection, WorkerServer};
 use vectron_wire::placement::{
@@ -23,9 +28,22 @@ use vectron_wire::worker::*;
 pub const ROOMY: MessageLimits = MessageLimits { send: 1 << 20, receive: 1 << 20 };
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How calls of a worker's reads and writes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Grpc,
+    Frames,
+}
+
+pub const WAYS: [Way; 2] = [Way::Grpc, Way::Frames];
+
+pub const FRAMES: FrameOptions = FrameOptions { calls_max: 100, queued_bytes_max: 1 << 20 };
+
 pub struct Stage {
     pub script: Arc<Scripted>,
-    pub worker: WorkerConnection,
+    pub worker: Arc<dyn Worker>,
+    /// Where frames are served.
+    pub frames: SocketAddr,
     pub placement: PlacementConnection,
     pub channel: Channel,
     callers: Runtime,
@@ -33,11 +51,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn new() -> Self {
-        Self::with_limits(ROOMY, ROOMY)
+    pub fn new(way: Way) -> Self {
+        Self::with_limits(way, ROOMY, ROOMY)
     }
 
-    pub fn with_limits(server_limits: MessageLimits, client_limits: MessageLimits) -> Self {
+    pub fn with_limits(way: Way, server_limits: MessageLimits, client_limits: MessageLimits) -> Self {
         let (server, callers) = (runtime(), runtime());
         let script = Arc::new(Scripted::default());
         let address = {
@@ -51,9 +69,14 @@ impl Stage {
             address
         };
         let channel = callers.block_on(async { channel_to(address) });
-        let worker = WorkerConnection::new(channel.clone(), client_limits, TIMEOUT);
+        let frames = serve_frames(&server, script.clone(), server_limits, std::future::pending());
+        let over_grpc = Arc::new(WorkerConnection::new(channel.clone(), client_limits, TIMEOUT));
+        let worker: Arc<dyn Worker> = match way {
+            Way::Grpc => over_grpc,
+            Way::Frames => Arc::new(frame_worker(&callers, frames, client_limits, None, over_grpc)),
+        };
         let placement = PlacementConnection::new(channel.clone(), client_limits, TIMEOUT, TIMEOUT);
-        Self { script, worker, placement, channel, callers, server }
+        Self { script, worker, frames, placement, channel, callers, server }
     }
 
     /// Waits for a call.
@@ -79,13 +102,82 @@ impl Stage {
             .into_iter()
             .map(|method| {
                 before(&self.script, method);
-                (method, self.wait(fault_of(method, &self.worker, &self.placement)))
+                (method, self.wait(fault_of(method, &*self.worker, &self.placement)))
             })
             .collect()
     }
 }
 
-fn runtime() -> Runtime {
+/// Serves frames to whoever connects.
+pub fn serve_frames(
+    server: &Runtime,
+    worker: Arc<dyn Worker>,
+    limits: MessageLimits,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> SocketAddr {
+    serve_frames_with_key(server, worker, limits, None, stopped)
+}
+
+/// The same, for those with the key.
+pub fn serve_frames_with_key(
+    server: &Runtime,
+    worker: Arc<dyn Worker>,
+    limits: MessageLimits,
+    key: Option<ClusterKey>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> SocketAddr {
+    use futures::FutureExt;
+    let listener = server.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let pool = Arc::new(TokioPool(server.handle().clone()));
+    let frames = FrameServer { worker, key, limits, options: FRAMES, pool };
+    let stopped = stopped.boxed().shared();
+    server.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(frames.clone().serve(stream, stopped.clone()));
+        }
+    });
+    address
+}
+
+/// A worker at an address for frames.
+pub fn frame_worker(
+    callers: &Runtime,
+    address: SocketAddr,
+    limits: MessageLimits,
+    key: Option<ClusterKey>,
+    rest: Arc<dyn Worker>,
+) -> FrameWorker {
+    let options = DialOptions {
+        connect_timeout: Duration::from_secs(5),
+        keep_alive_interval: Duration::from_millis(200),
+        keep_alive_timeout: Duration::from_secs(2),
+        limits,
+        call_timeout: TIMEOUT,
+        watch_timeout: TIMEOUT,
+        key,
+    };
+    let pool = Arc::new(TokioPool(callers.handle().clone()));
+    FrameWorker::new(address.to_string(), options, FRAMES, pool, rest)
+}
+
+/// The pool of a runtime.
+pub struct TokioPool(pub tokio::runtime::Handle);
+
+impl Pool for TokioPool {
+    fn spawn(&self, _: &'static str, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let _inside = self.0.enter();
+        Box::pin(tokio::time::sleep(duration))
+    }
+    fn run(&self, _: Lane, job: Box<dyn FnOnce() + Send>) {
+        self.0.spawn_blocking(job);
+    }
+}
+
+pub fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
@@ -94,12 +186,13 @@ pub fn channel_to(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-pub const METHODS: [&str; 18] = [
+pub const METHODS: [&str; 19] = [
     "write",
     "get",
     "search",
     "scroll",
     "count",
+    "text_stats",
     "status",
     "create",
     "delete",
@@ -157,6 +250,7 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
         storage: Storage::Ram,
         index: IndexSettings::default(),
         vector_fields: Vec::new(),
+        ttl_ms: None,
     };
     let search = ShardSearch {
         target: TARGET,
@@ -194,6 +288,12 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
         "search" => worker.search(search).await.err(),
         "scroll" => worker.scroll(scroll).await.err(),
         "count" => worker.count(ShardCount { target: TARGET, read, filter: None, timeout_ms }).await.err(),
+        "text_stats" => {
+            let operator = TextOperator::Or;
+            let query = TextQuery { field: "t".into(), text: "a".into(), operator, k1: 1.2, b: 0.75 };
+            let request = ShardTextStats { target: TARGET, read, query: query.into(), timeout_ms };
+            worker.text_stats(request).await.err()
+        }
         "status" => worker.status(TARGET).await.err(),
         "create" => placement.create_collection(spec, timeout_ms).await.err(),
         "delete" => placement.delete_collection("docs", timeout_ms).await.err(),
@@ -230,6 +330,7 @@ pub fn will_fail(script: &Scripted, method: &str, fault: Fault) {
         "search" => script.will::<ShardRead<ShardHits>>(Err(fault)),
         "scroll" => script.will::<ShardRead<ShardPage>>(Err(fault)),
         "count" => script.will::<ShardRead<ShardCounted>>(Err(fault)),
+        "text_stats" => script.will::<ShardRead<TextStats>>(Err(fault)),
         "status" => script.will::<ShardStatus>(Err(fault)),
         "create" => script.will::<(Collection, bool)>(Err(fault)),
         "create_index" => script.will::<bool>(Err(fault)),

@@ -323,6 +323,9 @@ impl Worker for Nobody {
     async fn count(&self, _: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         Err(Fault::internal("nobody"))
     }
+    async fn text_stats(&self, _: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        Err(Fault::internal("nobody"))
+    }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {
         Err(Fault::internal("nobody"))
     }

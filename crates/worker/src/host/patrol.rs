@@ -5,7 +5,7 @@ use super::{Host, Slot};
 use crate::hosted::Hosted;
 use crate::member::{Step, next_step};
 use crate::meta::{self, ShardMeta};
-use crate::{WorkerEvent, snapshot};
+use crate::{WorkerEvent, expiry, snapshot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +25,8 @@ enum Duty {
     Copy,
     /// The replicas have not been compared for a while.
     Mark,
+    /// Points should have ended, and nobody writes.
+    Expire,
 }
 
 impl Host {
@@ -42,6 +44,7 @@ impl Host {
                     Duty::Members => host.lead(&hosted).await,
                     Duty::Copy => host.renew(&hosted).await,
                     Duty::Mark => host.mark(&hosted).await,
+                    Duty::Expire => expiry::tick(&host, &hosted, STEP_PATIENCE).await,
                 }
                 hosted.busy.store(false, Ordering::SeqCst);
             };
@@ -61,7 +64,10 @@ impl Host {
         }
         let interval = Duration::from_secs(self.parts.knobs.mark_interval_s);
         let last = hosted.marked.lock().map_or(since, |marked| marked.max(since));
-        (!interval.is_zero() && now.since(last) >= interval).then_some(Duty::Mark)
+        if !interval.is_zero() && now.since(last) >= interval {
+            return Some(Duty::Mark);
+        }
+        expiry::is_due(self, hosted, self.parts.knobs.expiry_delay_ms).then_some(Duty::Expire)
     }
 
     /// The group of a replica that serves.

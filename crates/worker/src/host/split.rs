@@ -28,6 +28,9 @@ const CUT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a fork with nothing to do sleeps, and after a failure.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How often a child's replica stands for election before its time.
+const STANDS_MOST: usize = 20;
+
 /// What to do next for a split.
 enum Next {
     /// There is none, or it is over.
@@ -273,6 +276,9 @@ impl Host {
         match self.join_group(&child, origin.as_ref()).await {
             Ok(()) => {
                 self.note_joined(&child);
+                if self.status_of(hosted).is_some_and(|status| status.role == Role::Leader) {
+                    self.stand_for(&child);
+                }
                 self.serve_from_now(child);
                 self.parts.metrics.events.note(&WorkerEvent::ShardSplit(hosted.id(), id));
             }
@@ -282,6 +288,25 @@ impl Host {
         hosted.due.notify_one();
         self.report_soon();
         true
+    }
+
+    /// The replica that leads the parent stands for the child at once, so that the child's writes need not wait for
+    /// an election timeout. The others open theirs a little later, so it stands again until somebody leads.
+    fn stand_for(self: &Arc<Self>, child: &Arc<Hosted>) {
+        let (host, child) = (self.clone(), child.clone());
+        let standing = async move {
+            for _ in 0..STANDS_MOST {
+                if child.over() || host.stopping() {
+                    return;
+                }
+                if host.status_of(&child).is_some_and(|status| status.leader.is_some()) {
+                    return;
+                }
+                host.parts.consensus.campaign(child.group());
+                host.parts.pool.sleep(PAUSE).await;
+            }
+        };
+        self.parts.pool.spawn("shard first leader", Box::pin(standing));
     }
 
     /// The child is fetched like any replica that is not here.

@@ -3,6 +3,7 @@
 mod catalog;
 mod churn;
 mod executor;
+mod expiry;
 mod faults;
 mod lessons;
 mod moves;

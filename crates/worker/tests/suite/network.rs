@@ -88,11 +88,21 @@ impl Worker for Call {
     async fn search(&self, request: ShardSearch) -> Result<ShardRead<ShardHits>, Fault> {
         self.host()?.search(request).await
     }
+    async fn search_if_changed(
+        &self,
+        request: ShardSearch,
+        known: u64,
+    ) -> Result<ShardRead<Option<ShardHits>>, Fault> {
+        self.host()?.search_if_changed(request, known).await
+    }
     async fn scroll(&self, request: ShardScroll) -> Result<ShardRead<ShardPage>, Fault> {
         self.host()?.scroll(request).await
     }
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault> {
         self.host()?.count(request).await
+    }
+    async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
+        self.host()?.text_stats(request).await
     }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.host()?.status(target).await

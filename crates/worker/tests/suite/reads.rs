@@ -2,9 +2,9 @@
 
 use crate::world::*;
 use std::time::Duration;
-use vectron_base::ids::WorkerId;
+use vectron_base::ids::{Incarnation, WorkerId};
 use vectron_base::{Code, Outcome};
-use vectron_wire::worker::{ReadLevel, WriteOperation};
+use vectron_wire::worker::{Include, ReadLevel, ShardQuery, ShardSearch, Target, Worker, WriteOperation};
 
 #[test]
 fn every_level_is_met_on_every_replica() {
@@ -116,4 +116,53 @@ fn a_follower_takes_no_write_and_names_who_does() {
         assert_eq!(fault.leader, Some(format!("worker-{leader}")));
     }
     assert_eq!(world.count(leader, target, ReadLevel::Linearizable), Ok(1));
+}
+
+/// A result that was kept stands only where the shard, as fresh as its reader demands, is where it was.
+#[test]
+fn a_search_is_not_made_again_where_nothing_was_applied_since() {
+    let mut world = World::of(3);
+    world.create(3);
+    let target = world.target(SHARD);
+    let version = world.write(0..10).version;
+    let search = |world: &mut World, worker: u64, target: Target, read: ReadLevel, known: u64| {
+        let host = world.nodes[&worker].host.clone();
+        let request = ShardSearch {
+            target,
+            read,
+            query: ShardQuery::unnamed(vector(3)),
+            top_k: 3,
+            filter: None,
+            score_threshold: None,
+            exact: true,
+            ef: None,
+            recall_target: 0.95,
+            include: Include { payload: false, vector: false },
+            timeout_ms: 5000,
+        };
+        world.run(async move { host.search_if_changed(request, known).await })
+    };
+    for round in 0..5 {
+        for worker in 1..=3 {
+            let old = search(&mut world, worker, target, ReadLevel::Linearizable, u64::MAX).unwrap();
+            let known = old.delivered.applied_index;
+            assert_eq!(old.value.map(|found| found.hits.len()), Some(3));
+            for level in [ReadLevel::Linearizable, ReadLevel::Session(version), ReadLevel::Bounded(1)] {
+                let same = search(&mut world, worker, target, level, known).unwrap();
+                assert_eq!((same.value, same.delivered.applied_index), (None, known), "{worker}, {level:?}");
+            }
+            let version = world.write(10 + round..11 + round).version;
+            for level in [ReadLevel::Linearizable, ReadLevel::Session(version)] {
+                let read = search(&mut world, worker, target, level, known).unwrap();
+                assert!(
+                    read.value.is_some() && read.delivered.applied_index >= version,
+                    "{worker}, {level:?}"
+                );
+            }
+        }
+    }
+    let now = search(&mut world, 1, target, ReadLevel::Linearizable, 0).unwrap().delivered.applied_index;
+    for wrong in [Target { epoch: 9, ..target }, Target { incarnation: Incarnation(9), ..target }] {
+        assert!(search(&mut world, 1, wrong, ReadLevel::Eventual, now).is_err(), "a fence is passed first");
+    }
 }

@@ -200,6 +200,30 @@ fn a_split_that_is_called_off_leaves_the_shard_whole() {
     }
 }
 
+/// Whoever leads the shard leads the part that is split off, and at once: its writes wait for no election timeout, the
+/// shortest of which is a second and a half.
+#[test]
+fn the_leader_of_a_shard_leads_its_child_at_once() {
+    let mut world = World::of(3);
+    world.create(3);
+    world.write(0..100);
+    begin(&world, 3);
+    until_ready(&mut world, 3);
+    let leader = world.until_led(SHARD);
+    cut(&world);
+    let patience = |world: &mut World, what: &dyn Fn(&World) -> bool| {
+        let steps = (0..200).take_while(|_| {
+            world.pass(Duration::from_millis(50));
+            !what(world)
+        });
+        Duration::from_millis(50) * steps.count() as u32
+    };
+    patience(&mut world, &|w| w.group(leader, CHILD).is_some());
+    let waited = patience(&mut world, &|w| w.leader(CHILD).is_some());
+    assert_eq!(world.leader(CHILD), Some(leader));
+    assert!(waited < Duration::from_secs(1), "{waited:?}");
+}
+
 /// Lesson 28: a change of the map costs no seconds of writes.
 #[test]
 fn l28_a_split_and_a_move_stop_writes_for_less_than_an_outage() {

@@ -57,6 +57,7 @@ pub fn spec(replicas: u32) -> CollectionSpec {
         storage: Storage::default(),
         index: IndexSettings::default(),
         vector_fields: Vec::new(),
+        ttl_ms: None,
     }
 }
 

@@ -109,6 +109,7 @@ fn collection(answer: &Value) -> Result<Collection, Error> {
         quantization: text("quantization").unwrap_or_default(),
         storage: text("storage").unwrap_or_default(),
         index: IndexSettings::default(),
+        ttl_ms: number("ttl_ms"),
         created_at_ms: number("created_at_ms").unwrap_or(0),
         incarnation: number("incarnation").unwrap_or(0),
         changeable: Vec::new(),

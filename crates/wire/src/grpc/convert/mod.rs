@@ -3,6 +3,7 @@
 //! Towards the message is `From` and cannot fail. From the message is `TryFrom`, and what it refuses is
 //! `invalid_argument` with the path of the field in the message.
 
+mod batch;
 mod catalog;
 mod cluster;
 mod placement;
@@ -10,6 +11,7 @@ mod query;
 mod report;
 mod settings;
 mod snapshot;
+mod text;
 mod vectors;
 mod worker_answer;
 mod worker_request;

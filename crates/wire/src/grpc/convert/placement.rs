@@ -59,6 +59,7 @@ impl From<CollectionSpec> for pb::CollectionSpec {
             storage: pb::Storage::from(spec.storage).into(),
             index: Some(spec.index.into()),
             vector_fields: spec.vector_fields.into_iter().map(Into::into).collect(),
+            ttl_ms: spec.ttl_ms,
         }
     }
 }
@@ -77,6 +78,7 @@ pub(super) fn spec(message: Option<pb::CollectionSpec>) -> Result<CollectionSpec
         storage: storage(message.storage).map_err(outside)?,
         index: index_settings(message.index).map_err(outside)?,
         vector_fields: each("vector_fields", message.vector_fields).map_err(outside)?,
+        ttl_ms: message.ttl_ms,
     })
 }
 

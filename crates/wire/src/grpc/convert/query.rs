@@ -1,6 +1,6 @@
 //! What a search looks for.
 
-use super::{bytes_of, numbers, required, within};
+use super::{bytes_of, numbers, required, text, within};
 use crate::proto::worker as pb;
 use crate::proto::worker::search_request::Query;
 use crate::worker::ShardQuery;
@@ -22,6 +22,7 @@ impl From<ShardQuery> for Query {
                 vectors: Some((&*vectors).into()),
                 among: among.map(|ids| pb::Ids { ids: ids.to_vec() }),
             }),
+            ShardQuery::Text { query, stats } => Self::Text(text::query_message(&query, stats.as_deref())),
         }
     }
 }
@@ -43,6 +44,10 @@ pub(super) fn query(message: Option<Query>) -> Result<ShardQuery, Fault> {
             let vectors = MultiVector::try_from(vectors).map_err(|fault| within("multi.vectors", fault))?;
             let among = multi.among.map(|ids| ids.ids.into());
             Ok(ShardQuery::Multi { field: multi.field.into(), vectors: Arc::new(vectors), among })
+        }
+        Query::Text(message) => {
+            let (query, stats) = text::query(message).map_err(|fault| within("text", fault))?;
+            Ok(ShardQuery::Text { query: query.into(), stats: stats.map(Into::into) })
         }
     }
 }

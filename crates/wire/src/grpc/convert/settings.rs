@@ -1,10 +1,11 @@
 //! Settings of collections and their payload indexes.
 
+use super::text::analysis;
 use super::{choice, required, within};
 use crate::placement::{IndexSettings, Quantization, Storage};
 use crate::proto::placement as pb;
 use vectron_base::Fault;
-use vectron_base::filter::{FieldIndex, FieldType};
+use vectron_base::filter::{FieldIndex, FieldType, TextAnalysis};
 
 impl From<Quantization> for pb::Quantization {
     fn from(quantization: Quantization) -> Self {
@@ -63,8 +64,14 @@ impl From<FieldIndex> for pb::FieldIndex {
             FieldType::Float => pb::FieldType::Float,
             FieldType::Bool => pb::FieldType::Bool,
             FieldType::Datetime => pb::FieldType::Datetime,
+            FieldType::Geo => pb::FieldType::Geo,
+            FieldType::Text(_) => pb::FieldType::Text,
         };
-        Self { field: index.field, r#type: kind.into() }
+        let text = index.kind.analysis().map(|text| pb::TextAnalysis {
+            language: text.language.as_str().into(),
+            stemming: text.stemming,
+        });
+        Self { field: index.field, r#type: kind.into(), text }
     }
 }
 
@@ -79,7 +86,15 @@ impl TryFrom<pb::FieldIndex> for FieldIndex {
             pb::FieldType::Float => Some(FieldType::Float),
             pb::FieldType::Bool => Some(FieldType::Bool),
             pb::FieldType::Datetime => Some(FieldType::Datetime),
+            pb::FieldType::Geo => Some(FieldType::Geo),
+            pb::FieldType::Text => Some(FieldType::Text(TextAnalysis::PLAIN)),
         })?;
+        let kind = match kind {
+            FieldType::Text(_) => {
+                FieldType::Text(analysis(message.text.map(|text| (text.language, text.stemming)))?)
+            }
+            kind => kind,
+        };
         Ok(Self { field: message.field, kind })
     }
 }

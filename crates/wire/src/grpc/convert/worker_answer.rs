@@ -11,7 +11,7 @@ use crate::worker::{
 use vectron_base::Fault;
 
 /// Names of plans and stages that this build knows.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     // Plans.
     "none",
     "flat",
@@ -19,6 +19,8 @@ const NAMES: [&str; 11] = [
     "graph_filtered",
     "scan_allowed",
     "scan_after_budget",
+    "text_or",
+    "text_and",
     // Stages.
     "barrier",
     "queue",
@@ -39,19 +41,21 @@ impl From<Delivered> for pb::Delivered {
 }
 
 /// A value with what was delivered.
-fn read<T>(value: T, delivered: Option<pb::Delivered>) -> Result<ShardRead<T>, Fault> {
+pub(super) fn read<T>(value: T, delivered: Option<pb::Delivered>) -> Result<ShardRead<T>, Fault> {
     let pb::Delivered { applied_index, staleness_ms } = required("delivered", delivered)?;
     Ok(ShardRead { value, delivered: Delivered { applied_index, staleness_ms } })
 }
 
 impl From<ItemOutcome> for pb::ItemOutcome {
     fn from(item: ItemOutcome) -> Self {
-        let (kind, current_version) = match item {
-            ItemOutcome::Applied => (Kind::Applied, 0),
-            ItemOutcome::Missing => (Kind::Missing, 0),
-            ItemOutcome::VersionMismatch(found) => (Kind::VersionMismatch, found),
+        let (kind, current_version, bytes) = match item {
+            ItemOutcome::Applied => (Kind::Applied, 0, 0),
+            ItemOutcome::Missing => (Kind::Missing, 0, 0),
+            ItemOutcome::VersionMismatch(found) => (Kind::VersionMismatch, found, 0),
+            ItemOutcome::FilterMismatch(found) => (Kind::FilterMismatch, found, 0),
+            ItemOutcome::PayloadTooLarge(bytes) => (Kind::PayloadTooLarge, 0, bytes),
         };
-        Self { kind: kind.into(), current_version }
+        Self { kind: kind.into(), current_version, bytes }
     }
 }
 
@@ -64,6 +68,8 @@ impl TryFrom<pb::ItemOutcome> for ItemOutcome {
             Kind::Applied => Some(ItemOutcome::Applied),
             Kind::Missing => Some(ItemOutcome::Missing),
             Kind::VersionMismatch => Some(ItemOutcome::VersionMismatch(message.current_version)),
+            Kind::FilterMismatch => Some(ItemOutcome::FilterMismatch(message.current_version)),
+            Kind::PayloadTooLarge => Some(ItemOutcome::PayloadTooLarge(message.bytes)),
         })
     }
 }
@@ -75,6 +81,7 @@ impl From<ShardWritten> for pb::WriteResponse {
             items: written.items.into_iter().map(Into::into).collect(),
             deleted: written.deleted,
             replayed: written.replayed,
+            edited: written.edited.map(Into::into),
         }
     }
 }
@@ -88,6 +95,11 @@ impl TryFrom<pb::WriteResponse> for ShardWritten {
             items: each("items", message.items)?,
             deleted: message.deleted,
             replayed: message.replayed,
+            edited: message
+                .edited
+                .map(TryInto::try_into)
+                .transpose()
+                .map_err(|fault| within("edited", fault))?,
         })
     }
 }
@@ -228,6 +240,29 @@ impl From<ShardRead<ShardHits>> for pb::SearchResponse {
             delivered: Some(read.delivered.into()),
             hits: read.value.hits.into_iter().map(Into::into).collect(),
             trace: Some(read.value.trace.into()),
+            unchanged: false,
+        }
+    }
+}
+
+impl From<ShardRead<Option<ShardHits>>> for pb::SearchResponse {
+    fn from(read: ShardRead<Option<ShardHits>>) -> Self {
+        let ShardRead { value, delivered } = read;
+        match value {
+            Some(value) => ShardRead { value, delivered }.into(),
+            None => Self { delivered: Some(delivered.into()), unchanged: true, ..Self::default() },
+        }
+    }
+}
+
+impl TryFrom<pb::SearchResponse> for ShardRead<Option<ShardHits>> {
+    type Error = Fault;
+
+    fn try_from(message: pb::SearchResponse) -> Result<Self, Fault> {
+        if message.unchanged {
+            read(None, message.delivered)
+        } else {
+            ShardRead::try_from(message).map(ShardRead::some)
         }
     }
 }

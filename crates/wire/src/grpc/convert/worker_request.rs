@@ -2,7 +2,7 @@
 
 use super::query::query;
 use super::vectors::{decoded, encoded};
-use super::{each, filter, marked, read_filter, required, size};
+use super::{each, filter, marked, read_filter, required, size, within};
 use crate::proto::worker as pb;
 use crate::proto::worker::read_level::Level;
 use crate::proto::worker::write_request::Operation;
@@ -36,7 +36,7 @@ impl From<ReadLevel> for pb::ReadLevel {
     }
 }
 
-fn read_level(message: Option<pb::ReadLevel>) -> Result<ReadLevel, Fault> {
+pub(super) fn read_level(message: Option<pb::ReadLevel>) -> Result<ReadLevel, Fault> {
     match required("read.level", message.and_then(|read| read.level))? {
         Level::Linearizable(mark) => marked("read.linearizable", mark, ReadLevel::Linearizable),
         Level::Eventual(mark) => marked("read.eventual", mark, ReadLevel::Eventual),
@@ -74,6 +74,11 @@ impl From<ShardWrite> for pb::WriteRequest {
             }
             WriteOperation::DeleteIds(ids) => Operation::DeleteIds(pb::Ids { ids }),
             WriteOperation::DeleteFilter(filter) => Operation::DeleteFilter(filter.to_text()),
+            WriteOperation::Batch(batch) => Operation::Batch(batch.into()),
+            WriteOperation::EditFilter(filter, edit) => {
+                let (filter, edit) = (filter.to_text(), Some(edit.into()));
+                Operation::EditFilter(pb::EditFilter { filter, edit })
+            }
         };
         Self {
             target: Some(write.target.into()),
@@ -97,6 +102,14 @@ impl TryFrom<pb::WriteRequest> for ShardWrite {
             Operation::Upsert(upsert) => WriteOperation::Upsert(each("upsert.points", upsert.points)?),
             Operation::DeleteIds(ids) => WriteOperation::DeleteIds(ids.ids),
             Operation::DeleteFilter(text) => WriteOperation::DeleteFilter(filter("delete_filter", &text)?),
+            Operation::Batch(batch) => {
+                WriteOperation::Batch(batch.try_into().map_err(|fault| within("batch", fault))?)
+            }
+            Operation::EditFilter(pb::EditFilter { filter: text, edit }) => {
+                let edit = required("edit_filter.edit", edit)?;
+                let edit = edit.try_into().map_err(|fault| within("edit_filter.edit", fault))?;
+                WriteOperation::EditFilter(filter("edit_filter.filter", &text)?, edit)
+            }
         };
         Ok(Self {
             target: target(message.target)?,
@@ -149,7 +162,23 @@ impl From<ShardSearch> for pb::SearchRequest {
             include_payload: search.include.payload,
             include_vector: search.include.vector,
             timeout_ms: search.timeout_ms,
+            known_applied_index: None,
         }
+    }
+}
+
+impl From<(ShardSearch, u64)> for pb::SearchRequest {
+    fn from((search, known): (ShardSearch, u64)) -> Self {
+        Self { known_applied_index: Some(known), ..search.into() }
+    }
+}
+
+impl TryFrom<pb::SearchRequest> for (ShardSearch, Option<u64>) {
+    type Error = Fault;
+
+    fn try_from(message: pb::SearchRequest) -> Result<Self, Fault> {
+        let known = message.known_applied_index;
+        Ok((message.try_into()?, known))
     }
 }
 

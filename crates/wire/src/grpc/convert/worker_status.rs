@@ -1,10 +1,11 @@
 //! A shard's figures.
 
+use super::text::analysis;
 use super::{choice, each};
 use crate::proto::worker as pb;
 use crate::worker::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
 use vectron_base::Fault;
-use vectron_base::filter::{FieldIndex, FieldType};
+use vectron_base::filter::{FieldIndex, FieldType, TextAnalysis};
 
 impl From<MemorySplit> for pb::MemorySplit {
     fn from(memory: MemorySplit) -> Self {
@@ -58,7 +59,13 @@ impl From<FieldIndexStatus> for pb::FieldIndexStatus {
             FieldType::Float => pb::FieldType::Float,
             FieldType::Bool => pb::FieldType::Bool,
             FieldType::Datetime => pb::FieldType::Datetime,
+            FieldType::Geo => pb::FieldType::Geo,
+            FieldType::Text(_) => pb::FieldType::Text,
         };
+        let text = status.index.kind.analysis().map(|text| pb::TextAnalysis {
+            language: text.language.as_str().into(),
+            stemming: text.stemming,
+        });
         Self {
             field: status.index.field,
             r#type: kind.into(),
@@ -67,6 +74,7 @@ impl From<FieldIndexStatus> for pb::FieldIndexStatus {
             points_total: status.points_total,
             bytes: status.bytes,
             irregular: status.irregular,
+            text,
         }
     }
 }
@@ -82,7 +90,15 @@ impl TryFrom<pb::FieldIndexStatus> for FieldIndexStatus {
             pb::FieldType::Float => Some(FieldType::Float),
             pb::FieldType::Bool => Some(FieldType::Bool),
             pb::FieldType::Datetime => Some(FieldType::Datetime),
+            pb::FieldType::Geo => Some(FieldType::Geo),
+            pb::FieldType::Text => Some(FieldType::Text(TextAnalysis::PLAIN)),
         })?;
+        let kind = match kind {
+            FieldType::Text(_) => {
+                FieldType::Text(analysis(message.text.map(|text| (text.language, text.stemming)))?)
+            }
+            kind => kind,
+        };
         Ok(Self {
             index: FieldIndex { field: message.field, kind },
             ready: message.ready,
