@@ -283,6 +283,9 @@ pub struct ScrollAnswer {
 pub struct CountAnswer {
     /// Points that match.
     pub count: u64,
+    /// Between which numbers it lies, if it is an estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<(u64, u64)>,
     /// What stands behind it.
     pub meta: ReadMeta,
 }

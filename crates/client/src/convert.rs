@@ -100,7 +100,18 @@ pub(crate) fn status(s: pb::CollectionStatus) -> CollectionStatus {
         bytes_per_point: s.bytes_per_point,
         memory: s.memory.map(memory),
         indexes: s.indexes.into_iter().map(index).collect(),
+        recall: s.recall.into_iter().map(recall).collect(),
         shards: s.shards.into_iter().map(shard).collect(),
+    }
+}
+
+fn recall(r: pb::RecallFigure) -> RecallFigure {
+    RecallFigure {
+        selectivity: r.selectivity,
+        target: r.target,
+        samples: r.samples,
+        recall: r.recall,
+        missed: r.missed,
     }
 }
 
@@ -154,6 +165,7 @@ fn shard(s: pb::ShardStatus) -> ShardStatus {
             ef_99: c.ef_99,
         }),
         indexes: s.indexes.into_iter().map(index).collect(),
+        recall: s.recall.into_iter().map(recall).collect(),
     }
 }
 

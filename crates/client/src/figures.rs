@@ -18,6 +18,7 @@ pub struct CollectionStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemorySplit>,
     pub indexes: Vec<PayloadIndex>,
+    pub recall: Vec<RecallFigure>,
     pub shards: Vec<ShardStatus>,
 }
 
@@ -46,6 +47,19 @@ pub struct ShardStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
     pub indexes: Vec<PayloadIndex>,
+    pub recall: Vec<RecallFigure>,
+}
+
+/// The recall of the last searches of one kind that were measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names are the public contract's; see proto/apigateway.proto")]
+pub struct RecallFigure {
+    pub selectivity: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<f32>,
+    pub samples: u64,
+    pub recall: f64,
+    pub missed: bool,
 }
 
 /// Where memory goes, in bytes.

@@ -32,7 +32,9 @@ mod error;
 mod figures;
 mod importer;
 mod indexes;
+mod insight;
 mod points;
+mod query;
 mod retry;
 mod search;
 mod vectors;
@@ -41,16 +43,21 @@ mod writes;
 pub use answers::{
     AnsweredShards, Calibration, Collection, CollectionStatus, CountAnswer, Created, DeleteAnswer, Delivered,
     Explain, FilterExplain, GetAnswer, IndexCreated, IndexSettings, ItemFailure, MemorySplit, Payload,
-    PayloadIndex, Point, PointsAnswer, QuantizationStatus, ReadMeta, Replica, ScoredPoint, ScrollAnswer,
-    SearchAnswer, ShardExplain, ShardFailure, ShardStatus, Stage, UpsertAnswer,
+    PayloadIndex, Point, PointsAnswer, QuantizationStatus, ReadMeta, RecallFigure, Replica, ScoredPoint,
+    ScrollAnswer, SearchAnswer, ShardExplain, ShardFailure, ShardStatus, Stage, UpsertAnswer,
 };
 pub use collections::CreateCollection;
 pub use connection::{Client, ClientOptions};
 pub use consistency::Consistency;
 pub use error::{Error, Kind};
 pub use importer::{Batch, Importer, ImporterOptions, Progress, RowFailure, Sink};
+pub use insight::{FailedClause, FieldValue, TuneAnswer, TuneRung, WhyNotAnswer};
 pub use points::{
     CountRequest, DeleteRequest, GetManyRequest, GetRequest, PointInput, ScrollRequest, UpsertRequest,
+};
+pub use query::{
+    Example, FacetAnswer, FacetRequest, Leg, LegRank, MatrixAnswer, MatrixRequest, QueryAnswer, QueryGroup,
+    QueryRequest, QueryResult, SampleAnswer, SampleRequest,
 };
 pub use retry::{RetryPolicy, RetryWatch};
 pub use search::SearchRequest;

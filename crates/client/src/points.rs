@@ -228,6 +228,13 @@ impl ScrollRequest {
         self
     }
 
+    /// In the order of a field, in place of that of ids: `asc` or `desc`.
+    pub fn order_by(mut self, field: impl Into<String>, direction: &str) -> Self {
+        let direction = Some(direction.to_string());
+        self.message.order_by = Some(pb::OrderBy { field: field.into(), direction });
+        self
+    }
+
     /// The page after the one that gave this cursor.
     pub fn cursor(mut self, cursor: impl Into<String>) -> Self {
         self.message.cursor = Some(cursor.into());
@@ -251,6 +258,12 @@ impl CountRequest {
     /// Only points that match.
     pub fn filter(mut self, json: impl ToString) -> Self {
         self.message.filter = Some(json.to_string());
+        self
+    }
+
+    /// Whether every point is counted (default), or payload indexes say about how many there are.
+    pub fn exact(mut self, exact: bool) -> Self {
+        self.message.exact = Some(exact);
         self
     }
 }
@@ -340,6 +353,7 @@ impl Client {
                 stub.count(request).await
             })
             .await?;
-        Ok(CountAnswer { count: answer.count, meta: convert::meta(answer.meta) })
+        let estimate = answer.estimate.map(|of| (of.low, of.high));
+        Ok(CountAnswer { count: answer.count, estimate, meta: convert::meta(answer.meta) })
     }
 }

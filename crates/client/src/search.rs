@@ -140,6 +140,10 @@ impl SearchRequest {
         self
     }
 
+    pub(crate) fn into_message(self) -> pb::SearchRequest {
+        self.message
+    }
+
     fn params(&mut self) -> &mut pb::SearchParams {
         self.message.params.get_or_insert_with(Default::default)
     }

@@ -107,7 +107,14 @@ impl VectronService for Handle {
 
     unused! {
         payload(PayloadRequest) -> PayloadResponse;
+        facet(FacetRequest) -> FacetResponse;
+        sample(SampleRequest) -> SampleResponse;
+        matrix(MatrixRequest) -> MatrixResponse;
+        search_batch(SearchBatchRequest) -> SearchBatchResponse;
+        query(QueryRequest) -> QueryResponse;
         batch(BatchRequest) -> BatchResponse;
+        why_not(WhyNotRequest) -> WhyNotResponse;
+        tune(TuneRequest) -> TuneResponse;
         list_collections(ListCollectionsRequest) -> ListCollectionsResponse;
         get_collection(GetCollectionRequest) -> Collection;
         get_collection_status(GetCollectionStatusRequest) -> CollectionStatus;

@@ -94,6 +94,10 @@ impl Answers {
         if trace.filter.as_ref().is_some_and(|filter| !filter.unindexed.is_empty()) {
             return;
         }
+        // Nor is what searches find lately a matter of the log.
+        if trace.recall_missed {
+            return;
+        }
         let applied_index = delivered.applied_index;
         // A replica that is behind does not take the place of one that is not.
         if self.table.peek(&question).is_some_and(|there| there.applied_index > applied_index) {

@@ -53,6 +53,9 @@ pub struct AdminSources {
     pub stats: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
 }
 
+/// Searches of one shard that are on their way, by what is asked and how fresh.
+pub(crate) type SharedSearches = Sharing<(Question, ReadLevel), Arc<ShardRead<ShardHits>>>;
+
 /// The edge: one method per public call. HTTP, gRPC and simulations call the same methods.
 pub struct Gateway {
     pub(crate) parts: Parts,
@@ -60,7 +63,7 @@ pub struct Gateway {
     /// What shards answered; none if nothing is to be kept.
     pub(crate) answers: Option<Arc<Answers>>,
     /// Searches of shards that are under way.
-    pub(crate) sharing: Arc<Sharing<(Question, ReadLevel), Arc<ShardRead<ShardHits>>>>,
+    pub(crate) sharing: Arc<SharedSearches>,
     load: Arc<Load>,
 }
 

@@ -33,6 +33,22 @@ vectron_base::knobs! {
         text_query_bytes: u64 = 4_096u64, "TEXT_QUERY_BYTES", Bounds::Integer(1, 65_536), "bytes", Affects::Limits, "vectron_gateway_request_seconds";
         /// Largest page of a scroll. Larger pages take more memory on every shard.
         max_page: u64 = 10_000u64, "MAX_PAGE", Bounds::Integer(1, 1_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Most values of a facet, and most that one of several shards may have. More take more memory.
+        max_facet_values: u64 = 65_536u64, "MAX_FACET_VALUES", Bounds::Integer(1, 10_000_000), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Most points of a matrix. Its size and time grow with the square.
+        max_matrix: u64 = 256u64, "MAX_MATRIX", Bounds::Integer(1, 4_096), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Most searches of a batch. Each is asked of every shard.
+        max_searches: u64 = 100u64, "MAX_SEARCHES", Bounds::Integer(1, 10_000), "", Affects::Limits, "vectron_gateway_shards_asked_total";
+        /// Most legs of a query. Each is asked of every shard.
+        max_legs: u64 = 16u64, "MAX_LEGS", Bounds::Integer(1, 1_024), "", Affects::Limits, "vectron_gateway_shards_asked_total";
+        /// Most examples of a recommendation. Each named by id is read.
+        max_examples: u64 = 256u64, "MAX_EXAMPLES", Bounds::Integer(1, 10_000), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most parts of a formula. Each is worked out for every candidate.
+        formula_parts: u64 = 64u64, "FORMULA_PARTS", Bounds::Integer(1, 4_096), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most candidates of a diverse selection. Time grows with their number times the results.
+        max_mmr_candidates: u64 = 1_000u64, "MAX_MMR_CANDIDATES", Bounds::Integer(1, 100_000), "", Affects::Limits, "vectron_gateway_request_seconds";
+        /// Most groups, and most results of one.
+        max_groups: u64 = 1_000u64, "MAX_GROUPS", Bounds::Integer(1, 100_000), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Most tests in one filter. Each costs time on every point that is looked at.
         filter_clauses: u64 = 256u64, "FILTER_CLAUSES", Bounds::Integer(1, 65_536), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Deepest nesting of a filter. Deeper filters cost more to plan.

@@ -25,6 +25,7 @@ mod http;
 mod knobs;
 mod merge;
 mod metrics;
+mod rank;
 mod route;
 mod sealed;
 mod serve;

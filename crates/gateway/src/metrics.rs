@@ -26,15 +26,22 @@ pub enum Call {
     Batch,
     Search,
     SearchStream,
+    WhyNot,
+    Tune,
     Scroll,
     Count,
+    Facet,
+    Sample,
+    Matrix,
+    SearchBatch,
+    Query,
     GetCluster,
     ChangeCluster,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Call; 20] = [
+    pub const ALL: [Call; 27] = [
         Call::CreateCollection,
         Call::ListCollections,
         Call::GetCollection,
@@ -51,8 +58,15 @@ impl Call {
         Call::Batch,
         Call::Search,
         Call::SearchStream,
+        Call::WhyNot,
+        Call::Tune,
         Call::Scroll,
         Call::Count,
+        Call::Facet,
+        Call::Sample,
+        Call::Matrix,
+        Call::SearchBatch,
+        Call::Query,
         Call::GetCluster,
         Call::ChangeCluster,
     ];
@@ -76,8 +90,15 @@ impl Call {
             Call::Batch => "batch",
             Call::Search => "search",
             Call::SearchStream => "search_stream",
+            Call::WhyNot => "why_not",
+            Call::Tune => "tune",
             Call::Scroll => "scroll",
             Call::Count => "count",
+            Call::Facet => "facet",
+            Call::Sample => "sample",
+            Call::Matrix => "matrix",
+            Call::SearchBatch => "search_batch",
+            Call::Query => "query",
             Call::GetCluster => "get_cluster",
             Call::ChangeCluster => "change_cluster",
         }

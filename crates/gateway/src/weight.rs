@@ -37,13 +37,23 @@ fn of_point(point: &api::Point) -> u64 {
     weigh(&point.id, payload, point.vector.as_ref().map_or(0, numbers))
 }
 
+/// Of one result of a query.
+pub fn of_result(result: &api::QueryResult) -> u64 {
+    let payload = result.payload.as_ref().map_or(0, |payload| payload.as_str().len());
+    weigh(&result.id, payload, result.vector.as_ref().map_or(0, numbers))
+}
+
 /// Refuses an answer over the limit; `fewer` says what to ask less of.
 pub fn fitting<'a>(
     points: impl Iterator<Item = &'a PointRecord>,
     limit: u64,
     fewer: &str,
 ) -> Result<(), Fault> {
-    let total: u64 = points.map(of_record).sum();
+    fitting_weight(points.map(of_record).sum(), limit, fewer)
+}
+
+/// The same, of an answer that was weighed already.
+pub fn fitting_weight(total: u64, limit: u64, fewer: &str) -> Result<(), Fault> {
     if total <= limit {
         return Ok(());
     }
@@ -76,6 +86,26 @@ impl Weighed for api::BatchGetResponse {
 impl Weighed for api::ScrollResponse {
     fn weight(&self) -> u64 {
         self.points.iter().map(of_point).sum()
+    }
+}
+
+impl Weighed for api::SampleResponse {
+    fn weight(&self) -> u64 {
+        self.points.iter().map(of_point).sum()
+    }
+}
+
+impl Weighed for api::SearchBatchResponse {
+    fn weight(&self) -> u64 {
+        self.answers.iter().map(Weighed::weight).sum()
+    }
+}
+
+impl Weighed for api::QueryResponse {
+    fn weight(&self) -> u64 {
+        let groups = self.groups.iter().flatten().flat_map(|group| &group.results);
+        let of = |result: &api::QueryResult| of_result(result) + (3 * result.legs.len() * NUMBER) as u64;
+        self.results.iter().chain(groups).map(of).sum()
     }
 }
 

@@ -23,6 +23,7 @@
 //! parameters, a seed and allowed rows come in; rows, scores and counts go out. The same
 //! calls in the same order with the same seed give the same index on the same kind of processor.
 
+mod above;
 mod calibrate;
 mod chunks;
 pub mod distance;
@@ -40,6 +41,7 @@ mod search;
 mod source;
 mod space;
 
+pub use above::Above;
 pub use calibrate::{Calibration, Calibrator};
 pub use graph::{ChunkFate, DecodedGraph, GraphDamage, InsertPlan, SweepCursor, SweepPlan, SweepProgress};
 pub use index::VectorIndex;

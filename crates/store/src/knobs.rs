@@ -26,7 +26,7 @@ vectron_base::knobs! {
             Affects::Speed, "vectron_worker_memory_bytes";
         /// Bytes of remembered removals in each shard: which point went when, by a delete or because its time had
         /// come. More explains absences that are longer ago and takes memory.
-        removals_bytes: u64 = 4u64 << 20, "REMOVALS_BYTES", Bounds::Integer(0, 1 << 40), "bytes",
+        removals_bytes: u64 = 1u64 << 20, "REMOVALS_BYTES", Bounds::Integer(0, 1 << 40), "bytes",
             Affects::Limits, "vectron_worker_memory_bytes";
         /// Graph rows looked at per clean-up step after deletions. More frees memory sooner with longer steps.
         sweep_step_rows: u64 = 512u64, "SWEEP_STEP_ROWS", Bounds::Integer(64, 10_000_000), "rows",

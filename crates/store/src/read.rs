@@ -59,6 +59,12 @@ pub struct Read<T> {
 }
 
 impl<T> Read<T> {
+    /// The same with another answer made from it.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Read<U> {
+        let Read { value, applied_index, filter_unindexed } = self;
+        Read { value: make(value), applied_index, filter_unindexed }
+    }
+
     /// An answer to something without a filter.
     fn plain(value: T, applied_index: u64) -> Self {
         Read { value, applied_index, filter_unindexed: Vec::new() }

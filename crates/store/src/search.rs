@@ -18,9 +18,11 @@ use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
 use crate::source::Stored;
+use crate::state::State;
+use crate::vectors::DenseField;
 use crate::vectors::schema::{Schema, SchemaField};
 use vectron_base::vectors::PointVectors;
-use vectron_index::{Hit, RowSet, Scratch, SearchOutcome, SearchRequest, VectorIndex};
+use vectron_index::{Hit, RowSet, Scratch, SearchOutcome, SearchRequest};
 
 /// The effort that no search is below.
 const EFFORT_LEAST: usize = 32;
@@ -130,11 +132,13 @@ pub(crate) struct Found {
     pub explain: SearchTrace,
 }
 
-/// A search of a dense field, with the effort for it.
-struct Asked<'a> {
-    query: &'a SearchQuery,
-    vector: &'a [f32],
-    ef: usize,
+/// A query by vector, and the dense field that it is for.
+pub(crate) struct DenseLook<'a> {
+    pub query: &'a SearchQuery,
+    pub vector: &'a [f32],
+    pub field: &'a DenseField,
+    /// Its place among the dense fields.
+    at: usize,
 }
 
 impl Shard {
@@ -151,7 +155,7 @@ impl Shard {
     ) -> Result<SearchResult, Refusal> {
         let field = self.check(query)?;
         let Found { applied_index, slots, explain } = match &query.query {
-            Query::Dense { vector, .. } => self.search_dense(query, (field.number, vector), done)?,
+            Query::Dense { .. } => self.search_dense(query, done)?,
             Query::Sparse { vector, .. } => self.search_sparse(query, (field, vector), done)?,
             Query::Multi { vectors, among, .. } => {
                 self.search_multi(query, (field, vectors, among.as_deref()), done)?
@@ -167,33 +171,46 @@ impl Shard {
     fn search_dense(
         &self,
         query: &SearchQuery,
-        (number, vector): (u32, &[f32]),
         done: &mut dyn FnMut(&'static str),
     ) -> Result<Found, Refusal> {
         // A scan of everything takes long: who writes meanwhile must not make short looks wait.
         let _long = (query.exact || query.recall_target >= 1.0).then(|| self.state.long());
         let Matched { state, rows: matched, trace } = self.matching(query.filter.as_ref())?;
         done("filter");
-        let at = state.vectors.dense.iter().position(|field| field.number == number);
-        let Some((at, field)) = at.and_then(|at| Some((at, state.vectors.dense.get(at)?))) else {
-            let reason = "is no dense field".into();
-            return Err(Refusal::Invalid { field: "using", reason });
-        };
-        let full = Stored::new(&state.rows, &self.schema, number);
-        let asked = Asked { query, vector, ef: self.effort(query, at) };
-        let nearest = |scratch: &mut Scratch| nearest(&field.index, &asked, matched.as_ref(), &full, scratch);
+        let look = self.dense(&state, query)?;
+        let full = Stored::new(&state.rows, &self.schema, look.field.number);
+        let ef = self.effort(&look);
+        let nearest = |scratch: &mut Scratch| nearest(&look, ef, matched.as_ref(), &full, scratch);
         let (hits, mut explain) = self.with_scratch(nearest);
         if let Some(damage) = full.damage() {
             return Err(self.report(damage));
         }
-        explain.quantization = self.quantization_of(Some(field)).as_str();
+        explain.quantization = self.quantization_of(Some(look.field)).as_str();
         explain.filtered(matched.as_ref(), trace);
         let slots = hits.iter().filter_map(|hit| Some((hit.score, state.rows.get(hit.row)?.clone())));
         Ok(Found { applied_index: state.applied_index, slots: slots.collect(), explain })
     }
 
+    /// The dense field of a query by vector.
+    pub(crate) fn dense<'a>(
+        &self,
+        state: &'a State,
+        query: &'a SearchQuery,
+    ) -> Result<DenseLook<'a>, Refusal> {
+        let number = self.check(query)?.number;
+        let mut fields = state.vectors.dense.iter().enumerate();
+        match (&query.query, fields.find(|(_, field)| field.number == number)) {
+            (Query::Dense { vector, .. }, Some((at, field))) => Ok(DenseLook { query, vector, field, at }),
+            _ => {
+                let reason = "is no dense field, which alone is searched by approximation".into();
+                Err(Refusal::Invalid { field: "using", reason })
+            }
+        }
+    }
+
     /// The effort that was asked for, or that reaches the recall that was.
-    fn effort(&self, query: &SearchQuery, at: usize) -> usize {
+    pub(crate) fn effort(&self, look: &DenseLook<'_>) -> usize {
+        let DenseLook { query, at, .. } = *look;
         let target = query.recall_target;
         query.ef.unwrap_or_else(|| {
             let known = self.calibration.read();
@@ -203,7 +220,7 @@ impl Shard {
     }
 
     /// The field of a query that makes sense.
-    fn check(&self, query: &SearchQuery) -> Result<&SchemaField, Refusal> {
+    pub(crate) fn check(&self, query: &SearchQuery) -> Result<&SchemaField, Refusal> {
         if query.score_threshold.is_some_and(f32::is_nan) {
             let reason = "is not a number".into();
             return Err(Refusal::Invalid { field: "score_threshold", reason });
@@ -222,13 +239,14 @@ fn effort_class(top_k: usize) -> usize {
 }
 
 /// The hits that may be among the first `top_k`: all that score at least what the last of those does.
-fn nearest(
-    index: &VectorIndex,
-    &Asked { query, vector, ef }: &Asked<'_>,
+pub(crate) fn nearest(
+    &DenseLook { query, vector, field, .. }: &DenseLook<'_>,
+    ef: usize,
     allowed: Option<&RowSet>,
     full: &Stored<'_>,
     scratch: &mut Scratch,
 ) -> (Vec<Hit>, SearchTrace) {
+    let index = &field.index;
     let rows_live = index.live();
     let matching = allowed.map_or(rows_live, |allowed| allowed.len() as usize);
     let exact = query.exact || query.recall_target >= 1.0;

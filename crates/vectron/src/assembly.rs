@@ -304,6 +304,7 @@ async fn open_placement(
     let catalog_error = |error: String| AssemblyError::Catalog(error);
     let catalog = SharedCatalog::open(logs.disk.clone(), metrics.clone())
         .map_err(|error| catalog_error(error.to_string()))?;
+    logs.book.follow_catalog(catalog.clone());
     let member = topology.driver.unwrap_or(ReplicaId(1));
     let mut first: Vec<(ReplicaId, String)> = topology.drivers.clone().into_iter().collect();
     first.retain(|(replica, _)| !topology.joins || *replica != member);

@@ -2,10 +2,11 @@
 
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use vectron_base::ids::{GroupId, ReplicaId};
 use vectron_base::metric::{Counter, Registry};
 use vectron_consensus::{Handle, Message, Outbox};
+use vectron_placement::catalog::SharedCatalog;
 use vectron_wire::links::Links;
 use vectron_wire::peer::Inbox;
 use vectron_worker::Peers;
@@ -15,6 +16,8 @@ use vectron_worker::Peers;
 #[derive(Default)]
 pub struct AddressBook {
     drivers: RwLock<BTreeMap<ReplicaId, String>>,
+    /// The catalog that this process keeps, if it is a member of the placement driver.
+    catalog: OnceLock<SharedCatalog>,
     /// The shards' replicas, as the worker here knows them.
     pub workers: Arc<Peers>,
 }
@@ -22,7 +25,19 @@ pub struct AddressBook {
 impl AddressBook {
     /// A book with the members of the placement driver in it.
     pub fn new(drivers: BTreeMap<ReplicaId, String>) -> Self {
-        Self { drivers: RwLock::new(drivers), workers: Arc::default() }
+        Self { drivers: RwLock::new(drivers), ..Self::default() }
+    }
+
+    /// Members of the placement driver are looked up in this catalog first. It is the log of their own group that names
+    /// them, so one that is added is known as soon as that is applied here, whoever leads and whether anybody does.
+    pub fn follow_catalog(&self, catalog: SharedCatalog) {
+        // There is one catalog in a process.
+        let _ = self.catalog.set(catalog);
+    }
+
+    fn driver(&self, replica: ReplicaId) -> Option<String> {
+        let own = self.catalog.get().and_then(|c| c.read(|c| c.members().get(&replica).cloned()));
+        own.filter(|address| !address.is_empty()).or_else(|| self.drivers.read().get(&replica).cloned())
     }
 
     /// These are the members of the placement driver now, besides those of the start. A member whose address is not in
@@ -35,7 +50,7 @@ impl AddressBook {
     /// Where a replica is reached, if that is known.
     pub fn address(&self, group: GroupId, replica: ReplicaId) -> Option<String> {
         match group {
-            GroupId::CATALOG => self.drivers.read().get(&replica).cloned(),
+            GroupId::CATALOG => self.driver(replica),
             _ => self.workers.address_of(group, replica),
         }
     }

@@ -14,9 +14,11 @@
 //! What it must never know. How a room does its work: no index, store, Raft or HTTP routing here.
 
 pub mod batch;
+pub mod browse;
 pub mod cluster;
 pub mod codec;
 pub mod connections;
+mod examine;
 pub mod fault_table;
 pub mod frames;
 pub mod grpc;
@@ -25,11 +27,13 @@ pub mod peer;
 pub mod placement;
 pub mod proto;
 mod query;
+mod recall;
 pub mod report;
 pub mod routing;
 mod settings;
 pub mod snapshot;
 mod status;
 mod text;
+mod tune;
 mod vector_fields;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! What a worker says of one shard when it is asked for its status.
 
+use crate::recall::RecallFigure;
 use crate::worker::Name;
 use vectron_base::filter::FieldIndex;
 
@@ -88,4 +89,6 @@ pub struct ShardStatus {
     pub calibration: Option<Calibration>,
     /// How far each payload index is, by field.
     pub field_indexes: Vec<FieldIndexStatus>,
+    /// The recall of live searches, by selectivity and target.
+    pub recall: Vec<RecallFigure>,
 }

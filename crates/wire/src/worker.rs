@@ -11,10 +11,14 @@ use vectron_base::vectors::PointVectors;
 pub use crate::batch::{
     BatchItem, Edited, Expiry, ItemWrite, PayloadChange, PayloadEdit, RefusedPoint, WriteBatch,
 };
+pub use crate::browse::{ShardBrowse, ShardBrowsed};
+pub use crate::examine::{Examined, FailedClause, RemovalCause, Scored, ShardExamine, Subject};
 pub use crate::query::ShardQuery;
+pub use crate::recall::{RecallFigure, Selectivity};
 pub use crate::snapshot::{SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest};
 pub use crate::status::{Calibration, CodeError, FieldIndexStatus, MemorySplit, ShardStatus};
 pub use crate::text::{ShardTextStats, TextOperator, TextQuery, TextStats};
+pub use crate::tune::{ShardTune, ShardTuned, TuneRung};
 
 /// Which shard a call means, fenced: a worker that knows the shard under another incarnation answers
 /// `not_found`, under a later epoch `unavailable`.
@@ -274,6 +278,8 @@ pub struct SearchTrace {
     pub rescored: Option<u64>,
     /// How the filter was answered, if there is one.
     pub filter: Option<FilterTrace>,
+    /// Searches of this kind have found less than their recall target lately.
+    pub recall_missed: bool,
     /// Where the time went, in order.
     pub stages: Vec<Stage>,
 }
@@ -365,6 +371,12 @@ pub trait Worker: Send + Sync {
     async fn count(&self, request: ShardCount) -> Result<ShardRead<ShardCounted>, Fault>;
     /// What scores of a text query rest on.
     async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault>;
+    /// How one point stands in a search, exactly. Costs as much as an exact search.
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault>;
+    /// What efforts find on queries that the shard was asked lately.
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault>;
+    /// Facets, samples, points by a field, estimates: the answer is of the kind that was asked for.
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault>;
     /// Figures, without any barrier.
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault>;
     /// Offers a copy of a replica to another replica of the same shard. Only the leader gives one.

@@ -2,6 +2,7 @@
 
 use crate::faults::{moving, other_range};
 use crate::meta::{Held, ShardMeta};
+use crate::recall::Recall;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,6 +46,8 @@ pub struct Hosted {
     retired: AtomicBool,
     /// The last moment at which the shard proved to hold everything acknowledged until then.
     proof: Mutex<Option<Tick>>,
+    /// What is known of the recall of its searches.
+    pub recall: Recall,
     /// Somebody asks for a proof in the background.
     pub proving: AtomicBool,
     /// The payload indexes that the shard shall have.
@@ -89,6 +92,7 @@ impl Hosted {
             sealed,
             retired: AtomicBool::new(false),
             proof: Mutex::new(None),
+            recall: Recall::default(),
             proving: AtomicBool::new(false),
             indexes,
             held: Mutex::new(held),
@@ -192,6 +196,7 @@ impl Hosted {
         self.work.notify_waiters();
         self.due.notify_waiters();
         self.ended.notify_waiters();
+        self.recall.wake.notify_waiters();
         self.cut_now.notify_waiters();
     }
 

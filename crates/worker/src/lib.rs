@@ -14,7 +14,9 @@
 //! What it must never know. HTTP, users, other collections' names; how consensus orders entries; how the store
 //! lays out its files. It never waits for the placement driver to serve a shard that it already holds.
 
+mod browse;
 mod event;
+mod examine;
 mod expiry;
 mod faults;
 pub mod host;
@@ -27,12 +29,14 @@ mod meta;
 mod metrics;
 mod peers;
 mod read;
+mod recall;
 mod serve;
 mod shape;
 mod shown;
 mod snapshot;
 mod tend;
 mod text;
+mod tune;
 mod write;
 
 pub use event::WorkerEvent;

@@ -1,7 +1,10 @@
 //! What this room counts.
 
 use vectron_base::event::Events;
-use vectron_base::metric::{Counter, Gauge, Histogram, Registry, duration_histogram};
+use vectron_base::metric::{Counter, Family, Gauge, Histogram, Registry, duration_histogram};
+
+/// A collection's name and a selectivity's.
+type ByCollection = [(&'static str, String); 2];
 
 /// What the worker counts.
 #[derive(Clone, Debug)]
@@ -42,6 +45,11 @@ pub struct WorkerMetrics {
     pub marks: Counter,
     /// Bytes of stored records read again to find decay.
     pub scrubbed: Counter,
+    /// True neighbours that measured searches were to find, and that they found, by collection and selectivity.
+    recall_wanted: Family<ByCollection, Counter>,
+    recall_found: Family<ByCollection, Counter>,
+    /// Searches that were to be measured and could not be.
+    pub recall_dropped: Counter,
     /// Noteworthy happenings.
     pub events: Events,
 }
@@ -79,6 +87,21 @@ impl WorkerMetrics {
         );
         counter("vectron_worker_marks", "Marks put into the logs of shards led here", &metrics.marks);
         counter("vectron_worker_scrubbed_bytes", "Bytes of stored records read again", &metrics.scrubbed);
+        counter(
+            "vectron_worker_recall_dropped",
+            "Searches that were to be measured and were not: too much changed meanwhile",
+            &metrics.recall_dropped,
+        );
+        registry.register(
+            "vectron_worker_recall_wanted",
+            "True neighbours that measured searches were to find",
+            metrics.recall_wanted.clone(),
+        );
+        registry.register(
+            "vectron_worker_recall_found",
+            "True neighbours that measured searches found",
+            metrics.recall_found.clone(),
+        );
         let mut seconds =
             |name: &str, help: &str, one: &Histogram| registry.register(name, help, one.clone());
         seconds("vectron_worker_search_seconds", "Computing time of a search in one shard", &metrics.search);
@@ -109,7 +132,17 @@ impl WorkerMetrics {
             offers: Gauge::default(),
             marks: Counter::default(),
             scrubbed: Counter::default(),
+            recall_wanted: Family::default(),
+            recall_found: Family::default(),
+            recall_dropped: Counter::default(),
             events: Events::default(),
         }
+    }
+
+    /// A search of a collection was measured. Collections are few, and chosen by operators.
+    pub fn recall_measured(&self, collection: &str, selectivity: &'static str, found: u64, of: u64) {
+        let labels = [("collection", collection.to_string()), ("selectivity", selectivity.to_string())];
+        self.recall_wanted.get_or_create(&labels).inc_by(of);
+        self.recall_found.get_or_create(&labels).inc_by(found);
     }
 }

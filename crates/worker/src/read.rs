@@ -14,8 +14,8 @@ use vectron_base::pool::{Lane, compute, within};
 use vectron_base::{Code, Fault, Outcome};
 use vectron_store as store;
 use vectron_wire::worker::{
-    Delivered, Hit, Include, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, Stage, TextStats,
+    Delivered, Hit, Include, PointRecord, ReadLevel, Selectivity, ShardCount, ShardCounted, ShardGet,
+    ShardHits, ShardPage, ShardQuery, ShardRead, ShardScroll, ShardSearch, ShardTextStats, Stage, TextStats,
 };
 
 /// Age of a proof at which an eventual read asks for another one, for those after it.
@@ -134,23 +134,23 @@ async fn bounded_barrier(host: &Host, hosted: &Hosted, limit: Duration, max_ms: 
 
 impl Admitted {
     /// What a read that saw `applied_index` delivered.
-    fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
+    pub(crate) fn delivered(&self, host: &Host, applied_index: u64) -> Delivered {
         let age = host.clock().now().since(self.proof);
         let staleness_ms = if self.strict { 0 } else { u64::try_from(age.as_millis()).unwrap_or(u64::MAX) };
         Delivered { applied_index, staleness_ms }
     }
 }
 
-fn include(include: Include) -> store::Include {
+pub(crate) fn include(include: Include) -> store::Include {
     store::Include { payload: include.payload, vector: include.vector }
 }
 
-fn record(point: store::Point) -> PointRecord {
+pub(crate) fn record(point: store::Point) -> PointRecord {
     PointRecord { id: point.id, version: point.version, vector: point.vector, payload: point.payload }
 }
 
 /// What a read that meets a damaged record says: damage is named, never served.
-fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
+pub(crate) fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
     match refusal {
         store::Refusal::Sealed => gone(),
         store::Refusal::Invalid { field: field @ ("text" | "k1" | "b"), reason } => {
@@ -164,7 +164,7 @@ fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
 
 /// Looks at the shard in the read lane: a look may be long, or wait behind a long one, and must not hold up the
 /// threads that move requests.
-async fn in_lane<T: Send + 'static>(
+pub(crate) async fn in_lane<T: Send + 'static>(
     host: &Host,
     hosted: &Hosted,
     timeout_ms: u64,
@@ -241,11 +241,19 @@ impl Search {
     }
 }
 
+/// A search by vector as the store has it.
+pub fn query_of(request: ShardSearch) -> Result<store::SearchQuery, Fault> {
+    match Search::of(request) {
+        Search::Vectors(query) => Ok(query),
+        Search::Text(_) => Err(Fault::invalid("text", "is not explained yet; ask about a search by vector")),
+    }
+}
+
 /// What a look for the nearest points came to.
 enum Look {
     /// There was no need for it at this index.
     Unchanged(u64),
-    Searched(Result<store::SearchResult, store::Refusal>, Vec<Stage>, Duration),
+    Searched(Box<Result<store::SearchResult, store::Refusal>>, Vec<Stage>, Duration),
 }
 
 /// The best points: nearest to a vector, or with the words of a text.
@@ -274,6 +282,14 @@ pub async fn search_if_changed(
     let clock = host.clock().clone();
     let timeout_ms = request.timeout_ms;
     let search = Search::of(request);
+    // Recall is of searches of dense fields: all others are exact.
+    let target = match &search {
+        Search::Vectors(query) if matches!(query.query, store::Query::Dense { .. }) => {
+            hosted.recall.searched(query, host.knobs().recall_share_permyriad);
+            query.ef.is_none().then_some(query.recall_target)
+        }
+        _ => None,
+    };
     let look = move |shard: &store::Shard| {
         let unchanged = known.filter(|known| shard.applied_index() == *known);
         if let Some(index) = unchanged {
@@ -286,10 +302,10 @@ pub async fn search_if_changed(
             stages.push(stage(name, now.since(at)));
             at = now;
         });
-        Look::Searched(result, stages, at.since(started))
+        Look::Searched(Box::new(result), stages, at.since(started))
     };
     let (result, mut stages, took) = match in_lane(host, hosted, timeout_ms, look).await? {
-        Look::Searched(result, stages, took) => (result, stages, took),
+        Look::Searched(result, stages, took) => (*result, stages, took),
         Look::Unchanged(index) => {
             return Ok(ShardRead { value: None, delivered: admitted.delivered(host, index) });
         }
@@ -298,7 +314,10 @@ pub async fn search_if_changed(
     host.metrics().search.observe(took.as_secs_f64());
     host.load().searched(took);
     stages.insert(0, stage("barrier", admitted.waited));
-    let trace = trace(result.explain, stages);
+    let mut trace = trace(result.explain, stages);
+    trace.recall_missed = target.is_some_and(|target| {
+        hosted.recall.misses(Selectivity::of(trace.filter_matched, trace.rows_live), target)
+    });
     let hits = result.hits.into_iter().map(|hit| Hit {
         score: hit.score,
         point: PointRecord { id: hit.id, version: hit.version, vector: hit.vector, payload: hit.payload },

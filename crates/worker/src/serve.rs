@@ -2,15 +2,16 @@
 
 use crate::host::{Host, Slot};
 use crate::hosted::{Hosted, gone};
-use crate::{indexes, read, shown, snapshot, write};
+use crate::{browse, examine, indexes, read, shown, snapshot, tune, write};
 use async_trait::async_trait;
 use std::sync::Arc;
 use vectron_base::{Code, Fault};
 use vectron_consensus::Role;
 use vectron_wire::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
-    SnapshotRequest, Target, TextStats, Worker,
+    Examined, PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardExamine, ShardGet,
+    ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardTune,
+    ShardTuned, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats,
+    Worker,
 };
 
 impl Host {
@@ -94,6 +95,24 @@ impl Worker for Host {
         still_there(&hosted, &target, read::text_stats(self, &hosted, request).await?)
     }
 
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        let target = request.search.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, examine::examine(self, &hosted, request).await?)
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, tune::tune(self, &hosted, request).await?)
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        let target = request.target;
+        let hosted = self.serve(&target)?;
+        still_there(&hosted, &target, browse::browse(self, &hosted, request).await?)
+    }
+
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         if let Some(Slot::Failed(_, why)) = self.slot(target.shard) {
             return Ok(ShardStatus { damage: vec![why.to_string()], ..ShardStatus::default() });
@@ -117,6 +136,7 @@ impl Worker for Host {
             quantization: Some(shown::quantization(&hosted.shard, &stats)),
             calibration: shown::calibration(&hosted.shard),
             field_indexes: indexes::status(&hosted.shard),
+            recall: hosted.recall.figures(),
         })
     }
 

@@ -27,6 +27,7 @@ pub fn trace(explain: store::SearchTrace, stages: Vec<Stage>) -> SearchTrace {
         precise: Some(explain.bounded),
         rescored: Some(explain.rescored),
         filter,
+        recall_missed: false,
         stages,
     }
 }

@@ -3,7 +3,8 @@
 use crate::WorkerEvent;
 use crate::host::Host;
 use crate::hosted::Hosted;
-use futures::future::{join_all, join3, select};
+use crate::recall;
+use futures::future::{join_all, join4, select};
 use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::pool::{Lane, compute};
@@ -26,7 +27,8 @@ const TAIL_OF_ONE: u64 = 4096;
 /// Tends one shard until it is sealed or the host stops.
 pub async fn run(host: &Arc<Host>, hosted: &Arc<Hosted>) {
     first_proof(host, hosted).await;
-    join3(keep_indexed(host, hosted), keep_saved(host, hosted), keep_scrubbed(host, hosted)).await;
+    let measured = recall::keep_measured(host, hosted);
+    join4(keep_indexed(host, hosted), keep_saved(host, hosted), keep_scrubbed(host, hosted), measured).await;
 }
 
 async fn keep_indexed(host: &Arc<Host>, hosted: &Arc<Hosted>) {

@@ -30,15 +30,18 @@ mod field;
 mod geo;
 mod instant;
 pub mod json;
+pub mod matcher;
 mod number;
 mod parse;
 mod text;
+mod value;
 mod words;
 
 pub use field::{FieldIndex, FieldType, Language, TextAnalysis};
 pub use geo::{GeoArea, GeoCircle, GeoPlace};
 pub use instant::instant;
 pub use number::Number;
+pub use value::FieldValue;
 pub use words::{has_all, runs, words};
 
 /// Most parts of a dotted field path.

@@ -29,8 +29,8 @@ fn what_is_proposed_in_a_turn_goes_out_at_once_and_is_answered_once() {
         cluster.step();
     }
     assert!(done.iter().all(|answer| matches!(answer, Some(Ok(_)))));
-    for n in 0..3 {
-        let sent = cluster.sent[n] - before[n];
+    for (n, (after, before)) in cluster.sent.iter().zip(before).enumerate() {
+        let sent = after - before;
         // The entries, and that they are committed; each is answered.
         assert_eq!(sent, if n == leader { 4 } else { 2 }, "node {n}");
     }

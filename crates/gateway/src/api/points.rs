@@ -1,6 +1,8 @@
 //! Points: writing, reading by id, deleting, paging, counting.
 
-use super::{Consistency, JsonText, PackedValue, PointId, ReadMeta, VectorValue, filter_schema};
+use super::{
+    Consistency, CountEstimate, JsonText, OrderBy, PackedValue, PointId, ReadMeta, VectorValue, filter_schema,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -201,7 +203,9 @@ pub struct ScrollRequest {
     /// Default 100.
     #[schema(minimum = 1)]
     pub limit: Option<u64>,
-    /// `next_cursor` of the page before, with the same filter.
+    /// Default: by id.
+    pub order_by: Option<OrderBy>,
+    /// `next_cursor` of the page before, with the same filter and order.
     pub cursor: Option<String>,
     /// Default true.
     pub include_payload: Option<bool>,
@@ -214,7 +218,7 @@ pub struct ScrollRequest {
     pub timeout_ms: Option<u64>,
 }
 
-/// A page in id order.
+/// A page in the order asked for.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ScrollResponse {
     /// The points.
@@ -230,6 +234,8 @@ pub struct ScrollResponse {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"filter": {"section": "libs"}}))]
 pub struct CountRequest {
+    /// False: about how many, by what payload indexes say at once. Default true.
+    pub exact: Option<bool>,
     /// From the path.
     #[serde(skip)]
     pub collection: String,
@@ -243,11 +249,14 @@ pub struct CountRequest {
     pub timeout_ms: Option<u64>,
 }
 
-/// An exact count.
+/// A count, exact unless asked otherwise.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CountResponse {
     /// How many.
     pub count: u64,
+    /// Between which numbers it lies, if it is not exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<CountEstimate>,
     /// What the answer rests on.
     pub meta: ReadMeta,
 }

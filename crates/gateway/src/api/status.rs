@@ -29,6 +29,9 @@ pub struct CollectionStatus {
     pub memory: Option<MemorySplit>,
     /// Payload indexes, by field.
     pub indexes: Vec<PayloadIndex>,
+    /// The recall of live searches over all shards, by selectivity and target: a share of them is measured exactly in
+    /// the background.
+    pub recall: Vec<RecallFigure>,
     /// Each shard.
     pub shards: Vec<ShardStatus>,
 }
@@ -74,6 +77,25 @@ pub struct ShardStatus {
     pub calibration: Option<Calibration>,
     /// Payload indexes, by field.
     pub indexes: Vec<PayloadIndex>,
+    /// The recall of live searches, by selectivity and target.
+    pub recall: Vec<RecallFigure>,
+}
+
+/// The recall of the last searches of one kind that were measured.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RecallFigure {
+    /// What share of the points their filters let pass: `all` without one, `over_10_percent`, `1_to_10_percent` or
+    /// `under_1_percent`.
+    pub selectivity: String,
+    /// The recall that was asked for; absent where an effort was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<f32>,
+    /// How many were measured: of each shard the last 256.
+    pub samples: u64,
+    /// The mean share of true neighbours that they found.
+    pub recall: f64,
+    /// In some shard the mean is below the target by more than chance explains.
+    pub missed: bool,
 }
 
 /// Where memory goes, in bytes.

@@ -17,11 +17,11 @@ use std::sync::Arc;
 use vectron_base::filter::Filter;
 use vectron_base::{Code, Fault};
 use vectron_wire::placement::{Collection, Shard};
-use vectron_wire::worker::{Include, PointRecord, ShardCount, ShardGet, ShardScroll};
+use vectron_wire::worker::{Include, PointRecord, SearchTrace, ShardCount, ShardGet, ShardScroll};
 
 /// Points by id, each at its position in the request.
-struct Found {
-    points: Vec<Option<PointRecord>>,
+pub(super) struct Found {
+    pub points: Vec<Option<PointRecord>>,
     meta: api::ReadMeta,
 }
 
@@ -106,7 +106,7 @@ impl Gateway {
         self.another_life(old, &fault, deadline).await?.ok_or(fault)
     }
 
-    async fn points_once(
+    pub(super) async fn points_once(
         &self,
         reading: &Reading<'_>,
         ids: &[String],
@@ -145,6 +145,9 @@ impl Gateway {
     /// A page of points in id order.
     pub async fn scroll(&self, request: api::ScrollRequest) -> Result<api::ScrollResponse, Fault> {
         self.measured(Call::Scroll, async {
+            if let Some(order_by) = &request.order_by {
+                return self.scrolled_by(&request, order_by).await;
+            }
             let watch = Stopwatch::start(&self.parts.clock);
             let deadline = self.deadline(request.timeout_ms)?;
             let limit = page_limit(request.limit, self.knobs())?;
@@ -208,6 +211,9 @@ impl Gateway {
     /// How many points there are, exactly.
     pub async fn count(&self, request: api::CountRequest) -> Result<api::CountResponse, Fault> {
         self.measured(Call::Count, async {
+            if request.exact == Some(false) {
+                return self.estimated(&request).await;
+            }
             let watch = Stopwatch::start(&self.parts.clock);
             let deadline = self.deadline(request.timeout_ms)?;
             let filter = parse_filter(request.filter.as_ref(), self.knobs())?;
@@ -243,7 +249,11 @@ impl Gateway {
         });
         let gathered = gather(answered.await, false)?;
         let meta = gathered.meta(reading, degraded(gathered.answers.iter().map(|(.., of)| &of.unindexed)));
-        Ok(api::CountResponse { count: gathered.answers.iter().map(|(.., of)| of.count).sum(), meta })
+        Ok(api::CountResponse {
+            count: gathered.answers.iter().map(|(.., of)| of.count).sum(),
+            estimate: None,
+            meta,
+        })
     }
 }
 
@@ -253,7 +263,17 @@ pub(super) fn degraded<'a>(unindexed: impl Iterator<Item = &'a Vec<String>>) -> 
     fields.next().map(|_| "filter_without_index".into()).into_iter().collect()
 }
 
-fn shown(point: PointRecord) -> api::Point {
+/// The same of a search, and whether searches like it have found less than they should lately.
+pub(super) fn degraded_search<'a>(traces: impl Iterator<Item = &'a SearchTrace> + Clone) -> Vec<String> {
+    let filters = traces.clone().filter_map(|trace| trace.filter.as_ref());
+    let mut reasons = degraded(filters.map(|filter| &filter.unindexed));
+    if traces.into_iter().any(|trace| trace.recall_missed) {
+        reasons.push("recall_below_target".into());
+    }
+    reasons
+}
+
+pub(super) fn shown(point: PointRecord) -> api::Point {
     api::Point {
         id: point.id,
         version: point.version,

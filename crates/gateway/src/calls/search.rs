@@ -1,6 +1,6 @@
 //! Search: the same plan to every shard, one merged answer.
 
-use super::points::degraded;
+use super::points::degraded_search;
 use super::stopwatch::Stopwatch;
 use super::text::PARTIAL_STATS;
 use crate::api::{self, JsonText};
@@ -20,13 +20,18 @@ impl Gateway {
         self.measured(Call::Search, self.searched(request)).await
     }
 
-    async fn searched(&self, mut request: api::SearchRequest) -> Result<api::SearchResponse, Fault> {
+    pub(super) async fn searched(
+        &self,
+        mut request: api::SearchRequest,
+    ) -> Result<api::SearchResponse, Fault> {
         let mut watch = Stopwatch::start(&self.parts.clock);
         let deadline = self.deadline(request.timeout_ms)?;
         watch.lap("admit");
         let asked = request.consistency.as_ref();
         let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
-        collection = self.with_text_index(collection, &request, &deadline).await?;
+        collection = self
+            .with_text_index(collection, request.text.is_some(), request.using.as_deref(), &deadline)
+            .await?;
         watch.lap("route");
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
@@ -52,8 +57,8 @@ impl Gateway {
         watch.lap("fanout");
         let reading =
             Reading { call: Call::Search, collection: &collection, deadline: &deadline, plan: &plan.read };
-        let filters = gathered.answers.iter().filter_map(|(.., found)| found.trace.filter.as_ref());
-        let mut meta = gathered.meta(&reading, degraded(filters.map(|filter| &filter.unindexed)));
+        let traces = gathered.answers.iter().map(|(.., found)| &found.trace);
+        let mut meta = gathered.meta(&reading, degraded_search(traces));
         if partial_stats {
             meta.degraded.push(PARTIAL_STATS.into());
         }
@@ -70,7 +75,7 @@ impl Gateway {
         Ok(api::SearchResponse { search_id: self.fresh_id(), results, meta, explain })
     }
 
-    async fn hits(
+    pub(super) async fn hits(
         &self,
         reading: &Reading<'_>,
         plan: &SearchPlan,

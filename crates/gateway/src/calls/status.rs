@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vectron_base::filter::FieldIndex;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::{Collection, Replica, Shard};
-use vectron_wire::worker::{FieldIndexStatus, ShardStatus};
+use vectron_wire::worker::{FieldIndexStatus, RecallFigure, ShardStatus};
 
 impl Gateway {
     /// Figures of a collection as they are now. A shard whose leader does not answer is not ready.
@@ -96,6 +96,7 @@ fn figures(status: &ShardStatus) -> api::ShardStatus {
             ef_99: calibration.ef_99,
         }),
         indexes: status.field_indexes.iter().map(index).collect(),
+        recall: status.recall.iter().map(recall).collect(),
         ..api::ShardStatus::default()
     }
 }
@@ -113,6 +114,35 @@ fn index(status: &FieldIndexStatus) -> api::PayloadIndex {
         bytes: status.bytes,
         points_irregular: status.irregular,
     }
+}
+
+fn recall(figure: &RecallFigure) -> api::RecallFigure {
+    api::RecallFigure {
+        selectivity: figure.selectivity.as_str().into(),
+        target: figure.target,
+        samples: figure.samples,
+        recall: figure.recall,
+        missed: figure.missed,
+    }
+}
+
+/// Over all shards, each as much as it measured.
+fn recall_of(shards: &[api::ShardStatus]) -> Vec<api::RecallFigure> {
+    let mut all: Vec<api::RecallFigure> = Vec::new();
+    for figure in shards.iter().flat_map(|shard| &shard.recall) {
+        let same = |known: &&mut api::RecallFigure| {
+            known.selectivity == figure.selectivity && known.target == figure.target
+        };
+        let Some(known) = all.iter_mut().find(same) else {
+            all.push(figure.clone());
+            continue;
+        };
+        let samples = known.samples + figure.samples;
+        let found = known.recall * known.samples as f64 + figure.recall * figure.samples as f64;
+        (known.samples, known.recall) = (samples, found / samples.max(1) as f64);
+        known.missed |= figure.missed;
+    }
+    all
 }
 
 fn per_point(bytes: u64, points: u64) -> Option<f64> {
@@ -176,6 +206,7 @@ fn summed(collection: &Collection, shards: Vec<api::ShardStatus>) -> api::Collec
         bytes_per_point: per_point(sum(|s| s.memory_bytes), sum(|s| s.points)),
         memory: memory(&shards),
         indexes: indexes_of(collection, &shards),
+        recall: recall_of(&shards),
         shards,
     }
 }

@@ -1,7 +1,7 @@
 //! Search as a stream: an answer after each shard that came in, until all did or time was up. The last one says
 //! which.
 
-use super::points::degraded;
+use super::points::degraded_search;
 use super::search::scored;
 use super::stopwatch::Stopwatch;
 use super::text::{PARTIAL_STATS, Ready};
@@ -50,7 +50,9 @@ impl Gateway {
         let deadline = self.deadline(request.timeout_ms)?;
         let asked = request.consistency.as_ref();
         let mut collection = self.collection_to_read(&request.collection, asked, &deadline).await?;
-        collection = self.with_text_index(collection, &request, &deadline).await?;
+        collection = self
+            .with_text_index(collection, request.text.is_some(), request.using.as_deref(), &deadline)
+            .await?;
         let mut plan = search_plan(&mut request, &collection, self.knobs())?;
         self.require_indexes(plan.filter.as_deref(), &collection, &deadline).await?;
         let allow_partial = request.allow_partial.unwrap_or(false);
@@ -155,8 +157,8 @@ impl Round<'_> {
         gathered: &Gathered<ShardHits>,
     ) -> Result<api::SearchEvent, Fault> {
         let reading = self.reading();
-        let filters = gathered.answers.iter().filter_map(|(.., found)| found.trace.filter.as_ref());
-        let mut meta = gathered.meta(&reading, degraded(filters.map(|filter| &filter.unindexed)));
+        let traces = gathered.answers.iter().map(|(.., found)| &found.trace);
+        let mut meta = gathered.meta(&reading, degraded_search(traces));
         if self.ready.partial {
             meta.degraded.push(PARTIAL_STATS.into());
         }

@@ -1,7 +1,6 @@
 //! Scores of a text that do not depend on the shard: how common words are is asked of every shard first.
 
 use crate::admit::Deadline;
-use crate::api;
 use crate::fanout::{Reading, gather};
 use crate::gateway::Gateway;
 use crate::translate::text_index;
@@ -52,10 +51,11 @@ impl Gateway {
     pub(super) async fn with_text_index(
         &self,
         collection: Arc<Collection>,
-        request: &api::SearchRequest,
+        text: bool,
+        using: Option<&str>,
         deadline: &Deadline,
     ) -> Result<Arc<Collection>, Fault> {
-        if request.text.is_none() || text_index(request.using.as_deref(), &collection).is_ok() {
+        if !text || text_index(using, &collection).is_ok() {
             return Ok(collection);
         }
         let view = self.refreshed(deadline).await?;

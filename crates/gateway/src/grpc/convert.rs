@@ -4,7 +4,7 @@ use super::vectors;
 use crate::api::{self, JsonText, PackedVector, PointId};
 use vectron_wire::proto::public as pb;
 
-fn consistency(asked: Option<pb::Consistency>) -> Option<api::Consistency> {
+pub(super) fn consistency(asked: Option<pb::Consistency>) -> Option<api::Consistency> {
     let pb::Consistency { level, max_staleness_ms, token } = asked?;
     Some(api::Consistency { level, max_staleness_ms, token })
 }
@@ -13,7 +13,7 @@ pub(super) fn json(text: Option<String>) -> Option<JsonText> {
     text.map(JsonText::unparsed)
 }
 
-fn packed(bytes: Option<Vec<u8>>) -> Option<PackedVector> {
+pub(super) fn packed(bytes: Option<Vec<u8>>) -> Option<PackedVector> {
     bytes.map(|bytes| PackedVector { bytes, field: "vector_f32" })
 }
 
@@ -116,15 +116,18 @@ pub fn delete(r: pb::DeleteRequest) -> api::DeleteRequest {
     }
 }
 
-pub fn search(r: pb::SearchRequest) -> api::SearchRequest {
-    let params = |p: pb::SearchParams| api::SearchParams {
+pub(super) fn params(p: pb::SearchParams) -> api::SearchParams {
+    api::SearchParams {
         recall_target: p.recall_target,
         ef: p.ef.map(u64::from),
         exact: p.exact,
         operator: p.operator,
         k1: p.k1,
         b: p.b,
-    };
+    }
+}
+
+pub fn search(r: pb::SearchRequest) -> api::SearchRequest {
     api::SearchRequest {
         collection: r.collection,
         vector: vectors::query(r.vector, r.sparse, r.multi),
@@ -149,6 +152,7 @@ pub fn scroll(r: pb::ScrollRequest) -> api::ScrollRequest {
         collection: r.collection,
         filter: json(r.filter),
         limit: r.limit.map(u64::from),
+        order_by: r.order_by.map(|order| api::OrderBy { field: order.field, direction: order.direction }),
         cursor: r.cursor,
         include_payload: r.include_payload,
         include_vector: r.include_vector,
@@ -160,6 +164,7 @@ pub fn scroll(r: pb::ScrollRequest) -> api::ScrollRequest {
 pub fn count(r: pb::CountRequest) -> api::CountRequest {
     api::CountRequest {
         collection: r.collection,
+        exact: r.exact,
         filter: json(r.filter),
         consistency: consistency(r.consistency),
         timeout_ms: r.timeout_ms,
@@ -226,12 +231,12 @@ pub fn deleted(a: api::DeleteResponse) -> pb::DeleteResponse {
     pb::DeleteResponse { deleted: a.deleted, session: a.session, replayed: a.replayed, failed }
 }
 
-fn point(p: api::Point) -> pb::Point {
+pub(super) fn point(p: api::Point) -> pb::Point {
     let (vector, vectors) = vectors::shown(p.vector);
     pb::Point { id: p.id, vector, vectors, payload: p.payload.map(JsonText::into_string), version: p.version }
 }
 
-fn meta(m: api::ReadMeta) -> Option<pb::ReadMeta> {
+pub(super) fn meta(m: api::ReadMeta) -> Option<pb::ReadMeta> {
     let failure = |f: api::ShardFailure| pb::ShardFailure { shard: f.shard, code: f.code, detail: f.detail };
     Some(pb::ReadMeta {
         took_ms: m.took_ms,
@@ -333,5 +338,6 @@ pub fn scrolled(a: api::ScrollResponse) -> pb::ScrollResponse {
 }
 
 pub fn counted(a: api::CountResponse) -> pb::CountResponse {
-    pb::CountResponse { count: a.count, meta: meta(a.meta) }
+    let estimate = a.estimate.map(|of| pb::CountEstimate { low: of.low, high: of.high });
+    pb::CountResponse { count: a.count, estimate, meta: meta(a.meta) }
 }

@@ -32,6 +32,7 @@ pub fn status(s: api::CollectionStatus) -> pb::CollectionStatus {
             ef_99: c.ef_99,
         }),
         indexes: s.indexes.into_iter().map(index).collect(),
+        recall: s.recall.into_iter().map(recall).collect(),
     };
     pb::CollectionStatus {
         name: s.name,
@@ -45,6 +46,7 @@ pub fn status(s: api::CollectionStatus) -> pb::CollectionStatus {
         bytes_per_point: s.bytes_per_point,
         memory: s.memory.map(memory),
         indexes: s.indexes.into_iter().map(index).collect(),
+        recall: s.recall.into_iter().map(recall).collect(),
     }
 }
 
@@ -55,6 +57,16 @@ fn memory(m: api::MemorySplit) -> pb::MemorySplit {
         links: m.links,
         payload_indexes: m.payload_indexes,
         other: m.other,
+    }
+}
+
+fn recall(r: api::RecallFigure) -> pb::RecallFigure {
+    pb::RecallFigure {
+        selectivity: r.selectivity,
+        target: r.target,
+        samples: r.samples,
+        recall: r.recall,
+        missed: r.missed,
     }
 }
 

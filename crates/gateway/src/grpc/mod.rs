@@ -1,6 +1,8 @@
 //! gRPC: the same calls as REST, by the same methods.
 
+mod browse;
 mod convert;
+mod convert_insight;
 mod convert_writes;
 mod edge;
 mod figures;

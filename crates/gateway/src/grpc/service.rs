@@ -1,6 +1,8 @@
 //! The gRPC service: each method is one call of the gateway.
 
+use super::browse as b;
 use super::convert as c;
+use super::convert_insight as i;
 use super::convert_writes as w;
 use super::figures;
 use crate::admit::{Admitted, ReadBytes};
@@ -244,6 +246,22 @@ impl VectronService for Service {
         Ok(Response::new(told.boxed()))
     }
 
+    async fn why_not(
+        &self,
+        request: Request<pb::WhyNotRequest>,
+    ) -> Result<Response<pb::WhyNotResponse>, Status> {
+        let (asked, beside) = self.open(request);
+        let mut search = asked.search.unwrap_or_default();
+        search.timeout_ms = beside.timeout(search.timeout_ms);
+        beside.close(self.gateway.why_not(&asked.id, c::search(search)).await, i::why_not)
+    }
+
+    async fn tune(&self, request: Request<pb::TuneRequest>) -> Result<Response<pb::TuneResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.tune(i::tune(asked)).await, i::tuned)
+    }
+
     async fn scroll(
         &self,
         request: Request<pb::ScrollRequest>,
@@ -257,6 +275,45 @@ impl VectronService for Service {
         let (mut asked, beside) = self.open(request);
         asked.timeout_ms = beside.timeout(asked.timeout_ms);
         beside.close(self.gateway.count(c::count(asked)).await, c::counted)
+    }
+
+    async fn facet(&self, request: Request<pb::FacetRequest>) -> Result<Response<pb::FacetResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.facet(b::facet(asked)).await, b::faceted)
+    }
+
+    async fn sample(
+        &self,
+        request: Request<pb::SampleRequest>,
+    ) -> Result<Response<pb::SampleResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close_read(self.gateway.sample(b::sample(asked)).await, b::sampled)
+    }
+
+    async fn matrix(
+        &self,
+        request: Request<pb::MatrixRequest>,
+    ) -> Result<Response<pb::MatrixResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close(self.gateway.matrix(b::matrix(asked)).await, b::matrix_made)
+    }
+
+    async fn search_batch(
+        &self,
+        request: Request<pb::SearchBatchRequest>,
+    ) -> Result<Response<pb::SearchBatchResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close_read(self.gateway.search_batch(b::search_batch(asked)).await, b::batch_searched)
+    }
+
+    async fn query(&self, request: Request<pb::QueryRequest>) -> Result<Response<pb::QueryResponse>, Status> {
+        let (mut asked, beside) = self.open(request);
+        asked.timeout_ms = beside.timeout(asked.timeout_ms);
+        beside.close_read(self.gateway.query(b::query(asked)).await, b::queried)
     }
 }
 

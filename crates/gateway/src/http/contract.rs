@@ -85,6 +85,7 @@ fn codes_of(method: &str, path: &str) -> Vec<Code> {
         }
         ("get", path) if path.starts_with(POINTS) => &[&named, &[Code::StalenessUnmet]],
         ("post", path) if path.starts_with(POINTS) => &[&named, &[Code::StalenessUnmet, Code::TooLarge]],
+        ("post", path) if path.ends_with("/tune") => &[&named, &[Code::StalenessUnmet, Code::TooLarge]],
         ("post", path) if path.ends_with("/indexes") => {
             &[&named, &[Code::AlreadyExists, Code::DiskFull, Code::TooLarge]]
         }

@@ -1,9 +1,11 @@
 //! REST: handlers, strict JSON, problems, the description of it all, and the router that also carries gRPC.
 
+mod browse;
 mod collections;
 mod contract;
 mod edge;
 mod indexes;
+mod insight;
 mod json;
 mod manage;
 mod path;
@@ -47,8 +49,15 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(writes::batch))
         .routes(routes!(points::search))
         .routes(routes!(points::search_stream))
+        .routes(routes!(insight::why_not))
+        .routes(routes!(insight::tune))
         .routes(routes!(points::scroll))
         .routes(routes!(points::count))
+        .routes(routes!(browse::facet))
+        .routes(routes!(browse::sample))
+        .routes(routes!(browse::matrix))
+        .routes(routes!(browse::search_batch))
+        .routes(routes!(browse::query))
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))
         .routes(routes!(system::metrics))
@@ -78,13 +87,14 @@ fn described() -> OpenApiRouter<Shared> {
 /// A point may be named `search`: reading and deleting it must not end at the verb.
 fn points_named_like_verbs() -> Router<Shared> {
     use axum::routing::get;
-    ["get", "delete", "payload", "batch", "search", "scroll", "count"].into_iter().fold(
-        Router::new(),
-        |router, verb| {
-            let path = format!("/v1/collections/{{collection}}/points/{verb}");
-            router.route(&path, get(points::get).delete(points::delete_point))
-        },
-    )
+    let verbs = [
+        "get", "delete", "payload", "batch", "search", "scroll", "count", "facet", "sample", "matrix",
+        "query",
+    ];
+    verbs.into_iter().fold(Router::new(), |router, verb| {
+        let path = format!("/v1/collections/{{collection}}/points/{verb}");
+        router.route(&path, get(points::get).delete(points::delete_point))
+    })
 }
 
 /// REST, gRPC, the API's description and its browsable page, under one set of layers.

@@ -174,7 +174,7 @@ pub async fn search_stream(State(gateway): State<Shared>, request: Request) -> R
     Ok(Sse::new(told).into_response())
 }
 
-/// Page through points in id order.
+/// Page through points, in id order or in that of a field.
 #[utoipa::path(post, path = "/v1/collections/{collection}/points/scroll", tag = "points",
     params(("collection" = String, Path, description = "Its name.")),
     request_body = api::ScrollRequest,
@@ -188,7 +188,7 @@ pub async fn scroll(
     Ok(Read(gateway.scroll(asked).await?))
 }
 
-/// Count points, exactly.
+/// Count points, exactly unless asked otherwise.
 #[utoipa::path(post, path = "/v1/collections/{collection}/points/count", tag = "points",
     params(("collection" = String, Path, description = "Its name.")),
     request_body = api::CountRequest,

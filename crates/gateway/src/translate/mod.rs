@@ -4,9 +4,11 @@
 mod batch;
 mod collection;
 mod fields;
+mod formula;
 mod ids;
 mod index;
 mod payload;
+mod query;
 mod read;
 mod search;
 mod text;
@@ -18,10 +20,14 @@ pub use collection::{collection_spec, describe, policy_consistency};
 pub use ids::{check_collection_name, check_ids, check_point_id};
 pub use index::{check_field, check_indexed, field_index, shown_analysis, text_indexes};
 pub use payload::compact_object;
+pub use query::{Leg, QueryPlan, both, led, legs, query_plan, under};
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
-pub use search::{Question, SearchPlan, search_plan};
+pub use search::{Question, SearchPlan, search_plan, thoroughness};
 pub use text::text_index;
-pub use vector::{Wanted, checked_query, checked_vectors, multi_shown, shown_vectors, sparse_shown};
+pub use vector::{
+    Wanted, checked_dense, checked_query, checked_vectors, dense_field, dense_of, leading_field, multi_shown,
+    shown_vectors, sparse_shown,
+};
 pub use write::{ShardPart, body_hash, delete_plan, idempotency_key, regrouped, upsert_parts};
 
 use crate::knobs::GatewayKnobs;

@@ -89,6 +89,11 @@ impl ReadPlan {
         Ok(Self { level })
     }
 
+    /// At least the states of a session's token.
+    pub fn seen(token: &str) -> Result<Self, Fault> {
+        Ok(Self { level: session("consistency", Some(token))? })
+    }
+
     /// The level for one shard.
     pub fn for_shard(&self, shard: ShardId) -> ReadLevel {
         match &self.level {

@@ -165,7 +165,7 @@ pub fn search_plan(
     let top_k = request.top_k.unwrap_or(TOP_K.min(knobs.max_top_k));
     let top_k = between_one_and("top_k", top_k, knobs.max_top_k)?;
     let params = request.params.clone().unwrap_or_default();
-    let (ef, recall_target) = thoroughness(&params, knobs)?;
+    let (ef, recall_target) = thoroughness("params.recall_target", &params, knobs)?;
     if request.score_threshold.is_some_and(|score| !score.is_finite()) {
         return Err(Fault::invalid("score_threshold", "must be a finite 32-bit float"));
     }
@@ -196,7 +196,12 @@ pub fn search_plan(
     })
 }
 
-fn thoroughness(params: &SearchParams, knobs: &GatewayKnobs) -> Result<(Option<u32>, f32), Fault> {
+/// The effort, if one is named, and the recall target, which stands in that field.
+pub fn thoroughness(
+    field: &str,
+    params: &SearchParams,
+    knobs: &GatewayKnobs,
+) -> Result<(Option<u32>, f32), Fault> {
     const RECALL: f32 = 0.95;
     let ef = match params.ef {
         Some(ef) => Some(between_one_and("params.ef", ef, knobs.max_ef)? as u32),
@@ -205,7 +210,7 @@ fn thoroughness(params: &SearchParams, knobs: &GatewayKnobs) -> Result<(Option<u
     let recall = params.recall_target.unwrap_or(RECALL);
     if !(0.5..=0.999).contains(&recall) {
         let reason = format!("must be from 0.5 to 0.999, got {recall}; for every neighbour set params.exact");
-        return Err(Fault::invalid("params.recall_target", reason));
+        return Err(Fault::invalid(field, reason));
     }
     Ok((ef, recall))
 }

@@ -66,6 +66,53 @@ fn known_fields(spec: &CollectionSpec) -> String {
     known.join(", ")
 }
 
+/// The dense field that is meant: by name, or the unnamed one, or the only one. Its name, dimension and distance.
+pub fn dense_field<'a>(
+    spec: &'a CollectionSpec,
+    using: Option<&'a str>,
+) -> Result<(&'a str, u32, Distance), Fault> {
+    let field = field_meant(spec, using);
+    match takes(spec, field) {
+        Some(Takes::Dense { dimension, distance }) => Ok((field, dimension, distance)),
+        Some(_) => Err(Fault::invalid("using", "must name a field with one vector per point")),
+        None => Err(no_field(spec, using)),
+    }
+}
+
+/// The name of the field that a search is for.
+fn field_meant<'a>(spec: &'a CollectionSpec, using: Option<&'a str>) -> &'a str {
+    match (using, spec.vector_fields.as_slice()) {
+        (Some(name), _) => name,
+        (None, [only]) if spec.dimension == 0 => only.name.as_str(),
+        (None, _) => "",
+    }
+}
+
+fn no_field(spec: &CollectionSpec, using: Option<&str>) -> Fault {
+    let reason = match using {
+        Some(name) => format!("names no vector field of the collection: {}", shown(name)),
+        None => "is missing, and the collection has no unnamed vector field".into(),
+    };
+    Fault::invalid("using", format!("{reason}; there is {}", known_fields(spec)))
+}
+
+/// The unnamed field of a collection, or the first dense one: what points are compared by where nobody says.
+pub fn leading_field(spec: &CollectionSpec) -> (&str, Distance) {
+    let dense = spec.vector_fields.iter().find_map(|field| match field.kind {
+        VectorFieldKind::Dense { distance, .. } => Some((field.name.as_str(), distance)),
+        _ => None,
+    });
+    dense.filter(|_| spec.dimension == 0).unwrap_or(("", spec.distance))
+}
+
+/// A point's vector in a dense field; empty if it has none.
+pub fn dense_of<'a>(vectors: Option<&'a PointVectors>, field: &str) -> &'a [f32] {
+    match vectors.and_then(|vectors| vectors.get(field)) {
+        Some(FieldValue::Dense(vector)) => vector,
+        _ => &[],
+    }
+}
+
 /// A point's vectors, in either spelling. The packed one is named only when its packing is at fault: what the numbers
 /// are is a matter of the vector, and a library may have packed it unasked.
 pub fn checked_vectors(
@@ -125,18 +172,8 @@ pub fn checked_query(
     knobs: &GatewayKnobs,
 ) -> Result<ShardQuery, Fault> {
     let spec = wanted.spec;
-    let field = match (using, spec.vector_fields.as_slice()) {
-        (Some(name), _) => name,
-        (None, [only]) if spec.dimension == 0 => only.name.as_str(),
-        (None, _) => "",
-    };
-    let Some(takes) = takes(spec, field) else {
-        let reason = match using {
-            Some(name) => format!("names no vector field of the collection: {}", shown(name)),
-            None => "is missing, and the collection has no unnamed vector field".into(),
-        };
-        return Err(Fault::invalid("using", format!("{reason}; there is {}", known_fields(spec))));
-    };
+    let field = field_meant(spec, using);
+    let Some(takes) = takes(spec, field) else { return Err(no_field(spec, using)) };
     let value = match (numbers, packed) {
         (Some(value), None) => value,
         (None, Some(packed)) => FieldVector::Dense(unpack(&packed, wanted)?),
@@ -158,6 +195,16 @@ pub fn checked_query(
         FieldValue::Sparse(vector) => ShardQuery::Sparse { field, vector: Arc::new(vector) },
         FieldValue::Multi(vectors) => ShardQuery::Multi { field, vectors: Arc::new(vectors), among: None },
     })
+}
+
+/// A vector for a dense field.
+pub fn checked_dense(
+    vector: Vec<f32>,
+    (dimension, distance): (u32, Distance),
+    wanted: &Wanted<'_>,
+) -> Result<Vec<f32>, Fault> {
+    check(&vector, dimension, distance, "vector", wanted)?;
+    Ok(vector)
 }
 
 /// A value that fits what its field takes.

@@ -241,7 +241,7 @@ impl Cluster {
     }
 }
 
-fn trimmed(point: &PointRecord, include: Include) -> PointRecord {
+pub fn trimmed(point: &PointRecord, include: Include) -> PointRecord {
     PointRecord {
         id: point.id.clone(),
         version: point.version,
@@ -392,6 +392,7 @@ impl Worker for Cluster {
                     checked: None,
                     unindexed,
                 }),
+                recall_missed: request.recall_target == 0.97,
                 stages: vec![Stage { name: "search", us: 7 }],
             };
             ShardHits { hits, trace }
@@ -451,6 +452,81 @@ impl Worker for Cluster {
         })
     }
 
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        let ShardExamine { search, subject } = request;
+        self.enter("examine", search.target).await?;
+        self.read(search.target, search.read, |shard| {
+            let distance = shard.distance.expect("set");
+            let ShardQuery::Dense { vector: query, .. } = &search.query else {
+                panic!("only searches by vector are examined")
+            };
+            let score = |point: &PointRecord| {
+                score(distance, query, point.vector.as_ref().and_then(|v| v.dense()).expect("stored"))
+            };
+            let passing = |point: &&PointRecord| search.filter.as_ref().is_none_or(|f| passes(f, point));
+            let before = |id: &str, than: f32| {
+                let ahead =
+                    shard.points.values().filter(passing).filter(|point| {
+                        score(point) > than || score(point) == than && point.id.as_str() < id
+                    });
+                ahead.count() as u64
+            };
+            match &subject {
+                Subject::Elsewhere { id, score } => {
+                    let ahead = before(id, *score);
+                    Examined::Ahead { ahead, returned: ahead.min(search.top_k as u64) }
+                }
+                Subject::Id(id) => match shard.points.get(id) {
+                    None => Examined::Absent,
+                    Some(point) if !passing(&point) => Examined::Filtered {
+                        version: point.version,
+                        failed: vec![FailedClause {
+                            clause: search.filter.as_ref().expect("one").to_text(),
+                            values: vec![("f".into(), Some("\"x\"".into())), ("g".into(), None)],
+                        }],
+                    },
+                    Some(point) => {
+                        let ahead = before(id, score(point));
+                        // Points called so are never found.
+                        let found = ahead < search.top_k as u64 && !id.starts_with("missed");
+                        Examined::Scored(Scored {
+                            version: point.version,
+                            score: score(point),
+                            ahead,
+                            position: found.then_some(ahead),
+                            ef: 64,
+                            ef_needed: (!found && ahead < search.top_k as u64).then_some(96),
+                        })
+                    }
+                },
+            }
+        })
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.enter("tune", request.target).await?;
+        self.read(request.target, request.read, |shard| {
+            let queries = shard.points.len() as u64;
+            let rung = |ef, found, distances| TuneRung { ef, found: found * queries, distances };
+            ShardTuned {
+                queries,
+                wanted: 10 * queries,
+                rungs: vec![rung(32, 8, 100), rung(64, 9, 200), rung(128, 10, 400)],
+                calibrated_ef: (request.target.shard.0 < 100).then_some(70 + request.target.shard.0 as u32),
+            }
+        })
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.enter("browse", request.target).await?;
+        let unindexed = self.unindexed(request.target.shard.0, request.filter.as_ref());
+        self.read(request.target, request.read, |shard| {
+            let passing = shard.points.values();
+            let passing = passing.filter(|p| request.filter.as_ref().is_none_or(|filter| passes(filter, p)));
+            ShardBrowsed { found: crate::oracle::browsed(passing, &request.what), unindexed }
+        })
+    }
+
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.enter("status", target).await?;
         let indexes = self.indexes(target.shard.0);
@@ -479,6 +555,13 @@ impl Worker for Cluster {
             }),
             calibration: Some(Calibration { measured_at_points: 9, ef_90: 40, ef_95: 60, ef_99: 120 }),
             field_indexes: indexes.into_iter().map(field_index).collect(),
+            recall: vec![RecallFigure {
+                selectivity: Selectivity::All,
+                target: Some(0.5),
+                samples: target.shard.0 + 1,
+                recall: if target.shard.0.is_multiple_of(2) { 1.0 } else { 0.5 },
+                missed: false,
+            }],
             ..ShardStatus::default()
         })
     }

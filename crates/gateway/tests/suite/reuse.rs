@@ -129,6 +129,7 @@ async fn kept_results_are_those_of_a_search() {
 }
 
 /// A result on its way when a write is acknowledged is not for those who ask after that.
+#[allow(clippy::disallowed_methods, reason = "callers beside each other")]
 #[tokio::test]
 async fn equal_searches_at_once_share_one_that_begins_after_they_came() {
     let knobs = GatewayKnobs { coalesce_ms: 60_000, ..GatewayKnobs::default() };
@@ -137,6 +138,7 @@ async fn equal_searches_at_once_share_one_that_begins_after_they_came() {
     asked(&client);
     let search = || {
         let client = client.clone();
+        #[allow(clippy::disallowed_methods, reason = "two callers at the same time, in a test")]
         tokio::spawn(async move { client.search(r#"{"vector":[1,0]}"#).await.ok() })
     };
     let ids = |answer: &Value| answer["results"].as_array().expect("list").len();

@@ -324,6 +324,7 @@ impl Client {
         let (level, consistency) = self.level();
         let color = (self.random.below(2) == 0).then(|| self.random.below(3) as u8);
         let request = api::CountRequest {
+            exact: None,
             collection: COLLECTION.into(),
             filter: color.map(|color| api::JsonText::unparsed(format!("{{\"color\":{color}}}"))),
             consistency: Some(consistency),

@@ -8,9 +8,10 @@ use vectron_base::ids::ShardId;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::placement::Members;
 use vectron_wire::worker::{
-    Delivered, Hit, ItemOutcome, PointRecord, ReadLevel, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten,
-    SnapshotFile, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, Worker, WriteOperation,
+    Delivered, Examined, Hit, ItemOutcome, PointRecord, ReadLevel, ShardBrowse, ShardBrowsed, ShardCount,
+    ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
+    ShardStatus, ShardTextStats, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotFile,
+    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, Worker, WriteOperation,
 };
 use vectron_worker::Host;
 
@@ -214,6 +215,19 @@ impl Worker for Crooked {
 
     async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         self.host.text_stats(request).await
+    }
+
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        self.host.examine(request).await
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.host.tune(request).await
+    }
+
+    async fn browse(&self, mut request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        request.target = self.unfenced(request.target);
+        self.host.browse(request).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

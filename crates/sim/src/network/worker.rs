@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::{Fault, Outcome};
 use vectron_wire::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
-    SnapshotRequest, Target, TextStats, Worker,
+    Examined, PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardExamine, ShardGet,
+    ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardTune,
+    ShardTuned, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats,
+    Worker,
 };
 
 /// Finds the worker that runs on a node now, if one does.
@@ -85,6 +86,16 @@ impl Worker for RemoteWorker {
     }
     async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         carried!(self, self.reading(request.timeout_ms), text_stats(request))
+    }
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        carried!(self, self.reading(request.search.timeout_ms), examine(request))
+    }
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), tune(request))
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        carried!(self, self.reading(request.timeout_ms), browse(request))
     }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         carried!(self, self.question(Outcome::NotApplied, STATUS_WAIT), status(target))

@@ -130,6 +130,7 @@ impl Client {
     /// How many points pass.
     pub async fn count(&self, filter: Option<String>) -> Result<u64, Fault> {
         let request = api::CountRequest {
+            exact: None,
             collection: self.collection.clone(),
             filter: filter.map(api::JsonText::unparsed),
             consistency: None,
@@ -144,6 +145,7 @@ impl Client {
         let mut cursor = None;
         loop {
             let request = api::ScrollRequest {
+                order_by: None,
                 collection: self.collection.clone(),
                 filter: None,
                 limit: Some(3),

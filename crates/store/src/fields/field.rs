@@ -5,7 +5,7 @@ use super::geo::Geo;
 use super::keyword::{Keyword, Posting};
 use super::ordered::{Ordered, Span, Spans};
 use super::text::TextIndex;
-use vectron_base::filter::{Bound, FieldIndex, FieldType, Number, Order, Scalar, Test, instant};
+use vectron_base::filter::{Bound, FieldIndex, FieldType, FieldValue, Number, Order, Scalar, Test, instant};
 use vectron_index::{Row, RowSet};
 
 /// Most strings of a keyword index that one test puts together or tries: some tenths of a millisecond.
@@ -141,6 +141,25 @@ impl Field {
             Values::Integer(ordered) => ordered.remove(row),
             Values::Float(ordered) => ordered.remove(row),
             Values::Datetime(ordered) => ordered.remove(row),
+        }
+    }
+
+    /// Values with the number of rows that have each, of those that are not irregular; `None` if the index does not
+    /// count.
+    pub fn counts(&self, rows: Option<&RowSet>) -> Option<Vec<(FieldValue, u64)>> {
+        match &self.values {
+            Values::Keyword(keyword) => Some(keyword.counts(rows)),
+            Values::Bool(sets) => {
+                let count = |set: &RowSet| rows.map_or(set.len(), |rows| set.intersection_len(rows));
+                let counts = [false, true].into_iter().zip(sets.iter().map(count));
+                let some = counts.filter(|(_, count)| *count > 0);
+                Some(some.map(|(yes, count)| (FieldValue::Bool(yes), count)).collect())
+            }
+            Values::Integer(_)
+            | Values::Float(_)
+            | Values::Datetime(_)
+            | Values::Geo(_)
+            | Values::Text(_) => None,
         }
     }
 

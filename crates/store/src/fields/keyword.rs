@@ -4,7 +4,7 @@ use super::sets::Set;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use vectron_base::filter::{Order, TextBound};
+use vectron_base::filter::{FieldValue, Order, TextBound};
 use vectron_index::{Row, RowSet};
 
 /// Rows of one string: listed as long as that is smaller than bits.
@@ -210,6 +210,26 @@ impl Keyword {
     pub fn passing(&self, passes: impl Fn(&str) -> bool) -> impl Iterator<Item = &Posting> {
         let words = self.words.iter().flatten();
         words.filter(move |word| passes(&word.text)).map(|word| &word.rows)
+    }
+
+    /// Strings with the number of rows that have each, of these rows or of all.
+    pub fn counts(&self, rows: Option<&RowSet>) -> Vec<(FieldValue, u64)> {
+        let Some(rows) = rows else {
+            let words = self.words.iter().flatten();
+            return words.map(|word| (FieldValue::text(&*word.text), word.rows.len())).collect();
+        };
+        let mut counts = vec![0u64; self.words.len()];
+        for row in rows.iter() {
+            let single = self.column.get(row as usize).copied().unwrap_or(0).checked_sub(1);
+            let listed = if single.is_none() { self.lists.get(&row) } else { None };
+            for number in single.iter().chain(listed.into_iter().flatten()) {
+                if let Some(count) = counts.get_mut(*number as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        let words = self.words.iter().zip(counts).filter(|(_, count)| *count > 0);
+        words.filter_map(|(word, count)| Some((FieldValue::text(&*word.as_ref()?.text), count))).collect()
     }
 
     /// Whether no row has two strings.

@@ -9,6 +9,7 @@
 
 mod build;
 mod extract;
+mod facet;
 mod field;
 mod geo;
 mod keyword;

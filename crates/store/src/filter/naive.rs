@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::fmt;
-use vectron_base::filter::{Bound, Filter, Number, Scalar, Test, instant};
+use vectron_base::filter::{Bound, FieldValue, Filter, Number, Scalar, Test, instant};
 
 /// Whether a payload matches.
 pub fn matches(filter: &Filter, payload: &str) -> bool {
@@ -20,6 +20,14 @@ pub fn matches(filter: &Filter, payload: &str) -> bool {
             field(test, &ends)
         }
     }
+}
+
+/// What a dotted path leads to in a payload, as JSON texts.
+pub(super) fn texts(path: &str, payload: &str) -> Vec<String> {
+    let root: Option<Box<RawValue>> = serde_json::from_str(payload).ok();
+    let parts: Vec<&str> = path.split('.').collect();
+    let ends = root.filter(|r| r.get().starts_with('{')).map_or(vec![], |r| lead(&r, &parts));
+    ends.iter().map(|end| end.get().to_string()).collect()
 }
 
 /// A parsed value; numbers stay text.
@@ -148,4 +156,22 @@ fn equals(value: &Json, scalar: &Scalar) -> bool {
         (Json::Text(a), Scalar::Text(b)) => a == b,
         _ => false,
     }
+}
+
+/// Strings, numbers and booleans that a path leads to, each once.
+pub fn values(path: &str, payload: &str) -> BTreeSet<FieldValue> {
+    let root: Option<Box<RawValue>> = serde_json::from_str(payload).ok();
+    let parts: Vec<&str> = path.split('.').collect();
+    let ends = root.filter(|r| r.get().starts_with('{')).map_or(vec![], |r| lead(&r, &parts));
+    let mut values = BTreeSet::new();
+    for end in &ends {
+        let found = match json(end) {
+            Some(Json::List(elements)) => {
+                elements.iter().filter_map(|e| FieldValue::parse(e.get())).collect()
+            }
+            _ => Vec::from_iter(FieldValue::parse(end.get())),
+        };
+        values.extend(found);
+    }
+    values
 }

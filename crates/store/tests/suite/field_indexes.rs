@@ -17,7 +17,7 @@ fn index(field: &str, kind: FieldType) -> FieldIndex {
     FieldIndex { field: field.into(), kind }
 }
 
-fn indexes() -> impl Strategy<Value = Vec<FieldIndex>> {
+pub fn indexes() -> impl Strategy<Value = Vec<FieldIndex>> {
     let one = (prop::sample::select(FIELDS.to_vec()), prop::sample::select(FieldType::ALL.to_vec()));
     prop::collection::vec(one.prop_map(|(field, kind)| index(field, kind)), 0..5)
 }
@@ -47,7 +47,7 @@ fn value() -> impl Strategy<Value = String> {
     prop_oneof![5 => one, 2 => list.prop_map(|list| format!("[{}]", list.join(",")))]
 }
 
-fn payload() -> impl Strategy<Value = String> {
+pub fn payload() -> impl Strategy<Value = String> {
     let typed = (value(), value(), value(), value(), 0..4usize).prop_map(|(a, b, x, y, shape)| match shape {
         0 => format!(r#"{{"a":{a},"b":{b},"c":{x}}}"#),
         1 => format!(r#"{{"a":{{"b":{a}}},"b":{b},"c":{{"a":{x}}}}}"#),
@@ -58,7 +58,7 @@ fn payload() -> impl Strategy<Value = String> {
 }
 
 /// Filters on fields that payloads have, besides any filter.
-fn filter() -> impl Strategy<Value = Filter> {
+pub fn filter() -> impl Strategy<Value = Filter> {
     let leaf = (prop::sample::select(FIELDS.to_vec()), filters::test())
         .prop_map(|(path, test)| Filter::Field { path: path.into(), test });
     let near = leaf.prop_recursive(3, 16, 4, |inner| {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backlog;
+mod browse;
 mod copies;
 mod corruption;
 mod crash;
@@ -19,6 +20,7 @@ mod order;
 mod promises;
 mod random_histories;
 mod real_disk;
+mod recall;
 mod schedules;
 mod scrub;
 mod several_fields;
@@ -27,4 +29,5 @@ mod splits;
 mod support;
 mod text;
 mod watched;
+mod why_not;
 mod writes;

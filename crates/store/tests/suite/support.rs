@@ -25,6 +25,8 @@ pub fn config(dimension: usize, metric: Metric) -> ShardConfig {
     config.graph_chunk_rows = 6;
     config.idempotency_bytes = WINDOW_BYTES;
     config.knobs.index_step_rows = 5;
+    // About ten: what is held for people is not what figures of memory are about.
+    config.knobs.removals_bytes = 1 << 10;
     config
 }
 

@@ -43,7 +43,7 @@ enum Step {
     Delete(u8),
     Checkpoint,
     Restart,
-    Search(TextSearch),
+    Search(Box<TextSearch>),
 }
 
 fn search() -> impl Strategy<Value = TextSearch> {
@@ -66,7 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0u8..40).prop_map(Step::Delete),
         1 => Just(Step::Checkpoint),
         1 => Just(Step::Restart),
-        10 => search().prop_map(Step::Search),
+        10 => search().prop_map(|search| Step::Search(Box::new(search))),
     ]
 }
 
@@ -159,8 +159,8 @@ proptest! {
                 Step::Restart => {
                     shard = open(&disk, &shape());
                     shard.set_field_indexes(&[text_index("d.t")]);
-                    for at in shard.applied_index() as usize..log.len() {
-                        apply(&shard, &log[at]);
+                    for command in log.iter().skip(shard.applied_index() as usize) {
+                        apply(&shard, command);
                     }
                     index_all(&shard);
                     continue;

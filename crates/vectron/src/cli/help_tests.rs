@@ -83,7 +83,7 @@ fn wrong_command_lines_are_refused() {
         "vectron collections create docs --dimension 3 --distance dot --quantization int8",
         "vectron collections create docs --dimension 3 --distance dot --storage disk",
         "vectron indexes create docs section",
-        "vectron indexes create docs section --type geo",
+        "vectron indexes create docs section --type place",
         "vectron indexes delete docs",
         "vectron import docs",
         "vectron import docs a.npy --create",

@@ -248,3 +248,55 @@ fn roles_in_processes_of_their_own_drain_and_survive_without_the_placement_drive
     upsert(&url, 600..700);
     assert_eq!(count(&url), 700);
 }
+
+/// A placement driver of one grows to three while the cluster is used, and then lives without the one it began with.
+#[test]
+fn members_are_added_to_the_placement_driver_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses: Vec<String> = (0..3).map(|_| format!("127.0.0.1:{}", free_port())).collect();
+    let listed = |count: usize| -> String {
+        let all = addresses.iter().take(count).enumerate();
+        all.map(|(at, address)| format!("{}={address}", at + 1)).collect::<Vec<_>>().join(",")
+    };
+    let driver = |number: usize| {
+        Member::launch(|command| {
+            command.args(["pd", "--member", &number.to_string(), "--members", &listed(number)]);
+            command.args(["--listen", &addresses[number - 1]]);
+            command.args((number > 1).then_some("--join"));
+            command.arg("--data-dir").arg(dir.path().join(format!("pd-{number}")));
+        })
+    };
+    let mut drivers = vec![driver(1)];
+    let _worker = Member::launch(|command| {
+        let address = format!("127.0.0.1:{}", free_port());
+        command.args(["worker", "--placement", &listed(3), "--listen", &address]);
+        command.arg("--data-dir").arg(dir.path().join("worker"));
+    });
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let _gateway = Member::launch(|command| {
+        command.args(["gateway", "--placement", &listed(3), "--listen", url.trim_start_matches("http://")]);
+    });
+    create(&url, 1, 1);
+    upsert(&url, 0..100);
+    for number in 2..=3 {
+        drivers.push(driver(number));
+        let added = || {
+            let mut command = binary();
+            command.args(["--url", &url, "admin", "pd", "add", &number.to_string(), &addresses[number - 1]]);
+            command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("it runs").success()
+        };
+        // Refused while the change before it is under way.
+        wait_for("the member is let in", added);
+        wait_for("the member votes", || {
+            let members =
+                eventually("GET", &format!("{url}/v1/admin/members"), &Value::Null)["members"].clone();
+            let votes = |m: &Value| m["member"] == number as u64 && m["votes"] == true;
+            members.as_array().is_some_and(|members| members.iter().any(votes))
+        });
+    }
+    drivers[0].kill();
+    let body = json!({"name": "more", "dimension": 3, "distance": "euclidean"});
+    eventually("POST", &format!("{url}/v1/collections"), &body);
+    upsert(&url, 100..200);
+    assert_eq!(count(&url), 200);
+}

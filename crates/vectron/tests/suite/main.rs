@@ -8,6 +8,7 @@ mod fields;
 mod format;
 mod generated;
 mod indexes;
+mod insight;
 mod kill;
 mod lanes;
 mod lessons;

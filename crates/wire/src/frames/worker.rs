@@ -10,9 +10,10 @@ use crate::grpc::dial::DialOptions;
 use crate::grpc::method::Method;
 use crate::grpc::worker::{COUNT, GET, SCROLL, SEARCH, WRITE};
 use crate::worker::{
-    ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits,
-    ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten,
-    SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats, UpsertPoint, Worker, WriteOperation,
+    Examined, ItemWrite, PayloadChange, PayloadEdit, PointRecord, ShardBrowse, ShardBrowsed, ShardCount,
+    ShardCounted, ShardExamine, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch,
+    ShardStatus, ShardTextStats, ShardTune, ShardTuned, ShardWrite, ShardWritten, SnapshotOffer,
+    SnapshotPart, SnapshotRequest, Target, TextStats, UpsertPoint, Worker, WriteOperation,
 };
 use async_trait::async_trait;
 use prost::Message;
@@ -97,7 +98,7 @@ impl FrameWorker {
 
 /// About how many bytes a write takes.
 fn weight(operation: &WriteOperation) -> usize {
-    let of_point = |point: &UpsertPoint| point.id.len() + 4 * point.vector.len() + point.payload.len();
+    let of_point = |point: &UpsertPoint| point.id.len() + point.vector.bytes() + point.payload.len();
     let of_edit = |edit: &PayloadEdit| match &edit.change {
         PayloadChange::Merge(text) | PayloadChange::Replace(text) => text.len(),
         PayloadChange::Unset(paths) => paths.iter().map(String::len).sum(),
@@ -161,6 +162,17 @@ impl Worker for FrameWorker {
         self.rest.text_stats(request).await
     }
 
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        self.rest.examine(request).await
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.rest.tune(request).await
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.rest.browse(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.rest.status(target).await
     }

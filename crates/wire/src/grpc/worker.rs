@@ -8,9 +8,10 @@ use super::serve::serve;
 use crate::proto::worker as pb;
 use crate::proto::worker::worker_service_server::{WorkerService, WorkerServiceServer};
 use crate::worker::{
-    PointRecord, ShardCount, ShardCounted, ShardGet, ShardHits, ShardPage, ShardRead, ShardScroll,
-    ShardSearch, ShardStatus, ShardTextStats, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart,
-    SnapshotRequest, Target, TextStats, Worker,
+    Examined, PointRecord, ShardBrowse, ShardBrowsed, ShardCount, ShardCounted, ShardExamine, ShardGet,
+    ShardHits, ShardPage, ShardRead, ShardScroll, ShardSearch, ShardStatus, ShardTextStats, ShardTune,
+    ShardTuned, ShardWrite, ShardWritten, SnapshotOffer, SnapshotPart, SnapshotRequest, Target, TextStats,
+    Worker,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -31,6 +32,12 @@ pub(crate) const COUNT: Method<pb::CountRequest, pb::CountResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Count");
 const TEXT_STATS: Method<pb::TextStatsRequest, pb::TextStatsResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/TextStats");
+const EXAMINE: Method<pb::ExamineRequest, pb::ExamineResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Examine");
+const TUNE: Method<pb::TuneRequest, pb::TuneResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Tune");
+const BROWSE: Method<pb::BrowseRequest, pb::BrowseResponse> =
+    Method::reading("/vectron.worker.v1.WorkerService/Browse");
 const STATUS: Method<pb::StatusRequest, pb::StatusResponse> =
     Method::reading("/vectron.worker.v1.WorkerService/Status");
 const SNAPSHOT: Method<pb::SnapshotRequest, pb::SnapshotResponse> =
@@ -90,6 +97,18 @@ impl WorkerService for WorkerServer {
         m: Request<pb::TextStatsRequest>,
     ) -> Result<Response<pb::TextStatsResponse>, Status> {
         serve(TEXT_STATS, self.send_limit, m, |request| self.worker.text_stats(request)).await
+    }
+
+    async fn examine(&self, m: Request<pb::ExamineRequest>) -> Result<Response<pb::ExamineResponse>, Status> {
+        serve(EXAMINE, self.send_limit, m, |request| self.worker.examine(request)).await
+    }
+
+    async fn tune(&self, m: Request<pb::TuneRequest>) -> Result<Response<pb::TuneResponse>, Status> {
+        serve(TUNE, self.send_limit, m, |request| self.worker.tune(request)).await
+    }
+
+    async fn browse(&self, m: Request<pb::BrowseRequest>) -> Result<Response<pb::BrowseResponse>, Status> {
+        serve(BROWSE, self.send_limit, m, |request| self.worker.browse(request)).await
     }
 
     async fn status(&self, m: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
@@ -170,6 +189,21 @@ impl Worker for WorkerConnection {
     async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         let wait = Duration::from_millis(request.timeout_ms);
         self.peer.call(TEXT_STATS, request, wait).await
+    }
+
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        let wait = Duration::from_millis(request.search.timeout_ms);
+        self.peer.call(EXAMINE, request, wait).await
+    }
+
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(TUNE, request, wait).await
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        let wait = Duration::from_millis(request.timeout_ms);
+        self.peer.call(BROWSE, request, wait).await
     }
 
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {

@@ -105,7 +105,7 @@ mod foreign {
     #[async_trait::async_trait]
     impl WorkerService for Foreign {
         async fn write(&self, _: Request<WriteRequest>) -> Result<Response<WriteResponse>, Status> {
-            let item = ItemOutcome { kind: 99, current_version: 0, bytes: 0 };
+            let item = ItemOutcome { kind: 99, ..Default::default() };
             Ok(Response::new(WriteResponse { items: vec![item], ..Default::default() }))
         }
         async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
@@ -125,6 +125,17 @@ mod foreign {
             _: Request<TextStatsRequest>,
         ) -> Result<Response<TextStatsResponse>, Status> {
             Err(Status::unimplemented("text_stats"))
+        }
+
+        async fn examine(&self, _: Request<ExamineRequest>) -> Result<Response<ExamineResponse>, Status> {
+            Err(Status::unimplemented("examine"))
+        }
+        async fn tune(&self, _: Request<TuneRequest>) -> Result<Response<TuneResponse>, Status> {
+            Err(Status::unimplemented("tune"))
+        }
+
+        async fn browse(&self, _: Request<BrowseRequest>) -> Result<Response<BrowseResponse>, Status> {
+            Err(Status::unimplemented("browse"))
         }
         async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
             Err(Status::unimplemented("status"))

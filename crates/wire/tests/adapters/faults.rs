@@ -113,7 +113,7 @@ fn malformed_requests_to_a_worker_are_refused_by_field() {
 
 #[test]
 fn malformed_answers_of_a_worker_are_refused_by_field() {
-    let outcome = pb::ItemOutcome { kind: 9, current_version: 0, bytes: 0 };
+    let outcome = pb::ItemOutcome { kind: 9, ..Default::default() };
     let written = pb::WriteResponse { items: vec![outcome], ..Default::default() };
     assert_eq!(refused::<ShardWritten, _>(written), "items[0].kind");
     assert_eq!(refused::<ShardRead<ShardCounted>, _>(pb::CountResponse::default()), "delivered");

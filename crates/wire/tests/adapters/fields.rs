@@ -3,7 +3,7 @@
 //! Values are compared in debug form, which also tells 0 from -0 and integers from equal doubles.
 
 use crate::stage::{Stage, WAYS, Way};
-use crate::{given, given_cluster, given_placement, given_snapshot};
+use crate::{given, given_cluster, given_examine, given_placement, given_snapshot};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fmt::Debug;
@@ -38,12 +38,18 @@ fn every_message_of_the_worker_round_trips() {
     round_trips::<worker_pb::CountRequest, _>(given::count());
     round_trips::<worker_pb::TextStatsRequest, _>(given::text_question());
     round_trips::<worker_pb::TextStatsResponse, _>(given::text_counted());
+    round_trips::<worker_pb::ExamineRequest, _>(given_examine::request());
+    round_trips::<worker_pb::ExamineResponse, _>(given_examine::answer());
+    round_trips::<worker_pb::TuneRequest, _>(given_examine::tune());
+    round_trips::<worker_pb::TuneResponse, _>(given_examine::tuned());
+    round_trips::<worker_pb::BrowseRequest, _>(given::browse());
     round_trips::<worker_pb::StatusRequest, _>(given::target());
     round_trips::<worker_pb::WriteResponse, _>(given::written());
     round_trips::<worker_pb::GetResponse, _>(given::got());
     round_trips::<worker_pb::SearchResponse, _>(given::found());
     round_trips::<worker_pb::ScrollResponse, _>(given::page());
     round_trips::<worker_pb::CountResponse, _>(given::counted());
+    round_trips::<worker_pb::BrowseResponse, _>(given::browsed());
     round_trips::<worker_pb::StatusResponse, _>(given::status());
     round_trips::<worker_pb::SnapshotRequest, _>(given_snapshot::request());
     round_trips::<worker_pb::SnapshotResponse, _>(given_snapshot::offer());
@@ -115,6 +121,9 @@ fn every_method_of_the_worker_carries_everything() {
         carries(&stage, given::scroll(), given::page(), |q| worker.scroll(q));
         carries(&stage, given::count(), given::counted(), |q| worker.count(q));
         carries(&stage, given::text_question(), given::text_counted(), |q| worker.text_stats(q));
+        carries(&stage, given_examine::request(), given_examine::answer(), |q| worker.examine(q));
+        carries(&stage, given_examine::tune(), given_examine::tuned(), |q| worker.tune(q));
+        carries(&stage, given::browse(), given::browsed(), |q| worker.browse(q));
         carries(&stage, given::target(), given::status(), |q| worker.status(q));
         carries(&stage, given_snapshot::request(), given_snapshot::offer(), |q| worker.snapshot(q));
         carries(&stage, given_snapshot::part_request(), given_snapshot::part(), |q| worker.snapshot_part(q));

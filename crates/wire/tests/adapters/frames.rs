@@ -129,6 +129,17 @@ impl Worker for Gated {
     async fn text_stats(&self, _: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         no()
     }
+
+    async fn examine(&self, _: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        no()
+    }
+    async fn tune(&self, _: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        no()
+    }
+
+    async fn browse(&self, _: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        no()
+    }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {
         no()
     }
@@ -283,13 +294,7 @@ fn noise_breaks_its_own_connection_only() {
             Ok(())
         })
         .unwrap();
-    stage.script.will(Ok(ShardWritten {
-        version: 1,
-        items: vec![],
-        deleted: 0,
-        replayed: false,
-        edited: None,
-    }));
+    stage.script.will(Ok(ShardWritten { version: 1, ..ShardWritten::default() }));
     assert!(stage.wait(stage.worker.write(a_write(1, 20_000))).is_ok());
 }
 

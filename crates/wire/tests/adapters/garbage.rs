@@ -1,7 +1,7 @@
 //! Bytes that nobody meant: every method answers them with a refusal of its own or takes them for a request.
 
 use crate::stage::{Stage, Way};
-use crate::{given, given_cluster, given_placement, given_snapshot};
+use crate::{given, given_cluster, given_examine, given_placement, given_snapshot};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -104,9 +104,16 @@ fn no_bytes_break_a_server() {
     withstands::<_, pb::GetRequest>(stage, "/vectron.worker.v1.WorkerService/Get", given::get());
     withstands::<_, pb::SearchRequest>(stage, "/vectron.worker.v1.WorkerService/Search", given::search());
     withstands::<_, pb::ScrollRequest>(stage, "/vectron.worker.v1.WorkerService/Scroll", given::scroll());
+    withstands::<_, pb::BrowseRequest>(stage, "/vectron.worker.v1.WorkerService/Browse", given::browse());
     withstands::<_, pb::CountRequest>(stage, "/vectron.worker.v1.WorkerService/Count", given::count());
     let path = "/vectron.worker.v1.WorkerService/TextStats";
     withstands::<_, pb::TextStatsRequest>(stage, path, given::text_question());
+    withstands::<_, pb::ExamineRequest>(
+        stage,
+        "/vectron.worker.v1.WorkerService/Examine",
+        given_examine::request(),
+    );
+    withstands::<_, pb::TuneRequest>(stage, "/vectron.worker.v1.WorkerService/Tune", given_examine::tune());
     withstands::<_, pb::StatusRequest>(stage, "/vectron.worker.v1.WorkerService/Status", given::target());
     withstands::<_, driver::CreateCollectionRequest>(
         stage,
@@ -172,8 +179,11 @@ fn no_bytes_break_a_caller() {
     reads::<ShardRead<Vec<Option<PointRecord>>>, pb::GetResponse>(given::got());
     reads::<ShardRead<ShardHits>, pb::SearchResponse>(given::found());
     reads::<ShardRead<ShardPage>, pb::ScrollResponse>(given::page());
+    reads::<ShardRead<ShardBrowsed>, pb::BrowseResponse>(given::browsed());
     reads::<ShardRead<ShardCounted>, pb::CountResponse>(given::counted());
     reads::<ShardRead<TextStats>, pb::TextStatsResponse>(given::text_counted());
+    reads::<ShardRead<Examined>, pb::ExamineResponse>(given_examine::answer());
+    reads::<ShardRead<ShardTuned>, pb::TuneResponse>(given_examine::tuned());
     reads::<ShardStatus, pb::StatusResponse>(given::status());
     reads::<_, driver::CreateCollectionResponse>((given_placement::collection(), any::<bool>()));
     reads::<_, driver::Catalog>(given_placement::view());

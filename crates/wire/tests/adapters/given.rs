@@ -6,10 +6,11 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use proptest::{collection::vec, option, sample::select};
 use std::sync::Arc;
-use vectron_base::filter::Filter;
+use vectron_base::filter::{FieldValue, Filter, Number};
 use vectron_base::ids::{Incarnation, ShardId};
-use vectron_base::vectors::{FieldValue, MultiVector, PointVectors, SparseVector};
+use vectron_base::vectors::{self, MultiVector, PointVectors, SparseVector};
 use vectron_base::{Code, Fault, FieldError, Outcome};
+use vectron_wire::browse::{Browse, Browsed, FacetValue, FieldOrder, OrderPlace, OrderedPoint, SampledPoint};
 use vectron_wire::worker::*;
 
 const PLANS: [&str; 9] = [
@@ -45,7 +46,7 @@ pub fn target() -> impl Strategy<Value = Target> {
     })
 }
 
-fn read_level() -> impl Strategy<Value = ReadLevel> {
+pub fn read_level() -> impl Strategy<Value = ReadLevel> {
     prop_oneof![
         Just(ReadLevel::Linearizable),
         Just(ReadLevel::Eventual),
@@ -144,9 +145,9 @@ fn multi() -> impl Strategy<Value = MultiVector> {
 
 fn vectors() -> impl Strategy<Value = PointVectors> {
     let value = prop_oneof![
-        vector().prop_map(FieldValue::Dense),
-        sparse().prop_map(FieldValue::Sparse),
-        multi().prop_map(FieldValue::Multi),
+        vector().prop_map(vectors::FieldValue::Dense),
+        sparse().prop_map(vectors::FieldValue::Sparse),
+        multi().prop_map(vectors::FieldValue::Multi),
     ];
     let named = proptest::collection::btree_map(any::<String>(), value, 0..4).prop_map(|fields| {
         let fields = fields.into_iter().map(|(name, value)| (name.into(), value));
@@ -275,7 +276,7 @@ fn point() -> impl Strategy<Value = PointRecord> {
         .prop_map(|(id, version, vector, payload)| PointRecord { id, version, vector, payload })
 }
 
-fn read<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = ShardRead<T>> {
+pub fn read<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = ShardRead<T>> {
     (value, any::<(u64, u64)>()).prop_map(|(value, (applied_index, staleness_ms))| ShardRead {
         value,
         delivered: Delivered { applied_index, staleness_ms },
@@ -301,7 +302,7 @@ pub fn found() -> impl Strategy<Value = ShardRead<ShardHits>> {
     let hit = (point(), any::<f32>()).prop_map(|(point, score)| Hit { point, score });
     let stage = (select(&STAGES[..]), any::<u64>()).prop_map(|(name, us)| Stage { name, us });
     let figures = any::<(u32, u64, Option<u64>, u64, u64, u64)>();
-    let measured = any::<(Option<String>, Option<u64>, Option<u64>, Option<u64>)>();
+    let measured = any::<(Option<String>, Option<u64>, Option<u64>, Option<u64>, bool)>();
     let trace = (select(&PLANS[..]), figures, vec(stage, 0..6), measured, option::of(filter_trace()));
     let trace = trace.prop_map(|(plan, f, stages, m, filter)| SearchTrace {
         plan,
@@ -316,6 +317,7 @@ pub fn found() -> impl Strategy<Value = ShardRead<ShardHits>> {
         precise: m.2,
         rescored: m.3,
         filter,
+        recall_missed: m.4,
         stages,
     });
     read((vec(hit, 0..5), trace).prop_map(|(hits, trace)| ShardHits { hits, trace }))
@@ -329,6 +331,54 @@ pub fn page() -> impl Strategy<Value = ShardRead<ShardPage>> {
 pub fn counted() -> impl Strategy<Value = ShardRead<ShardCounted>> {
     let counted = (any::<u64>(), vec(any::<String>(), 0..3));
     read(counted.prop_map(|(count, unindexed)| ShardCounted { count, unindexed }))
+}
+
+fn field_value() -> impl Strategy<Value = FieldValue> {
+    prop_oneof![
+        any::<bool>().prop_map(FieldValue::Bool),
+        any::<i128>().prop_map(|n| FieldValue::number(Number::Integer(n))),
+        any::<f64>().prop_map(|n| FieldValue::number(Number::Real(n))),
+        any::<String>().prop_map(FieldValue::text),
+        Just(FieldValue::text("2024-05-01T12:00:00Z")),
+    ]
+}
+
+pub fn browse() -> impl Strategy<Value = ShardBrowse> {
+    let place = (option::of(field_value()), any::<String>()).prop_map(|(value, id)| OrderPlace { value, id });
+    let order = any::<(String, bool)>().prop_map(|(field, descending)| FieldOrder { field, descending });
+    let what = prop_oneof![
+        any::<(String, usize)>().prop_map(|(field, limit)| Browse::Facet { field, limit }),
+        (any::<(u64, usize)>(), include()).prop_map(|((seed, limit), include)| Browse::Sample {
+            seed,
+            limit,
+            include
+        }),
+        (order, option::of(place), any::<usize>(), include())
+            .prop_map(|(order, after, limit, include)| Browse::Ordered { order, after, limit, include }),
+        Just(Browse::Estimate),
+    ];
+    (target(), read_level(), read_filter(), what, timeout()).prop_map(
+        |(target, read, filter, what, timeout_ms)| ShardBrowse { target, read, filter, what, timeout_ms },
+    )
+}
+
+pub fn browsed() -> impl Strategy<Value = ShardRead<ShardBrowsed>> {
+    let value = (field_value(), any::<u64>()).prop_map(|(value, count)| FacetValue { value, count });
+    let sampled = (any::<u64>(), point()).prop_map(|(rank, point)| SampledPoint { rank, point });
+    let ordered =
+        (option::of(field_value()), point()).prop_map(|(value, point)| OrderedPoint { value, point });
+    let found = prop_oneof![
+        (vec(value, 0..5), any::<(bool, bool)>()).prop_map(|(values, (more, indexed))| Browsed::Facet {
+            values,
+            more,
+            indexed
+        }),
+        vec(sampled, 0..5).prop_map(Browsed::Sample),
+        (vec(ordered, 0..5), any::<bool>()).prop_map(|(points, more)| Browsed::Ordered { points, more }),
+        any::<(u64, u64, u64)>().prop_map(|(low, high, expected)| Browsed::Estimate { low, high, expected }),
+    ];
+    let unindexed = vec(any::<String>(), 0..3);
+    read((found, unindexed).prop_map(|(found, unindexed)| ShardBrowsed { found, unindexed }))
 }
 
 fn field_index_status() -> impl Strategy<Value = FieldIndexStatus> {
@@ -364,10 +414,21 @@ fn measured() -> impl Strategy<Value = (Option<MemorySplit>, Option<CodeError>, 
     (option::of(memory), option::of(codes), option::of(calibration))
 }
 
+fn recall() -> impl Strategy<Value = RecallFigure> {
+    let figures = any::<(Option<f32>, u64, f64, bool)>();
+    (select(&Selectivity::EVERY[..]), figures).prop_map(|(selectivity, f)| RecallFigure {
+        selectivity,
+        target: f.0,
+        samples: f.1,
+        recall: f.2,
+        missed: f.3,
+    })
+}
+
 pub fn status() -> impl Strategy<Value = ShardStatus> {
     let figures = any::<(u64, u64, u64, u64, u64, u64, u64, bool)>();
-    let lists = (vec(any::<String>(), 0..3), vec(field_index_status(), 0..3));
-    (figures, lists, measured()).prop_map(|(f, (damage, field_indexes), m)| ShardStatus {
+    let lists = (vec(any::<String>(), 0..3), vec(field_index_status(), 0..3), vec(recall(), 0..3));
+    (figures, lists, measured()).prop_map(|(f, (damage, field_indexes, recall), m)| ShardStatus {
         points: f.0,
         index_lag: f.1,
         tombstones: f.2,
@@ -381,6 +442,7 @@ pub fn status() -> impl Strategy<Value = ShardStatus> {
         quantization: m.1,
         calibration: m.2,
         field_indexes,
+        recall,
     })
 }
 

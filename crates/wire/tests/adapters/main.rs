@@ -9,6 +9,7 @@ mod frames;
 mod garbage;
 mod given;
 mod given_cluster;
+mod given_examine;
 mod given_placement;
 mod given_snapshot;
 mod limits;

@@ -80,6 +80,16 @@ impl Worker for Scripted {
     async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         self.reply(request).await
     }
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        self.reply(request).await
+    }
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.reply(request).await
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.reply(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.reply(target).await
     }

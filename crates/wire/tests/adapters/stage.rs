@@ -186,13 +186,16 @@ pub fn channel_to(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-pub const METHODS: [&str; 19] = [
+pub const METHODS: [&str; 22] = [
     "write",
     "get",
     "search",
     "scroll",
     "count",
     "text_stats",
+    "examine",
+    "tune",
+    "browse",
     "status",
     "create",
     "delete",
@@ -294,6 +297,15 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
             let request = ShardTextStats { target: TARGET, read, query: query.into(), timeout_ms };
             worker.text_stats(request).await.err()
         }
+        "examine" => {
+            let subject = Subject::Id("a".into());
+            worker.examine(ShardExamine { search, subject }).await.err()
+        }
+        "tune" => worker.tune(ShardTune { target: TARGET, read, recall_target: 0.9, timeout_ms }).await.err(),
+        "browse" => {
+            let what = vectron_wire::browse::Browse::Estimate;
+            worker.browse(ShardBrowse { target: TARGET, read, filter: None, what, timeout_ms }).await.err()
+        }
         "status" => worker.status(TARGET).await.err(),
         "create" => placement.create_collection(spec, timeout_ms).await.err(),
         "delete" => placement.delete_collection("docs", timeout_ms).await.err(),
@@ -331,6 +343,9 @@ pub fn will_fail(script: &Scripted, method: &str, fault: Fault) {
         "scroll" => script.will::<ShardRead<ShardPage>>(Err(fault)),
         "count" => script.will::<ShardRead<ShardCounted>>(Err(fault)),
         "text_stats" => script.will::<ShardRead<TextStats>>(Err(fault)),
+        "examine" => script.will::<ShardRead<Examined>>(Err(fault)),
+        "tune" => script.will::<ShardRead<ShardTuned>>(Err(fault)),
+        "browse" => script.will::<ShardRead<ShardBrowsed>>(Err(fault)),
         "status" => script.will::<ShardStatus>(Err(fault)),
         "create" => script.will::<(Collection, bool)>(Err(fault)),
         "create_index" => script.will::<bool>(Err(fault)),

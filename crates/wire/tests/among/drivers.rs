@@ -326,6 +326,17 @@ impl Worker for Nobody {
     async fn text_stats(&self, _: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         Err(Fault::internal("nobody"))
     }
+
+    async fn examine(&self, _: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        Err(Fault::internal("nobody"))
+    }
+    async fn tune(&self, _: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        Err(Fault::internal("nobody"))
+    }
+
+    async fn browse(&self, _: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        Err(Fault::internal("nobody"))
+    }
     async fn status(&self, _: Target) -> Result<ShardStatus, Fault> {
         Err(Fault::internal("nobody"))
     }

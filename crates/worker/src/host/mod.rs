@@ -94,6 +94,8 @@ pub struct Host {
     settling: Semaphore,
     /// and for each that is being fetched.
     pub(crate) fetching: Semaphore,
+    /// The turn of one shard to measure its recall.
+    pub(crate) measuring: Semaphore,
     load: Load,
     pub(crate) offers: Offers,
     pub(crate) throttle: Throttle,
@@ -115,6 +117,7 @@ impl Host {
             opening_bytes: AtomicU64::new(0),
             settling: Semaphore::new(settling),
             fetching: Semaphore::new(settling),
+            measuring: Semaphore::new(1),
             load: Load::new(parts.clock.now()),
             offers: Offers::default(),
             throttle: Throttle::new(parts.clock.now()),

@@ -104,6 +104,16 @@ impl Worker for Call {
     async fn text_stats(&self, request: ShardTextStats) -> Result<ShardRead<TextStats>, Fault> {
         self.host()?.text_stats(request).await
     }
+    async fn examine(&self, request: ShardExamine) -> Result<ShardRead<Examined>, Fault> {
+        self.host()?.examine(request).await
+    }
+    async fn tune(&self, request: ShardTune) -> Result<ShardRead<ShardTuned>, Fault> {
+        self.host()?.tune(request).await
+    }
+
+    async fn browse(&self, request: ShardBrowse) -> Result<ShardRead<ShardBrowsed>, Fault> {
+        self.host()?.browse(request).await
+    }
     async fn status(&self, target: Target) -> Result<ShardStatus, Fault> {
         self.host()?.status(target).await
     }

@@ -4,14 +4,18 @@
 //! `invalid_argument` with the path of the field in the message.
 
 mod batch;
+mod browse;
 mod catalog;
 mod cluster;
+mod examine;
 mod placement;
 mod query;
+mod recall;
 mod report;
 mod settings;
 mod snapshot;
 mod text;
+mod tune;
 mod vectors;
 mod worker_answer;
 mod worker_request;

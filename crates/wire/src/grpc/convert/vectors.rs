@@ -5,7 +5,7 @@ use super::{bytes_of, each, numbers, required, size, within};
 use crate::placement::{VectorField, VectorFieldKind};
 use crate::proto::placement as catalog;
 use crate::proto::worker as pb;
-use crate::proto::worker::field_value::Value;
+use crate::proto::worker::vector_value::Value;
 use vectron_base::Fault;
 use vectron_base::vectors::{FieldValue, MultiVector, PointVectors, SparseVector};
 
@@ -43,10 +43,10 @@ impl TryFrom<pb::MultiVector> for MultiVector {
 /// A field's name and its value, as a list element.
 struct Named((Box<str>, FieldValue));
 
-impl TryFrom<pb::FieldValue> for Named {
+impl TryFrom<pb::VectorValue> for Named {
     type Error = Fault;
 
-    fn try_from(message: pb::FieldValue) -> Result<Self, Fault> {
+    fn try_from(message: pb::VectorValue) -> Result<Self, Fault> {
         let value = match required("value", message.value)? {
             Value::DenseF32(bytes) => FieldValue::Dense(numbers("dense_f32", &bytes)?),
             Value::Sparse(vector) => {
@@ -61,7 +61,7 @@ impl TryFrom<pb::FieldValue> for Named {
 }
 
 /// Values as a message has them: the unnamed field's alone, or a list.
-pub(super) fn encoded(vectors: &PointVectors) -> (Option<Vec<u8>>, Option<pb::FieldValues>) {
+pub(super) fn encoded(vectors: &PointVectors) -> (Option<Vec<u8>>, Option<pb::VectorValues>) {
     if let Some(vector) = vectors.only_unnamed() {
         return (Some(bytes_of(vector)), None);
     }
@@ -71,14 +71,14 @@ pub(super) fn encoded(vectors: &PointVectors) -> (Option<Vec<u8>>, Option<pb::Fi
         FieldValue::Multi(vectors) => Value::Multi(vectors.into()),
     };
     let fields =
-        vectors.iter().map(|(field, v)| pb::FieldValue { field: field.into(), value: Some(value(v)) });
-    (None, Some(pb::FieldValues { values: fields.collect() }))
+        vectors.iter().map(|(field, v)| pb::VectorValue { field: field.into(), value: Some(value(v)) });
+    (None, Some(pb::VectorValues { values: fields.collect() }))
 }
 
 /// Values from a message; none if it has neither.
 pub(super) fn decoded(
     unnamed: Option<&[u8]>,
-    fields: Option<pb::FieldValues>,
+    fields: Option<pb::VectorValues>,
 ) -> Result<Option<PointVectors>, Fault> {
     match (unnamed, fields) {
         (Some(_), Some(_)) => Err(Fault::invalid("fields", "is given together with vector_f32")),

@@ -209,6 +209,7 @@ impl From<SearchTrace> for pb::Trace {
             precise: trace.precise,
             rescored: trace.rescored,
             filter: trace.filter.map(Into::into),
+            recall_missed: trace.recall_missed,
         }
     }
 }
@@ -230,6 +231,7 @@ impl From<pb::Trace> for SearchTrace {
             precise: message.precise,
             rescored: message.rescored,
             filter: message.filter.map(Into::into),
+            recall_missed: message.recall_missed,
         }
     }
 }

@@ -126,6 +126,7 @@ impl From<ShardStatus> for pb::StatusResponse {
             quantization: status.quantization.map(Into::into),
             calibration: status.calibration.map(Into::into),
             field_indexes: status.field_indexes.into_iter().map(Into::into).collect(),
+            recall: status.recall.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -148,6 +149,7 @@ impl TryFrom<pb::StatusResponse> for ShardStatus {
             quantization: message.quantization.map(Into::into),
             calibration: message.calibration.map(Into::into),
             field_indexes: each("field_indexes", message.field_indexes)?,
+            recall: each("recall", message.recall)?,
         })
     }
 }

@@ -1,16 +1,19 @@
 //! One test, made ready: what a single value of a field must pass.
 
+use crate::filter::json::{RawText, Scanner};
+use crate::filter::{Bound, GeoCircle, Number, Order, Scalar, Test, TextBound, Words};
 use std::collections::BTreeSet;
-use vectron_base::filter::json::{RawText, Scanner};
-use vectron_base::filter::{Bound, GeoCircle, Number, Order, Scalar, Test, TextBound, Words};
 
 /// A value as it stands in the text.
 #[derive(Clone, Copy)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
+    /// `null`
     Null,
+    /// `true` or `false`
     Bool(bool),
     /// The number's text.
     Number(&'a str),
+    /// The string between its quotes.
     Text(RawText<'a>),
     /// A scanner before the opening brace.
     Object(Scanner<'a>),
@@ -111,8 +114,8 @@ impl Check {
     }
 }
 
-/// The first `lat` and the first `lon` of an object, if both are numbers.
-pub(crate) fn place(mut scan: Scanner<'_>) -> Option<(f64, f64)> {
+/// The first `lat` and the first `lon` of an object, if both are numbers. The scanner stands before its brace.
+pub fn place(mut scan: Scanner<'_>) -> Option<(f64, f64)> {
     let (mut lat, mut lon) = (None, None);
     let mut first = true;
     scan.take(b'{');

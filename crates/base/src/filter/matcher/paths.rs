@@ -2,11 +2,11 @@
 //! the tree names, past everything else.
 
 use super::check::Value;
+use crate::filter::json::{Malformed, Scanner};
 use std::collections::BTreeMap;
-use vectron_base::filter::json::{Malformed, Scanner};
 
 /// Told what a walk meets, by the leaf that asked for it.
-pub(crate) trait Visit {
+pub trait Visit {
     /// The leaf's path leads somewhere. Comes before the values there, and again for another place.
     fn present(&mut self, leaf: usize);
     /// A value of the leaf's field.
@@ -14,7 +14,7 @@ pub(crate) trait Visit {
 }
 
 /// Paths, each with a leaf's number.
-pub(crate) struct Paths {
+pub struct Paths {
     /// The root is first.
     nodes: Vec<Node>,
     /// Where each whole path leads.
@@ -57,7 +57,14 @@ impl Met {
     }
 }
 
+impl Default for Paths {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Paths {
+    /// No paths.
     pub fn new() -> Paths {
         Paths { nodes: vec![Node::default()], known: BTreeMap::new() }
     }

@@ -1,16 +1,18 @@
 //! Filters against payload texts.
 //!
-//! [`Matcher`] is the fast way: it skims the text once for the fields that the filter names, builds nothing,
-//! and stops when all of them were met. [`naive`] is the slow and obvious way, kept as the oracle.
+//! [`Matcher`] skims the text once for the fields that the filter names, builds nothing, and stops when all of them
+//! were met. [`Paths`] is the walk that it does that by, for whoever wants the values of some fields.
 
 mod check;
-pub mod naive;
 mod paths;
+mod values;
 
 use check::Check;
-pub(crate) use check::{Value, place};
-pub(crate) use paths::{Paths, Visit};
-use vectron_base::filter::{Filter, Test};
+pub use check::{Value, place};
+pub use paths::{Paths, Visit};
+pub use values::FieldValues;
+
+use super::{Filter, Test};
 
 /// A filter made ready for many payloads.
 pub struct Matcher {
