@@ -126,6 +126,11 @@ impl VectronService for Handle {
         search(SearchRequest) -> SearchResponse;
         scroll(ScrollRequest) -> ScrollResponse;
         count(CountRequest) -> CountResponse;
+        facet(FacetRequest) -> FacetResponse;
+        sample(SampleRequest) -> SampleResponse;
+        matrix(MatrixRequest) -> MatrixResponse;
+        search_batch(SearchBatchRequest) -> SearchBatchResponse;
+        query(QueryRequest) -> QueryResponse;
     }
 }
 

@@ -159,7 +159,9 @@ impl Disk for RealDisk {
     fn space(&self) -> DiskResult<Space> {
         let stat = rustix::fs::statvfs(&self.root)
             .map_err(|e| failed("space", "", &io::Error::from_raw_os_error(e.raw_os_error())))?;
-        Ok(Space { free: stat.f_bavail * stat.f_frsize, total: stat.f_blocks * stat.f_frsize })
+        // What is kept for others, or beyond a quota, is neither used nor free: percentages are those that `df` shows.
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+        Ok(Space { free: stat.f_bavail * stat.f_frsize, total: (used + stat.f_bavail) * stat.f_frsize })
     }
 }
 

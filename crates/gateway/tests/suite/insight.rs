@@ -82,7 +82,7 @@ async fn why_not_over_grpc() {
     assert_eq!(filtered.verdict, "filtered");
     assert_eq!(filtered.filtered_by[0].clause, r#"{"f":{"$eq":"z"}}"#);
     let none = pb::WhyNotRequest { id: "a".into(), search: None };
-    assert_eq!(grpc.why_not(none).await.expect_err("no collection").code(), tonic::Code::NotFound);
+    assert_eq!(grpc.why_not(none).await.expect_err("no collection").code(), tonic::Code::InvalidArgument);
 }
 
 #[tokio::test]
