@@ -2,9 +2,11 @@
 
 use crate::consistency::Consistency;
 use crate::error::Error;
+use crate::vectors::FieldVector;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use vectron_base::{Code, Outcome};
 
 pub use crate::figures::*;
@@ -59,6 +61,9 @@ pub struct Point {
     /// Vector, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<Vec<f32>>,
+    /// Values by field, when asked for, of a point that has other fields than the unnamed one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vectors: BTreeMap<String, FieldVector>,
     /// Payload, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
@@ -81,6 +86,9 @@ pub struct ScoredPoint {
     /// Vector, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<Vec<f32>>,
+    /// Values by field, when asked for, of a point that has other fields than the unnamed one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vectors: BTreeMap<String, FieldVector>,
 }
 
 /// A collection's settings.

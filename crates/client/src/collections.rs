@@ -26,6 +26,36 @@ impl CreateCollection {
         Self { message }
     }
 
+    /// A collection whose vector fields all have names.
+    pub fn with_fields(name: impl Into<String>) -> Self {
+        Self::new(name, 0, "")
+    }
+
+    /// A vector field with a name, one vector per point.
+    pub fn field(mut self, name: impl Into<String>, dimension: u32, distance: impl Into<String>) -> Self {
+        let field = pb::VectorField { dimension, distance: distance.into(), ..Default::default() };
+        self.message.vectors.insert(name.into(), field);
+        self
+    }
+
+    /// A sparse vector field.
+    pub fn sparse_field(mut self, name: impl Into<String>) -> Self {
+        self.message.sparse_vectors.insert(name.into(), pb::SparseField {});
+        self
+    }
+
+    /// A field with several vectors per point.
+    pub fn multi_field(
+        mut self,
+        name: impl Into<String>,
+        dimension: u32,
+        distance: impl Into<String>,
+    ) -> Self {
+        let field = pb::MultiField { dimension, distance: distance.into() };
+        self.message.multi_vectors.insert(name.into(), field);
+        self
+    }
+
     /// Number of shards.
     pub fn shards(mut self, shards: u32) -> Self {
         self.message.shards = Some(shards);

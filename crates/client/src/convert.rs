@@ -3,6 +3,7 @@
 use crate::answers::*;
 use crate::consistency::Consistency;
 use crate::error::Error;
+use crate::vectors::named;
 use vectron_base::Code;
 use vectron_wire::proto::public as pb;
 
@@ -23,7 +24,14 @@ fn vector(vector: Option<pb::Vector>) -> Option<Vec<f32>> {
 }
 
 pub(crate) fn point(p: pb::Point) -> Result<Point, Error> {
-    Ok(Point { id: p.id, vector: vector(p.vector), payload: payload(p.payload)?, version: p.version })
+    let vectors = named(p.vectors);
+    Ok(Point {
+        id: p.id,
+        vector: vector(p.vector),
+        vectors,
+        payload: payload(p.payload)?,
+        version: p.version,
+    })
 }
 
 pub(crate) fn points(list: Vec<pb::Point>) -> Result<Vec<Point>, Error> {
@@ -32,7 +40,8 @@ pub(crate) fn points(list: Vec<pb::Point>) -> Result<Vec<Point>, Error> {
 
 fn scored(p: pb::ScoredPoint) -> Result<ScoredPoint, Error> {
     let (vector, payload) = (vector(p.vector), payload(p.payload)?);
-    Ok(ScoredPoint { id: p.id, score: p.score, version: p.version, payload, vector })
+    let vectors = named(p.vectors);
+    Ok(ScoredPoint { id: p.id, score: p.score, version: p.version, payload, vector, vectors })
 }
 
 pub(crate) fn meta(meta: Option<pb::ReadMeta>) -> ReadMeta {

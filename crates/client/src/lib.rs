@@ -38,6 +38,7 @@ mod points;
 mod query;
 mod retry;
 mod search;
+mod vectors;
 mod writes;
 
 pub use aliases::{Alias, AliasAction};
@@ -62,6 +63,7 @@ pub use query::{
 };
 pub use retry::{RetryPolicy, RetryWatch};
 pub use search::SearchRequest;
+pub use vectors::FieldVector;
 pub use vectron_base::{Code, Fault, FieldError, Outcome};
 pub use writes::{
     BatchAnswer, BatchResult, PayloadAnswer, PayloadChange, PayloadRequest, PointCondition, WriteBatch,

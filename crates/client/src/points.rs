@@ -7,6 +7,7 @@ use crate::connection::{Client, Repeat, Stub, idempotency_key};
 use crate::consistency::Consistency;
 use crate::convert;
 use crate::error::Error;
+use crate::vectors::FieldVector;
 use crate::writes::PointCondition;
 use tonic::Response;
 use vectron_wire::proto::public as pb;
@@ -16,8 +17,10 @@ use vectron_wire::proto::public as pb;
 pub struct PointInput {
     /// 1 to 512 bytes of UTF-8.
     pub id: String,
-    /// As many numbers as the collection's dimension.
+    /// As many numbers as the collection's dimension; empty where the point has no unnamed vector.
     pub vector: Vec<f32>,
+    /// Values of fields with names.
+    pub fields: Vec<(String, FieldVector)>,
     /// Any JSON object; default empty.
     pub payload: Option<Payload>,
     /// Write only if the point has this version; 0 = must not exist.
@@ -31,7 +34,14 @@ pub struct PointInput {
 impl PointInput {
     /// A point without payload.
     pub fn new(id: impl Into<String>, vector: Vec<f32>) -> Self {
-        Self { id: id.into(), vector, payload: None, if_version: None, if_filter: None, ttl_ms: None }
+        let (fields, payload) = (Vec::new(), None);
+        Self { id: id.into(), vector, fields, payload, if_version: None, if_filter: None, ttl_ms: None }
+    }
+
+    /// The point with a value in a field.
+    pub fn field(mut self, name: impl Into<String>, value: FieldVector) -> Self {
+        self.fields.push((name.into(), value));
+        self
     }
 
     /// The point with a payload.
@@ -60,7 +70,12 @@ impl PointInput {
 
     /// Bytes that the point takes in a message, about.
     pub(crate) fn size(&self) -> usize {
-        self.id.len() + 4 * self.vector.len() + self.payload.as_ref().map_or(0, |p| p.as_str().len()) + 32
+        let fields = self.fields.iter().map(|(name, value)| name.len() + 4 * value.len() + 16).sum::<usize>();
+        self.id.len()
+            + fields
+            + 4 * self.vector.len()
+            + self.payload.as_ref().map_or(0, |p| p.as_str().len())
+            + 32
     }
 
     pub(crate) fn message(&self) -> pb::PointInput {
@@ -69,7 +84,9 @@ impl PointInput {
             vector: None,
             payload: self.payload.as_ref().map(|p| p.as_str().to_string()),
             if_version: self.if_version,
-            vector_f32: Some(self.vector.iter().flat_map(|number| number.to_le_bytes()).collect()),
+            vector_f32: (self.fields.is_empty() || !self.vector.is_empty())
+                .then(|| self.vector.iter().flat_map(|number| number.to_le_bytes()).collect()),
+            vectors: self.fields.iter().map(|(name, value)| (name.clone(), value.message())).collect(),
             if_filter: self.if_filter.clone(),
             ttl_ms: self.ttl_ms,
             expires_at_ms: None,

@@ -325,8 +325,8 @@ looks!(MatrixRequest);
 
 fn result(message: pb::QueryResult) -> Result<QueryResult, Error> {
     let rank = |l: pb::LegRank| LegRank { leg: l.leg, rank: l.rank, score: l.score };
-    let pb::QueryResult { id, score, version, payload, vector, legs } = message;
-    let point = convert::point(pb::Point { id, vector, payload, version })?;
+    let pb::QueryResult { id, score, version, payload, vector, vectors, legs } = message;
+    let point = convert::point(pb::Point { id, vector, vectors, payload, version })?;
     Ok(QueryResult { point, score, legs: legs.into_iter().map(rank).collect() })
 }
 

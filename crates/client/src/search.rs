@@ -5,6 +5,7 @@ use crate::connection::{Client, Repeat};
 use crate::consistency::Consistency;
 use crate::convert;
 use crate::error::Error;
+use crate::vectors;
 use vectron_wire::proto::public as pb;
 
 /// A search with the server's defaults: ten results with payload, without vectors, at the collection's
@@ -23,6 +24,31 @@ impl SearchRequest {
             ..Default::default()
         };
         Self { message }
+    }
+
+    /// A search for the largest inner products in a sparse field.
+    pub fn sparse(
+        collection: impl Into<String>,
+        field: impl Into<String>,
+        indices: &[u32],
+        values: &[f32],
+    ) -> Self {
+        let mut request = Self::new(collection, Vec::new()).using(field);
+        (request.message.vector, request.message.sparse) = (None, Some(vectors::sparse(indices, values)));
+        request
+    }
+
+    /// A search for the largest sums of best matches in a field with several vectors per point.
+    pub fn multi(collection: impl Into<String>, field: impl Into<String>, query: &[Vec<f32>]) -> Self {
+        let mut request = Self::new(collection, Vec::new()).using(field);
+        (request.message.vector, request.message.multi) = (None, Some(vectors::multi(query)));
+        request
+    }
+
+    /// The vector field to search. Default: the unnamed one, or the only one.
+    pub fn using(mut self, field: impl Into<String>) -> Self {
+        self.message.using = Some(field.into());
+        self
     }
 
     /// A search for the points with the words of `text` in a field with a text index, ranked by BM25.

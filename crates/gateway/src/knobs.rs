@@ -15,6 +15,12 @@ vectron_base::knobs! {
         payload_depth: u64 = 64u64, "PAYLOAD_DEPTH", Bounds::Integer(1, 120), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Most numbers in a vector. Longer vectors take proportionally more memory and time.
         max_dimension: u64 = 16_384u64, "MAX_DIMENSION", Bounds::Integer(1, 65_536), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most vector fields of a collection, of all kinds. Each dense one has a graph of its own on every shard.
+        max_vector_fields: u64 = 16u64, "MAX_VECTOR_FIELDS", Bounds::Integer(1, 256), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most numbers in a sparse vector. Each is looked up by a search, and stored in a list by a write.
+        max_sparse_numbers: u64 = 4_096u64, "MAX_SPARSE_NUMBERS", Bounds::Integer(1, 1_048_576), "", Affects::Limits, "vectron_gateway_requests_total";
+        /// Most vectors of a point in a multi field. A search compares each with each of its own, on every point.
+        max_multi_vectors: u64 = 1_024u64, "MAX_MULTI_VECTORS", Bounds::Integer(1, 65_536), "", Affects::Limits, "vectron_gateway_requests_total";
         /// Most shards of a new collection. Every search asks all of them.
         max_shards: u64 = 64u64, "MAX_SHARDS", Bounds::Integer(1, 4_096), "", Affects::Limits, "vectron_gateway_shards_asked_total";
         /// Most points or ids in one request. Larger batches hold a shard's log longer.

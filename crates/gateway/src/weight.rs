@@ -14,15 +14,33 @@ fn weigh(id: &str, payload: usize, numbers: usize) -> u64 {
     (AROUND + id.len() + payload + numbers * NUMBER) as u64
 }
 
+fn numbers(vectors: &api::VectorValue) -> usize {
+    let of = |value: &api::FieldVector| match value {
+        api::FieldVector::Dense(vector) => vector.len(),
+        api::FieldVector::Sparse(vector) => vector.indices.len() * 2,
+        api::FieldVector::Multi(vectors) => vectors.iter().map(Vec::len).sum(),
+    };
+    match vectors {
+        api::VectorValue::Unnamed(vector) => vector.len(),
+        api::VectorValue::Named(fields) => fields.iter().map(|(_, value)| of(value)).sum(),
+    }
+}
+
 /// Of one point as a shard gave it.
 pub fn of_record(point: &PointRecord) -> u64 {
     let payload = point.payload.as_ref().map_or(0, String::len);
-    weigh(&point.id, payload, point.vector.as_ref().map_or(0, Vec::len))
+    weigh(&point.id, payload, point.vector.as_ref().map_or(0, |vectors| vectors.bytes() / 4))
 }
 
 fn of_point(point: &api::Point) -> u64 {
     let payload = point.payload.as_ref().map_or(0, |payload| payload.as_str().len());
-    weigh(&point.id, payload, point.vector.as_ref().map_or(0, Vec::len))
+    weigh(&point.id, payload, point.vector.as_ref().map_or(0, numbers))
+}
+
+/// Of one result of a query.
+pub fn of_result(result: &api::QueryResult) -> u64 {
+    let payload = result.payload.as_ref().map_or(0, |payload| payload.as_str().len());
+    weigh(&result.id, payload, result.vector.as_ref().map_or(0, numbers))
 }
 
 /// Refuses an answer over the limit; `fewer` says what to ask less of.
@@ -31,7 +49,11 @@ pub fn fitting<'a>(
     limit: u64,
     fewer: &str,
 ) -> Result<(), Fault> {
-    let total: u64 = points.map(of_record).sum();
+    fitting_weight(points.map(of_record).sum(), limit, fewer)
+}
+
+/// The same, of an answer that was weighed already.
+pub fn fitting_weight(total: u64, limit: u64, fewer: &str) -> Result<(), Fault> {
     if total <= limit {
         return Ok(());
     }
@@ -82,10 +104,7 @@ impl Weighed for api::SearchBatchResponse {
 impl Weighed for api::QueryResponse {
     fn weight(&self) -> u64 {
         let groups = self.groups.iter().flatten().flat_map(|group| &group.results);
-        let of = |result: &api::QueryResult| {
-            let payload = result.payload.as_ref().map_or(0, |payload| payload.as_str().len());
-            weigh(&result.id, payload, result.vector.as_ref().map_or(0, Vec::len) + 3 * result.legs.len())
-        };
+        let of = |result: &api::QueryResult| of_result(result) + (3 * result.legs.len() * NUMBER) as u64;
         self.results.iter().chain(groups).map(of).sum()
     }
 }
@@ -94,7 +113,7 @@ impl Weighed for api::SearchResponse {
     fn weight(&self) -> u64 {
         let of = |hit: &api::ScoredPoint| {
             let payload = hit.payload.as_ref().map_or(0, |payload| payload.as_str().len());
-            weigh(&hit.id, payload, hit.vector.as_ref().map_or(0, Vec::len))
+            weigh(&hit.id, payload, hit.vector.as_ref().map_or(0, numbers))
         };
         self.results.iter().map(of).sum()
     }

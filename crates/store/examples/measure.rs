@@ -44,7 +44,8 @@ fn micros(took: Duration, per: usize) -> f64 {
 
 fn commands(payloads: &[String], rows: usize, payload_from: usize) -> Vec<Vec<u8>> {
     let point = |row: usize| {
-        let vector = (0..DIMENSION).map(|i| (mix64((row * 8 + i) as u64) % 1000) as f32 + 1.0).collect();
+        let number = |i| (mix64((row * 8 + i) as u64) % 1000) as f32 + 1.0;
+        let vector = (0..DIMENSION).map(number).collect::<Vec<f32>>().into();
         let payload = payloads[(row + payload_from) % payloads.len()].clone();
         UpsertPoint { id: format!("doc-{row}"), vector, payload, if_version: None }
     };

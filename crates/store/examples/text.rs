@@ -91,7 +91,7 @@ fn main() {
                 "text": words, "short": document["short"], "section": document["section"],
                 "installed_size": document["installed_size"],
             });
-            let vector = [1.0, row as f32 + 1.0].into();
+            let vector = vec![1.0, row as f32 + 1.0].into();
             UpsertPoint { id: format!("doc-{row}"), vector, payload: payload.to_string(), if_version: None }
         })
         .collect();

@@ -13,6 +13,7 @@ use crate::removals::{Removal, RemovalCause};
 use crate::scrub::Mark;
 use crate::shard::Shard;
 use crate::state::State;
+use crate::vectors::schema::Schema;
 use std::collections::BTreeMap;
 use vectron_base::filter::{Filter, FilterLimits};
 use vectron_base::ids::hash_of_id;
@@ -39,11 +40,10 @@ impl Shard {
         // holds the lock that readers wait for.
         let _applying = self.applying.lock();
         let decoded = Command::decode(command).map_err(|e| format!("command {e}"));
-        let checked =
-            decoded.and_then(|command| match command.problem(self.config.dimension, self.config.metric) {
-                None => Ok(command),
-                Some(problem) => Err(format!("{}: {}", problem.field, problem.reason)),
-            });
+        let checked = decoded.and_then(|command| match command.problem_with(&self.schema) {
+            None => Ok(command),
+            Some(problem) => Err(format!("{}: {}", problem.field, problem.reason)),
+        });
         let work = match checked.map(|command| self.foresee(index, command)) {
             Ok(Ok(work)) => Ok(work),
             Ok(Err(damage)) => {
@@ -104,7 +104,8 @@ impl Shard {
                 Change::Edit(planned, outcome)
             }
             Operation::Upsert(points) => {
-                Change::Upsert(points.into_iter().map(|p| prepare(index, p, extractor)).collect())
+                let with = (&*self.schema, extractor);
+                Change::Upsert(points.into_iter().map(|p| prepare(index, p, with)).collect())
             }
             Operation::Delete(items) => Change::Delete(items),
             Operation::DeleteByFilter(_) => Change::DeleteAll(doomed),
@@ -266,13 +267,18 @@ fn hashes(command: &Command, range: HashRange) -> Vec<u64> {
     }
 }
 
-fn prepare(index: u64, point: UpsertPoint, extractor: Option<&Extractor>) -> (Prepared, Option<u64>) {
+fn prepare(
+    index: u64,
+    point: UpsertPoint,
+    (schema, extractor): (&Schema, Option<&Extractor>),
+) -> (Prepared, Option<u64>) {
     let record = Record {
         id: point.id.into(),
         version: index,
         payload: point.payload.into(),
         expires_at_ms: None,
-        vector: point.vector.into(),
+        values: schema.numbered(point.vector),
+        plain: schema.plain().is_some(),
     };
     (Prepared::new(record, extractor), point.if_version)
 }

@@ -8,10 +8,10 @@
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
 use crate::command::{DeleteItem, UpsertPoint, delete_item, upsert_point};
 use crate::edit::PayloadEdit;
+use crate::vectors::schema::Schema;
 use vectron_base::FieldError;
 use vectron_base::filter::{Filter, FilterLimits};
 use vectron_base::ids::point_id_problem;
-use vectron_index::Metric;
 
 /// Items that are decided one after the other and become visible together, all with the version of the command. An id
 /// may come more than once: a later item finds what an earlier one left, with the command's version.
@@ -93,7 +93,7 @@ impl BatchItem {
         }
     }
 
-    fn encode(&self, w: &mut Writer) {
+    fn encode(&self, w: &mut Writer, named: bool) {
         w.u8(match &self.write {
             ItemWrite::Upsert(..) => 1,
             ItemWrite::Delete(_) => 2,
@@ -103,7 +103,7 @@ impl BatchItem {
         self.if_filter.into_iter().for_each(|at| w.u32(at));
         match &self.write {
             ItemWrite::Upsert(point, expiry) => {
-                point.encode(w);
+                point.encode(w, named);
                 let (kind, ms) = match expiry {
                     Expiry::Never => (0, 0),
                     Expiry::AfterMs(ms) => (1, *ms),
@@ -121,11 +121,11 @@ impl BatchItem {
         }
     }
 
-    fn decode(r: &mut Reader<'_>) -> Decoded<BatchItem> {
+    fn decode(r: &mut Reader<'_>, named: bool) -> Decoded<BatchItem> {
         let kind = r.u8()?;
         let if_filter = if r.flag()? { Some(r.u32()?) } else { None };
         let write = match kind {
-            1 => ItemWrite::Upsert(upsert_point(r)?, expiry(r)?),
+            1 => ItemWrite::Upsert(upsert_point(r, named)?, expiry(r)?),
             2 => ItemWrite::Delete(delete_item(r)?),
             3 => ItemWrite::Payload { id: r.text()?.into(), if_version: r.option()?, edit: r.u32()? },
             _ => return Err(DecodeError("unknown item of a batch")),
@@ -144,25 +144,34 @@ fn expiry(r: &mut Reader<'_>) -> Decoded<Expiry> {
 }
 
 impl Batch {
-    pub(crate) fn encode(&self, w: &mut Writer) {
+    /// The points to be written.
+    pub(crate) fn points(&self) -> impl Iterator<Item = &UpsertPoint> {
+        self.items.iter().filter_map(|item| match &item.write {
+            ItemWrite::Upsert(point, _) => Some(point),
+            _ => None,
+        })
+    }
+
+    /// Whether points are written with `named` fields is for the command's version to say.
+    pub(crate) fn encode(&self, w: &mut Writer, named: bool) {
         w.len(self.edits.len());
         self.edits.iter().for_each(|edit| edit.encode(w));
         w.len(self.filters.len());
         self.filters.iter().for_each(|filter| w.bytes(filter.as_bytes()));
         w.len(self.items.len());
-        self.items.iter().for_each(|item| item.encode(w));
+        self.items.iter().for_each(|item| item.encode(w, named));
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Decoded<Batch> {
+    pub(crate) fn decode(r: &mut Reader<'_>, named: bool) -> Decoded<Batch> {
         Ok(Batch {
             edits: r.list(9, PayloadEdit::decode)?,
             filters: r.list(4, |r| Ok(r.text()?.into()))?,
-            items: r.list(7, BatchItem::decode)?,
+            items: r.list(7, |r| BatchItem::decode(r, named))?,
         })
     }
 
     /// Why it makes no sense.
-    pub(crate) fn problem(&self, dimension: usize, metric: Metric) -> Option<FieldError> {
+    pub(crate) fn problem(&self, schema: &Schema) -> Option<FieldError> {
         for (i, edit) in self.edits.iter().enumerate() {
             if let Some(reason) = edit.problem() {
                 return Some(FieldError { field: format!("edits[{i}]"), reason });
@@ -176,9 +185,9 @@ impl Batch {
         let of_item = |(i, item): (usize, &BatchItem)| {
             let refuse = |part: &str, reason| FieldError { field: format!("operations[{i}].{part}"), reason };
             if let ItemWrite::Upsert(point, _) = &item.write
-                && let Some((part, reason)) = point.problem(dimension, metric)
+                && let Some((part, reason)) = point.problem(schema)
             {
-                return Some(refuse(part, reason));
+                return Some(refuse(&part, reason));
             }
             if let Some(reason) = point_id_problem(item.id()) {
                 return Some(refuse("id", reason));

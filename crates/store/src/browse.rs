@@ -195,7 +195,7 @@ impl Shard {
         ranked.truncate(limit);
         ranked.sort_unstable_by_key(order);
         let sampled = |(rank, _, slot): (u64, u128, &Slot)| {
-            Ok(Sampled { rank, point: point_of(slot, &slot.view()?, include)? })
+            Ok(Sampled { rank, point: point_of(slot, &slot.view()?, &self.schema, include)? })
         };
         let points = ranked.into_iter().map(sampled).collect::<Result<_, Damage>>();
         let points = points.map_err(|damage| self.report(damage))?;
@@ -239,7 +239,7 @@ impl Shard {
         let more = best.len() > limit;
         best.truncate(limit);
         let ordered = |candidate: Candidate<'_>| {
-            let point = point_of(&candidate.slot, &candidate.slot.view()?, include)?;
+            let point = point_of(&candidate.slot, &candidate.slot.view()?, &self.schema, include)?;
             Ok(Ordered { value: candidate.place.0, point })
         };
         let points = best.into_iter().map(ordered).collect::<Result<_, Damage>>();

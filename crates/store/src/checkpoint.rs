@@ -225,7 +225,7 @@ impl Shard {
         }
         let (number, name) = next_name(saved, segment_name, new_files);
         let path = self.path(&name);
-        let mut writer = SegmentWriter::create(&*self.disk, &path, self.config.dimension)?;
+        let mut writer = SegmentWriter::create(&*self.disk, &path, &self.schema)?;
         let mut origins = Vec::new();
         for row in &frozen.unsaved {
             let Some(slot) = frozen.rows.get(row) else { continue };
@@ -245,7 +245,7 @@ impl Shard {
         }
         let expected = writer.finish()?;
         let bytes = self.disk.map(&path)?;
-        let segment = Segment::open(number, path, bytes, self.config.dimension, expected)?;
+        let segment = Segment::open(number, path, bytes, &self.schema, expected)?;
         Ok(Some(Written { segment: Arc::new(segment), origins }))
     }
 

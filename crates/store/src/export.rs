@@ -119,7 +119,7 @@ impl Shard {
             let Some((_, bytes)) = found.iter().find(|(known, _)| *known == name) else { continue };
             let expected = (wanted.len, wanted.entries_crc);
             let file = self.path(&name);
-            let verified = Segment::open(wanted.number, file, bytes.clone(), self.config.dimension, expected)
+            let verified = Segment::open(wanted.number, file, bytes.clone(), &self.schema, expected)
                 .and_then(|segment| {
                     wanted.live.iter().try_for_each(|at| segment.verified_bytes(at).map(drop))
                 });

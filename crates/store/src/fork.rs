@@ -160,10 +160,10 @@ fn prepared(slot: &Slot, child: &Shard) -> Result<Prepared, Damage> {
         Place::Memory(record) => record.clone(),
         Place::Stored(..) => {
             let view = slot.view()?;
-            let vector = view.vector().map_err(|e| slot.damage(e))?.into();
-            let (id, payload) = (view.id.into(), view.payload.into());
+            let values = view.values(&child.schema).map_err(|e| slot.damage(e))?;
+            let (id, payload, plain) = (view.id.into(), view.payload.into(), child.schema.plain().is_some());
             let expires_at_ms = view.expires_at_ms;
-            Arc::new(Record { id, version: view.version, payload, expires_at_ms, vector })
+            Arc::new(Record { id, version: view.version, payload, expires_at_ms, values, plain })
         }
     };
     let extractor = child.state.read().fields.extractor();

@@ -1,7 +1,7 @@
 //! The graph on disk: chunks of rows in immutable files, each chunk written anew only when it has changed.
 //!
 //! A graph file is chunks one after the other, nothing else; the manifest says which part of which file is the
-//! chunk of which rows, with its length and crc. A checkpoint writes one file with the chunks that changed, each
+//! chunk of which rows of which dense field, with its length and crc. A checkpoint writes one file with the chunks that changed, each
 //! encoded under a read lock of its own, so that no write waits for more than one chunk. The chunks of a file
 //! of which less than half is still named, and of files no larger than twice what is written anyway, are written
 //! again with them: wasted bytes stay below the bytes in use, and the files few.
@@ -14,7 +14,7 @@
 
 use crate::checkpoint::{Saved, next_name};
 use crate::damage::Damage;
-use crate::manifest::{ChunkRef, GraphFiles, Manifest, WholeGraphRef, graph_name};
+use crate::manifest::{ChunkKey, ChunkRef, GraphFiles, Manifest, WholeGraphRef, graph_name};
 use crate::shard::Shard;
 use crate::state::State;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub(crate) struct SavedGraph {
     /// A file of format 1, which the manifest names until the next checkpoint.
     pub whole: Option<WholeGraphRef>,
     /// The index's count of changes that each chunk covers. One without is written by the next save.
-    changes: BTreeMap<Row, u64>,
+    changes: BTreeMap<ChunkKey, u64>,
 }
 
 impl SavedGraph {
@@ -48,7 +48,7 @@ impl SavedGraph {
     }
 
     /// Takes over a chunk that another checkpoint wrote.
-    fn carry(&mut self, from: &SavedGraph, first: Row) {
+    fn carry(&mut self, from: &SavedGraph, first: ChunkKey) {
         if let Some(chunk) = from.files.chunks.get(&first) {
             self.files.chunks.insert(first, *chunk);
             let file = from.files.files.get(&chunk.file).map(|len| (chunk.file, *len));
@@ -58,7 +58,7 @@ impl SavedGraph {
     }
 
     /// Chunks that are to be written again with `bytes` others.
-    fn victims(&self, mut bytes: u64) -> Vec<Row> {
+    fn victims(&self, mut bytes: u64) -> Vec<ChunkKey> {
         let mut live: BTreeMap<u64, u64> = BTreeMap::new();
         for chunk in self.files.chunks.values() {
             *live.entry(chunk.file).or_default() += u64::from(chunk.len);
@@ -92,21 +92,23 @@ impl GraphWriter<'_> {
     /// Writes one chunk as it is now, unless it is as `known` says.
     fn write(
         &mut self,
-        chunk: usize,
+        key: ChunkKey,
         known: Option<u64>,
         saved: &mut Saved,
         new_files: &mut Vec<String>,
     ) -> DiskResult<bool> {
-        let first = (chunk * self.chunk_rows) as Row;
+        let chunk = key.1 as usize / self.chunk_rows.max(1);
         let (bytes, changes) = {
             let state = self.shard.state.read_long();
-            let changes = state.index.graph_chunk_changes(chunk);
+            let fields = &state.vectors.dense;
+            let Some(field) = fields.iter().find(|field| field.number == key.0) else { return Ok(true) };
+            let changes = field.index.graph_chunk_changes(chunk);
             if known == Some(changes) {
                 return Ok(false);
             }
-            (state.index.encode_graph_chunk(chunk), changes)
+            (field.index.encode_graph_chunk(chunk), changes)
         };
-        self.graph.files.chunks.remove(&first);
+        self.graph.files.chunks.remove(&key);
         let Some(bytes) = bytes else { return Ok(true) };
         if self.file.is_none() {
             let (number, name) = next_name(saved, graph_name, new_files);
@@ -116,8 +118,8 @@ impl GraphWriter<'_> {
         file.append(&bytes)?;
         let (len, crc) = (bytes.len() as u32, crc32fast::hash(&bytes));
         let place = ChunkRef { file: *number, offset: self.written, len, crc };
-        self.graph.files.chunks.insert(first, place);
-        self.graph.changes.insert(first, changes);
+        self.graph.files.chunks.insert(key, place);
+        self.graph.changes.insert(key, changes);
         self.written += bytes.len() as u64;
         Ok(true)
     }
@@ -150,18 +152,25 @@ impl Shard {
         let (chunks, chunk_rows, changes, little) = {
             let state = self.state.read_long();
             let little = full && !self.graph_grown(&state);
-            (state.index.graph_chunks(), state.index.params().chunk_rows, state.graph_changes, little)
+            let fields = state.vectors.dense.iter();
+            let chunks: Vec<(u32, usize)> =
+                fields.map(|field| (field.number, field.index.graph_chunks())).collect();
+            // The same for every field of a shard.
+            let rows = state.vectors.dense.first().map_or(1, |field| field.index.params().chunk_rows);
+            (chunks, rows, state.graph_changes, little)
         };
         if before.whole.is_none() && little {
             return Ok((before, saved_changes));
         }
         let mut writer =
             GraphWriter { shard: self, file: None, graph: SavedGraph::default(), written: 0, chunk_rows };
-        for chunk in 0..chunks {
-            let first = (chunk * chunk_rows) as Row;
-            let known = before.changes.get(&first).copied();
-            if !writer.write(chunk, known, saved, new_files)? {
-                writer.graph.carry(&before, first);
+        let keys = chunks
+            .into_iter()
+            .flat_map(|(field, chunks)| (0..chunks).map(move |chunk| (field, (chunk * chunk_rows) as Row)));
+        for key in keys {
+            let known = before.changes.get(&key).copied();
+            if !writer.write(key, known, saved, new_files)? {
+                writer.graph.carry(&before, key);
             }
         }
         let mut carried = SavedGraph::default();
@@ -169,7 +178,7 @@ impl Shard {
         old.filter(|(_, chunk)| before.files.files.contains_key(&chunk.file))
             .for_each(|(first, _)| carried.carry(&before, *first));
         for first in carried.victims(writer.written) {
-            writer.write(first as usize / chunk_rows, None, saved, new_files)?;
+            writer.write(first, None, saved, new_files)?;
         }
         Ok((writer.finish()?, changes))
     }
@@ -187,7 +196,7 @@ pub(crate) fn adopt_graph(
         let kept = if bad.is_none() { Some(whole) } else { None };
         return Ok((SavedGraph { whole: kept, ..SavedGraph::default() }, bad.into_iter().collect()));
     }
-    let mut damage: BTreeMap<(u64, String), Vec<Row>> = BTreeMap::new();
+    let mut damage: BTreeMap<(u64, String), Vec<ChunkKey>> = BTreeMap::new();
     let mut files = BTreeMap::new();
     for number in manifest.graph.files.keys() {
         let bytes = match disk.map(&format!("{dir}/{}", graph_name(*number))) {
@@ -196,7 +205,7 @@ pub(crate) fn adopt_graph(
         };
         files.insert(*number, bytes);
     }
-    let mut chunks: Vec<(Row, &[u8])> = Vec::new();
+    let mut chunks: BTreeMap<u32, Vec<(Row, &[u8])>> = BTreeMap::new();
     for (first, chunk) in &manifest.graph.chunks {
         let bytes = match files.get(&chunk.file) {
             Some(Ok(bytes)) => part(bytes, chunk).map_err(String::from),
@@ -204,28 +213,32 @@ pub(crate) fn adopt_graph(
             None => Err("is not named".into()),
         };
         match bytes {
-            Ok(bytes) => chunks.push((*first, bytes)),
+            Ok(bytes) => chunks.entry(first.0).or_default().push((first.1, bytes)),
             Err(why) => damage.entry((chunk.file, why)).or_default().push(*first),
         }
     }
-    let fates = state.index.decode_graph(&chunks).chunks;
     let named = SavedGraph { files: manifest.graph.clone(), ..SavedGraph::default() };
     let mut graph = SavedGraph::default();
-    for ((first, _), fate) in chunks.iter().zip(fates) {
-        match fate {
-            ChunkFate::Intact(changes) => {
-                graph.carry(&named, *first);
-                graph.changes.insert(*first, changes);
-            }
-            ChunkFate::Altered => graph.carry(&named, *first),
-            ChunkFate::Damaged(bad) => {
-                let file = manifest.graph.chunks.get(first).map_or(0, |chunk| chunk.file);
-                damage.entry((file, bad.to_string())).or_default().push(*first);
+    for field in &mut state.vectors.dense {
+        let Some(chunks) = chunks.get(&field.number) else { continue };
+        let fates = field.index.decode_graph(chunks).chunks;
+        for ((first, _), fate) in chunks.iter().zip(fates) {
+            let key = (field.number, *first);
+            match fate {
+                ChunkFate::Intact(changes) => {
+                    graph.carry(&named, key);
+                    graph.changes.insert(key, changes);
+                }
+                ChunkFate::Altered => graph.carry(&named, key),
+                ChunkFate::Damaged(bad) => {
+                    let file = manifest.graph.chunks.get(&key).map_or(0, |chunk| chunk.file);
+                    damage.entry((file, bad.to_string())).or_default().push(key);
+                }
             }
         }
     }
     let damage = damage.into_iter().map(|((number, why), rows)| {
-        let rows: Vec<String> = rows.iter().map(Row::to_string).collect();
+        let rows: Vec<String> = rows.iter().map(|(_, first)| first.to_string()).collect();
         let detail = format!("{why}; the chunks from row {} on are indexed again", rows.join(", "));
         Damage { file: format!("{dir}/{}", graph_name(number)), detail }
     });
@@ -256,7 +269,9 @@ fn adopt_whole(
     if bytes.len() as u64 != graph.len || crc32fast::hash(&bytes) != graph.crc {
         return damage("does not match its checksum; the graph is built again".into());
     }
-    match state.index.decode_whole_graph(&bytes) {
+    let field = state.vectors.dense.first_mut();
+    let Some(field) = field else { return damage("is of no vector field".into()) };
+    match field.index.decode_whole_graph(&bytes) {
         Ok(_) => Ok(None),
         Err(error) => damage(format!("{error}; the graph is built again")),
     }

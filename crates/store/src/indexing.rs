@@ -12,9 +12,11 @@
 use crate::shard::Shard;
 use crate::source::Stored;
 use crate::state::State;
+use crate::vectors::DenseField;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use vectron_index::{InsertPlan, Row, Scratch, SweepCursor, SweepPlan, VectorIndex};
 
 /// Rows are inserted first and swept then, unless more than one in so many is deleted.
@@ -67,6 +69,8 @@ pub struct IndexProgress {
 pub struct IndexStep {
     /// Rows read for payload indexes.
     field_rows: usize,
+    /// Which dense field the rest is about, by its place among them.
+    at: usize,
     inserts: Vec<InsertPlan>,
     sweep: Option<SweepPlan>,
     claims: Claims,
@@ -139,28 +143,50 @@ impl Shard {
     /// The first half of [`Shard::index_step`], and by far the longer one. Payload indexes are filled here, by one
     /// thread at a time.
     pub fn plan_step(&self, stop: &dyn Fn() -> bool) -> IndexStep {
-        let claims = Claims { steps: self.stepping.clone(), rows: Vec::new(), cursor: None };
-        let mut step = IndexStep { field_rows: 0, inserts: Vec::new(), sweep: None, claims };
+        let mut step = self.step_of(0);
         if let Some(_alone) = self.building.try_lock() {
             step.field_rows = self.build_fields(stop);
         }
         if step.field_rows > 0 {
             return step;
         }
+        let fields = self.stepping.len();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
         self.with_scratch(|scratch| {
-            for _ in 0..self.config.knobs.index_step_rows {
-                if stop() || !self.plan_insert(&mut step, scratch) {
+            // One field per step, in turn; those that have nothing to do are passed over.
+            for at in (0..fields).map(|n| first.wrapping_add(n) % fields) {
+                if stop() {
                     break;
                 }
-            }
-            if !stop() {
-                self.plan_sweep(&mut step, scratch);
+                step = self.step_of(at);
+                self.plan_field(&mut step, stop, scratch);
+                if !step.inserts.is_empty() || step.sweep.is_some() {
+                    break;
+                }
             }
             if step.inserts.is_empty() && step.sweep.is_none() && !stop() {
                 self.calibrate_on_one(scratch);
             }
         });
         step
+    }
+
+    /// A step about a dense field in which nothing is planned yet.
+    fn step_of(&self, at: usize) -> IndexStep {
+        let steps = self.stepping.get(at).cloned().unwrap_or_default();
+        let claims = Claims { steps, rows: Vec::new(), cursor: None };
+        IndexStep { field_rows: 0, at, inserts: Vec::new(), sweep: None, claims }
+    }
+
+    fn plan_field(&self, step: &mut IndexStep, stop: &dyn Fn() -> bool, scratch: &mut Scratch) {
+        for _ in 0..self.config.knobs.index_step_rows {
+            if stop() || !self.plan_insert(step, scratch) {
+                break;
+            }
+        }
+        if !stop() {
+            self.plan_sweep(step, scratch);
+        }
     }
 
     /// Measures on one more row which effort reaches which recall, if that is out of date and nobody else does.
@@ -170,40 +196,46 @@ impl Shard {
         if state.readable().is_err() {
             return;
         }
-        if !self.wants_calibration(&state) {
+        let Some((at, field)) = self.wants_calibration(&state) else {
             *calibrating = None;
             return;
+        };
+        if calibrating.as_ref().is_none_or(|(of, _)| *of != at) {
+            *calibrating = field.index.begin_calibration(CALIBRATION_ROWS).map(|calibrator| (at, calibrator));
         }
-        if calibrating.is_none() {
-            *calibrating = state.index.begin_calibration(CALIBRATION_ROWS);
-        }
-        let Some(calibrator) = calibrating.as_mut() else { return };
-        let full = Stored::new(&state.rows);
-        let done = state.index.calibrate(calibrator, &full, scratch);
+        let Some((_, calibrator)) = calibrating.as_mut() else { return };
+        let full = Stored::new(&state.rows, &self.schema, field.number);
+        let done = field.index.calibrate(calibrator, &full, scratch);
         if let Some(damage) = full.damage() {
             _ = self.report(damage);
         }
         if done.is_some() {
-            *self.calibration.write() = done;
+            if let Some(known) = self.calibration.write().get_mut(at) {
+                *known = done;
+            }
             *calibrating = None;
         }
     }
 
-    /// Whether the index has a graph that was not measured yet, or that has grown or shrunk much since.
-    fn wants_calibration(&self, state: &State) -> bool {
-        let index = &state.index;
-        // What the tail holds is scanned exactly, and any effort would look good.
-        index.is_calibratable()
-            && index.next_pending().is_none()
-            && self.calibration.read().as_ref().is_none_or(|last| last.is_stale(index))
+    /// The first field with a graph that was not measured yet, or that has grown or shrunk much since.
+    fn wants_calibration<'a>(&self, state: &'a State) -> Option<(usize, &'a DenseField)> {
+        let known = self.calibration.read();
+        state.vectors.dense.iter().enumerate().find(|(at, field)| {
+            let (index, last) = (&field.index, known.get(*at).and_then(Option::as_ref));
+            // What the tail holds is scanned exactly, and any effort would look good.
+            index.is_calibratable()
+                && index.next_pending().is_none()
+                && last.is_none_or(|last| last.is_stale(index))
+        })
     }
 
     /// Whether there was a row to plan.
     fn plan_insert(&self, step: &mut IndexStep, scratch: &mut Scratch) -> bool {
         let state = self.state.read_long();
-        let row = state.readable().ok().and_then(|()| step.claims.take_row(&state.index));
+        let Some(field) = state.vectors.dense.get(step.at) else { return false };
+        let row = state.readable().ok().and_then(|()| step.claims.take_row(&field.index));
         let Some(row) = row else { return false };
-        step.inserts.extend(state.index.plan_insert(row, scratch));
+        step.inserts.extend(field.index.plan_insert(row, scratch));
         true
     }
 
@@ -211,37 +243,43 @@ impl Shard {
         let budget = self.config.knobs.sweep_step_rows as usize;
         let state = self.state.read_long();
         if state.readable().is_ok()
-            && let Some(cursor) = step.claims.take_sweep(&state.index)
+            && let Some(field) = state.vectors.dense.get(step.at)
+            && let Some(cursor) = step.claims.take_sweep(&field.index)
         {
-            step.sweep = Some(state.index.plan_sweep(scratch, cursor, budget));
+            step.sweep = Some(field.index.plan_sweep(scratch, cursor, budget));
         }
     }
 
     /// The second half of [`Shard::index_step`]: short changes, between which searches get in.
     pub fn commit_step(&self, step: IndexStep) -> IndexProgress {
-        let IndexStep { field_rows, inserts, sweep, claims } = step;
+        let IndexStep { field_rows, at, inserts, sweep, claims } = step;
         let mut progress = IndexProgress { field_rows, ..IndexProgress::default() };
         for plan in inserts {
             self.state.write().whole("an insertion into the index", |state| {
-                state.index.commit_insert(plan);
-                state.graph_changes += 1;
+                if let Some(field) = state.vectors.dense.get_mut(at) {
+                    field.index.commit_insert(plan);
+                    state.graph_changes += 1;
+                }
             });
             progress.inserted += 1;
         }
         if let Some(plan) = sweep {
             let done = self.state.write().whole("a sweep of the index", |state: &mut State| {
-                let done = state.index.commit_sweep(plan);
+                let done = state.vectors.dense.get_mut(at)?.index.commit_sweep(plan);
                 state.graph_changes += 1 + done.freed as u64;
                 state.reclaim_rows();
-                done
+                Some(done)
             });
-            progress.freed = done.freed;
-            self.stepping.lock().sweeping = !done.done;
+            if let Some(done) = done {
+                progress.freed = done.freed;
+                claims.steps.lock().sweeping = !done.done;
+            }
         }
         drop(claims);
         let state = self.state.read();
-        let waits = state.index.next_pending().is_some() || state.index.wants_sweep();
-        let waits = waits || state.fields.wants_building() || self.wants_calibration(&state);
+        let mut dense = state.vectors.dense.iter().map(|field| &field.index);
+        let waits = dense.any(|index| index.next_pending().is_some() || index.wants_sweep());
+        let waits = waits || state.fields.wants_building() || self.wants_calibration(&state).is_some();
         progress.more = state.readable().is_ok() && waits;
         progress.checkpoint_due = self.due(&state);
         progress
@@ -286,7 +324,7 @@ mod tests {
         for from in (0..POINTS).step_by(500) {
             let point = |i: u64| UpsertPoint {
                 id: format!("p{i}"),
-                vector: vector(i),
+                vector: vector(i).into(),
                 payload: "{}".into(),
                 if_version: None,
             };
@@ -325,8 +363,9 @@ mod tests {
             // Who comes last may leave the sweep's last steps to nobody.
             while shard.index_step(&|| false).more {}
             let state = shard.state.read();
-            let reached = state.index.reachable();
-            assert_eq!((state.index.pending(), reached.graph_rows), (0, POINTS as usize), "{inserters}");
+            let index = &state.vectors.dense[0].index;
+            let reached = index.reachable();
+            assert_eq!((index.pending(), reached.graph_rows), (0, POINTS as usize), "{inserters}");
             assert_eq!(reached.reachable, reached.graph_rows, "{inserters}");
             drop(state);
             let found = recall(&shard);
@@ -360,13 +399,14 @@ mod tests {
         let dropped = rows(&first);
         drop(first);
         shard.commit_step(second);
-        assert!(shard.stepping.lock().taken.is_empty());
+        assert!(shard.stepping[0].lock().taken.is_empty());
         // The rows that came to nothing come again, at last.
         while shard.index_step(&|| false).more {}
         let state = shard.state.read();
-        assert!(state.index.pending() == 0 && dropped.iter().all(|row| state.index.is_live(*row)));
+        let index = &state.vectors.dense[0].index;
+        assert!(index.pending() == 0 && dropped.iter().all(|row| index.is_live(*row)));
 
-        let mut twins = VectorIndex::new(shard.config.index_params());
+        let mut twins = VectorIndex::new(shard.config.index_params(0));
         for row in 0..20 {
             assert!(twins.put(row, u64::from(row) + 1, &vector(u64::from(row) % 2), &()));
         }
@@ -384,7 +424,7 @@ mod tests {
             // Every vector changes, faster than a step links.
             let points = (0..20).map(|i| UpsertPoint {
                 id: format!("p{}", (round * 20 + i) % POINTS),
-                vector: vector(POINTS + round * 20 + i),
+                vector: vector(POINTS + round * 20 + i).into(),
                 payload: "{}".into(),
                 if_version: None,
             });

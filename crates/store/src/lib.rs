@@ -1,13 +1,13 @@
 //! One shard's state: a deterministic machine over records and an index.
 //!
-//! What it is. A [`Shard`] holds points (id, version, vector, payload). Commands come in with their log index
+//! What it is. A [`Shard`] holds points (id, version, vectors, payload). Commands come in with their log index
 //! and change it; reads come out at one applied index. The same commands at the same indexes give the same
 //! logical state, and the same [`Shard::digest`], on every replica. The index is derived state: it makes
 //! search fast, it never decides an outcome.
 //!
 //! How data flows through it.
 //! ```text
-//! command bytes ─→ apply ─→ ids, rows, idempotency window ─→ index tail, payload indexes ─→ (index_step) ─→ graph
+//! command bytes ─→ apply ─→ ids, rows, idempotency window ─→ index tails, payload indexes ─→ (index_step) ─→ graphs
 //!                              │                                              │
 //!                              ├─ checkpoint ─→ segment, graph, manifest ──→ disk ─→ open
 //!                              └─ get · scroll · count · search ─→ points at one applied index
@@ -45,6 +45,7 @@ mod matching;
 mod open;
 mod outcome;
 mod planned;
+mod query;
 mod range;
 mod read;
 mod recall;
@@ -59,6 +60,7 @@ mod source;
 mod state;
 mod stats;
 mod text;
+mod vectors;
 mod why_not;
 
 pub use admission::points_on_disk;
@@ -67,7 +69,7 @@ pub use browse::{Facet, FieldOrder, Ordered, OrderedPage, Sampled};
 pub use bytes::DecodeError;
 pub use checkpoint::CheckpointError;
 pub use command::{Command, DeleteItem, IDEMPOTENCY_KEY_MAX_BYTES, Idempotency, Operation, UpsertPoint};
-pub use config::{ShardConfig, estimate_bytes};
+pub use config::{DenseField, FieldKind, NamedField, ShardConfig, estimate_bytes};
 pub use damage::{Damage, Refusal};
 pub use edit::{PayloadChange, PayloadEdit};
 pub use export::{EXPORT_READ_MAX_BYTES, EXPORTS_MAX, Export, ExportError, ExportedFile};
@@ -80,14 +82,16 @@ pub use indexing::{IndexProgress, IndexStep};
 pub use knobs::StoreKnobs;
 pub use open::OpenError;
 pub use outcome::{ItemOutcome, Outcome, REFUSED_LISTED, Refused};
+pub use query::{Query, SearchQuery};
 pub use range::HashRange;
 pub use read::{Include, Point, Read, ScrollPage};
 pub use recall::{RecallSample, RecallTry};
 pub use removals::{Removal, RemovalCause};
 pub use scrub::{DamagedPoint, Mark, ScrubReport, ScrubStep};
-pub use search::{ScoredPoint, SearchQuery, SearchResult, SearchTrace};
+pub use search::{ScoredPoint, SearchResult, SearchTrace};
 pub use shard::Shard;
 pub use stats::ShardStats;
 pub use text::TextSearch;
+pub use vectron_base::vectors::{FieldValue, MultiVector, PointVectors, SparseVector};
 pub use vectron_index::{Calibration, CodeErrors, Metric, Quantization, Vectors};
 pub use why_not::{Ahead, Scored, Standing};

@@ -5,24 +5,31 @@
 //! segments (number u64 · length u64 · entries crc u32 · live entries as a serialised roaring bitmap) ·
 //! graph files (number u64 · length u64) · graph chunks (first row u32 · file number u64 · offset u64 ·
 //! length u32 · crc u32) · remembered writes (key · body hash u64 · log time u64 · outcome · id hashes u64 each) ·
-//! first and last hash of the range u64 each · provisional u8 · has digest u8 \[digest u128\].
+//! first and last hash of the range u64 each · provisional u8 · has digest u8 \[digest u128\]. Format 4, of a shard that
+//! has another vector field than the unnamed one: format 3, with the field's number u32 before the first row of each
+//! graph chunk, and then the named fields (number u32 · name · shape u8: 1 dense, 2 sparse, 3 multi · dimension u32 ·
+//! metric u8).
 //!
 //! Format 2 ends with the remembered writes, which have no id hashes; such a shard has the full range. Format 1 has, in the place of graph files and chunks, graph u8 \[number u64 · length u64 · crc u32\]: one file
 //! with all of the graph. Both are read, and written as format 3 by the next checkpoint; builds that know only
-//! older formats do not open the shard from then on.
+//! older formats do not open the shard from then on. A shard that has the unnamed field only is still written as format 3.
 
 use crate::bytes::{DecodeError, Decoded, Reader, Writer};
-use crate::config::ShardConfig;
+use crate::config::{FieldKind, NamedField, ShardConfig, metric_code};
 use crate::idempotency::Remembered;
 use crate::range::HashRange;
 use crate::segment::segment_name;
+use crate::vectors::schema::UNNAMED;
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vectron_index::Row;
 
 const MAGIC: &[u8; 8] = b"VECMAN01";
-const FORMAT: u32 = 3;
+/// The newest, with named vector fields.
+const FORMAT: u32 = 4;
+/// The format for the unnamed field only.
+const UNNAMED_ONLY: u32 = 3;
 /// The format without range and digest.
 const WITHOUT_RANGE: u32 = 2;
 /// The format with the graph in one piece.
@@ -50,7 +57,34 @@ pub(crate) struct Manifest {
     pub provisional: bool,
     /// Digest of the state; older formats have none, nor has the manifest before the first checkpoint.
     pub digest: Option<u128>,
+    /// Fields with names.
+    pub named: Vec<NamedRef>,
 }
+
+/// What a named field's records and graph were written for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedRef {
+    pub number: u32,
+    pub name: String,
+    pub shape: u8,
+    pub dimension: u32,
+    pub metric: u8,
+}
+
+impl NamedRef {
+    pub fn of(field: &NamedField) -> NamedRef {
+        let (shape, dimension, metric) = match &field.kind {
+            FieldKind::Dense(dense) => (1, dense.dimension, metric_code(dense.metric)),
+            FieldKind::Sparse => (2, 0, 0),
+            FieldKind::Multi { dimension, metric } => (3, *dimension, metric_code(*metric)),
+        };
+        let (number, name) = (field.number, field.name.clone());
+        NamedRef { number, name, shape, dimension: dimension as u32, metric }
+    }
+}
+
+/// Which part of which dense field's graph: the field's number and the first row.
+pub(crate) type ChunkKey = (u32, Row);
 
 /// A segment and which of its entries are live.
 pub(crate) struct SegmentRef {
@@ -65,8 +99,8 @@ pub(crate) struct SegmentRef {
 pub(crate) struct GraphFiles {
     /// Lengths by number; each file has a chunk that is named at least.
     pub files: BTreeMap<u64, u64>,
-    /// By first row.
-    pub chunks: BTreeMap<Row, ChunkRef>,
+    /// By field and first row.
+    pub chunks: BTreeMap<ChunkKey, ChunkRef>,
 }
 
 /// Part of a graph file.
@@ -124,12 +158,18 @@ impl Manifest {
             range: HashRange::ALL,
             provisional: false,
             digest: None,
+            named: config.named.iter().map(NamedRef::of).collect(),
         }
+    }
+
+    /// Whether there is another vector field than the unnamed one.
+    fn has_named(&self) -> bool {
+        !self.named.is_empty() || self.dimension == 0
     }
 
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer(MAGIC.to_vec());
-        w.u32(FORMAT);
+        w.u32(if self.has_named() { FORMAT } else { UNNAMED_ONLY });
         w.u32(self.dimension);
         w.u8(self.metric);
         w.u64(self.idempotency_bytes);
@@ -154,7 +194,10 @@ impl Manifest {
             w.u64(*len);
         }
         w.len(chunks.len());
-        for (first, chunk) in chunks {
+        for ((field, first), chunk) in chunks {
+            if self.has_named() {
+                w.u32(*field);
+            }
             w.u32(*first);
             w.u64(chunk.file);
             w.u64(chunk.offset);
@@ -176,6 +219,16 @@ impl Manifest {
         w.u8(u8::from(self.digest.is_some()));
         for part in self.digest.into_iter().flat_map(halves) {
             w.u64(part);
+        }
+        if self.has_named() {
+            w.len(self.named.len());
+            for field in &self.named {
+                w.u32(field.number);
+                w.bytes(field.name.as_bytes());
+                w.u8(field.shape);
+                w.u32(field.dimension);
+                w.u8(field.metric);
+            }
         }
         let crc = crc32fast::hash(&w.0);
         w.u32(crc);
@@ -205,12 +258,13 @@ impl Manifest {
             sealed: r.flag()?,
             next_file: r.u64()?,
             segments: r.list(24, segment_ref)?,
-            graph: if format == WHOLE_GRAPH { GraphFiles::default() } else { graph_files(&mut r)? },
+            graph: if format == WHOLE_GRAPH { GraphFiles::default() } else { graph_files(&mut r, format)? },
             whole_graph: if format == WHOLE_GRAPH && r.flag()? { Some(whole_graph(&mut r)?) } else { None },
             remembered: r.list(24, |r| remembered(r, format))?,
             range: if format <= WITHOUT_RANGE { HashRange::ALL } else { range(&mut r)? },
             provisional: format > WITHOUT_RANGE && r.flag()?,
             digest: if format > WITHOUT_RANGE && r.flag()? { Some(whole(r.u64()?, r.u64()?)) } else { None },
+            named: if format > UNNAMED_ONLY { r.list(14, named_ref)? } else { Vec::new() },
         };
         r.end()?;
         Ok(manifest)
@@ -227,11 +281,17 @@ fn whole_graph(r: &mut Reader<'_>) -> Decoded<WholeGraphRef> {
     Ok(WholeGraphRef { number: r.u64()?, len: r.u64()?, crc: r.u32()? })
 }
 
-fn graph_files(r: &mut Reader<'_>) -> Decoded<GraphFiles> {
+fn named_ref(r: &mut Reader<'_>) -> Decoded<NamedRef> {
+    let (number, name) = (r.u32()?, r.text()?.into());
+    Ok(NamedRef { number, name, shape: r.u8()?, dimension: r.u32()?, metric: r.u8()? })
+}
+
+fn graph_files(r: &mut Reader<'_>, format: u32) -> Decoded<GraphFiles> {
     let files = r.list(16, |r| Ok((r.u64()?, r.u64()?)))?;
     let chunk = |r: &mut Reader<'_>| {
+        let field = if format > UNNAMED_ONLY { r.u32()? } else { UNNAMED };
         let first = r.u32()?;
-        Ok((first, ChunkRef { file: r.u64()?, offset: r.u64()?, len: r.u32()?, crc: r.u32()? }))
+        Ok(((field, first), ChunkRef { file: r.u64()?, offset: r.u64()?, len: r.u32()?, crc: r.u32()? }))
     };
     let chunks = r.list(28, chunk)?;
     Ok(GraphFiles { files: files.into_iter().collect(), chunks: chunks.into_iter().collect() })
@@ -283,8 +343,8 @@ mod tests {
             graph: GraphFiles {
                 files: BTreeMap::from([(5, 60), (6, 7)]),
                 chunks: BTreeMap::from([
-                    (0, ChunkRef { file: 5, offset: 20, len: 40, crc: 7 }),
-                    (1024, ChunkRef { file: 6, offset: 0, len: 7, crc: 9 }),
+                    ((0, 0), ChunkRef { file: 5, offset: 20, len: 40, crc: 7 }),
+                    ((0, 1024), ChunkRef { file: 6, offset: 0, len: 7, crc: 9 }),
                 ]),
             },
             whole_graph: None,
@@ -292,7 +352,20 @@ mod tests {
             range: HashRange { first: 3, last: 1 << 60 },
             provisional: true,
             digest: Some(u128::MAX - 5),
+            named: Vec::new(),
         }
+    }
+
+    #[test]
+    fn named_fields_and_their_graphs_come_back_and_are_no_format_of_older_builds() {
+        let mut several = manifest();
+        let named = |number, shape| NamedRef { number, name: "n".into(), shape, dimension: 7, metric: 2 };
+        several.named = vec![named(1, 1), named(4, 3)];
+        several.graph.chunks.insert((4, 1024), ChunkRef { file: 6, offset: 1, len: 2, crc: 3 });
+        let bytes = several.encode();
+        assert_eq!((bytes[8], manifest().encode()[8]), (4, 3));
+        let read = Manifest::decode(&bytes).unwrap();
+        assert_eq!((read.named, read.graph, read.digest), (several.named, several.graph, several.digest));
     }
 
     #[test]

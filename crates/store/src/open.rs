@@ -10,19 +10,19 @@ use crate::damage::Damage;
 use crate::gate::Gate;
 use crate::graph_files::adopt_graph;
 use crate::import::LIST;
-use crate::manifest::{MANIFEST, Manifest, SegmentRef};
-use crate::record::{point_hash, vector_bits, vector_tag};
+use crate::manifest::{MANIFEST, Manifest, NamedRef, SegmentRef};
+use crate::record::Named;
 use crate::rows::{Place, Slot};
 use crate::segment::{Segment, segment_name};
 use crate::shard::Shard;
-use crate::source::Stored;
 use crate::state::{SegmentState, State};
 use crate::stats::CountedBytes;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use vectron_base::disk::{Disk, DiskError, DiskFailure};
+use vectron_base::vectors::FieldValue;
 use vectron_index::Row;
 
 /// Why a shard does not open.
@@ -38,7 +38,7 @@ pub enum OpenError {
     /// [`Import::begin`](crate::Import::begin), or remove the directory.
     #[error("{0} holds a copy that is not complete")]
     Unfinished(String),
-    /// The files were written for another dimension, metric or limit of remembered writes.
+    /// The files were written for other vector fields or another limit of remembered writes.
     #[error("{file} was written for another configuration: {detail}")]
     Mismatch {
         /// The manifest.
@@ -68,7 +68,7 @@ impl Shard {
             if manifest.provisional {
                 return Err(OpenError::Unfinished(dir.into()));
             }
-            load(&mut state, &*disk, dir, &config, &manifest)?;
+            load(&mut state, &*disk, dir, &manifest)?;
             let (graph, bad) = adopt_graph(&mut state, &*disk, dir, &manifest)?;
             saved = Saved { next_file: manifest.next_file, any: true, graph };
             damage = bad;
@@ -97,12 +97,14 @@ impl Shard {
             graph_bytes: AtomicU64::new(saved.graph.bytes()),
             saved_graph_changes: AtomicU64::new(0),
             index_bytes: CountedBytes::default(),
+            schema: state.vectors.schema.clone(),
+            stepping: state.vectors.dense.iter().map(|_| Arc::default()).collect(),
+            turn: AtomicUsize::new(0),
+            calibration: RwLock::new(vec![None; state.vectors.dense.len()]),
             state: Gate::new(state),
             applying: Mutex::new(()),
-            stepping: Arc::default(),
             building: Mutex::new(()),
             calibrating: Mutex::new(None),
-            calibration: RwLock::new(None),
             saving: Mutex::new(saved),
             scratches: Mutex::new(Vec::new()),
             damage: Mutex::new(damage),
@@ -134,16 +136,23 @@ fn read_manifest(disk: &dyn Disk, file: &str, config: &ShardConfig) -> Result<Op
         let detail = format!("dimension, metric and idempotency bytes are {found:?}, expected {expected:?}");
         return Err(OpenError::Mismatch { file: file.into(), detail });
     }
+    let expected: Vec<NamedRef> = config.named.iter().map(NamedRef::of).collect();
+    if manifest.named != expected {
+        let names = |fields: &[NamedRef]| {
+            let shown = |field: &NamedRef| {
+                let NamedRef { number, name, shape, dimension, metric } = field;
+                format!("{name} ({number}, {shape}, {dimension}, {metric})")
+            };
+            fields.iter().map(shown).collect::<Vec<_>>().join(", ")
+        };
+        let detail =
+            format!("named vector fields are [{}], expected [{}]", names(&manifest.named), names(&expected));
+        return Err(OpenError::Mismatch { file: file.into(), detail });
+    }
     Ok(Some(manifest))
 }
 
-fn load(
-    state: &mut State,
-    disk: &dyn Disk,
-    dir: &str,
-    config: &ShardConfig,
-    manifest: &Manifest,
-) -> Result<(), OpenError> {
+fn load(state: &mut State, disk: &dyn Disk, dir: &str, manifest: &Manifest) -> Result<(), OpenError> {
     state.applied_index = manifest.applied_index;
     state.log_time_ms = manifest.log_time_ms;
     state.sealed = manifest.sealed;
@@ -151,7 +160,7 @@ fn load(
     state.window = manifest.remembered.iter().cloned().collect();
     let mut ids: Vec<(Box<str>, Row)> = Vec::new();
     for segment in &manifest.segments {
-        load_segment(state, disk, dir, config, segment, &mut ids)?;
+        load_segment(state, disk, dir, segment, &mut ids)?;
     }
     let points = ids.len();
     ids.sort_unstable();
@@ -167,7 +176,6 @@ fn load_segment(
     state: &mut State,
     disk: &dyn Disk,
     dir: &str,
-    config: &ShardConfig,
     wanted: &SegmentRef,
     ids: &mut Vec<(Box<str>, Row)>,
 ) -> Result<(), OpenError> {
@@ -179,23 +187,26 @@ fn load_segment(
         other => other?,
     };
     let expected = (wanted.len, wanted.entries_crc);
-    let segment = Arc::new(Segment::open(wanted.number, file, bytes, config.dimension, expected)?);
+    let schema = state.vectors.schema.clone();
+    let plain = schema.plain().is_some();
+    let segment = Arc::new(Segment::open(wanted.number, file, bytes, &schema, expected)?);
     for entry in &wanted.live {
         let Some(at) = segment.entries().get(entry as usize) else {
             return Err(segment.damage("a live entry is missing").into());
         };
         let view = segment.view(entry)?;
-        let vector = view.vector().map_err(|e| segment.damage(e))?;
-        let bits = vector_bits(&vector);
-        let hash = point_hash(view.id, view.version, view.payload, view.expires_at_ms, &bits);
-        let tag = vector_tag(&bits);
-        let full = Stored::new(&state.rows);
-        if !state.index.put(at.row, tag, &vector, &full) {
+        if state.rows.get(at.row).is_some() {
             return Err(segment.damage("one row is live twice").into());
         }
-        if let Some(damage) = full.damage() {
-            return Err(damage.into());
+        let values = view.values(&schema).map_err(|e| segment.damage(e))?;
+        let Named { tags, tag, hash } = Named::of(&view, &values, plain);
+        for ((number, value), tag) in values.iter().zip(&tags) {
+            if let FieldValue::Dense(vector) = value {
+                let put = state.vectors.put(*number, at.row, *tag, vector, &state.rows);
+                put.map_err(|bad| if bad.file.is_empty() { segment.damage(&bad.detail) } else { bad })?;
+            }
         }
+        state.vectors.insert(at.row, &values);
         state.expiries.set(at.row, view.id, view.expires_at_ms);
         ids.push((view.id.into(), at.row));
         let place = Place::Stored(segment.clone(), entry);

@@ -10,6 +10,7 @@ use crate::outcome::{ItemOutcome, Outcome, REFUSED_LISTED, Refused};
 use crate::record::{Prepared, Record};
 use crate::rows::Slot;
 use crate::shard::Shard;
+use crate::vectors::schema::Schema;
 use std::collections::BTreeMap;
 use vectron_base::filter::{Filter, FilterLimits};
 
@@ -49,20 +50,26 @@ impl Draft {
     }
 
     /// The point with another payload, at `version`; else what became of the attempt.
-    fn edited(&self, version: u64, edit: &PayloadEdit) -> Result<Result<Record, ItemOutcome>, Damage> {
+    fn edited(
+        &self,
+        version: u64,
+        edit: &PayloadEdit,
+        schema: &Schema,
+    ) -> Result<Result<Record, ItemOutcome>, Damage> {
         let changed =
             |payload: &str| edit.of(payload).map_err(|bytes| ItemOutcome::PayloadTooLarge { bytes });
         Ok(match self {
             Draft::Absent => Err(ItemOutcome::Missing),
             Draft::Stored(slot) => {
                 let view = slot.view()?;
-                let vector = view.vector().map_err(|e| slot.damage(e))?;
+                let values = view.values(schema).map_err(|e| slot.damage(e))?;
                 changed(view.payload).map(|payload| Record {
                     id: view.id.into(),
                     version,
                     payload: payload.into(),
                     expires_at_ms: view.expires_at_ms,
-                    vector: vector.into(),
+                    values,
+                    plain: schema.plain().is_some(),
                 })
             }
             Draft::Written(record) => changed(&record.payload).map(|payload| Record {
@@ -70,7 +77,8 @@ impl Draft {
                 version,
                 payload: payload.into(),
                 expires_at_ms: record.expires_at_ms,
-                vector: record.vector.clone(),
+                values: record.values.clone(),
+                plain: record.plain,
             }),
         })
     }
@@ -126,7 +134,8 @@ impl Shard {
                         version: index,
                         payload: point.payload.into(),
                         expires_at_ms: expiry.at(now),
-                        vector: point.vector.into(),
+                        values: self.schema.numbered(point.vector),
+                        plain: self.schema.plain().is_some(),
                     });
                     ItemOutcome::Applied
                 }
@@ -136,7 +145,7 @@ impl Shard {
                 }
                 ItemWrite::Delete(_) => ItemOutcome::Missing,
                 ItemWrite::Payload { edit, .. } => match batch.edits.get(edit as usize) {
-                    Some(edit) => match draft.edited(index, edit)? {
+                    Some(edit) => match draft.edited(index, edit, &self.schema)? {
                         Ok(record) => {
                             *draft = Draft::Written(record);
                             ItemOutcome::Applied
@@ -173,7 +182,7 @@ impl Shard {
         let (mut refused, mut refused_more) = (Vec::new(), 0);
         let mut puts = Vec::new();
         for (id, draft) in drafts {
-            match draft.edited(index, edit)? {
+            match draft.edited(index, edit, &self.schema)? {
                 Ok(record) => puts.push(Prepared::new(record, extractor)),
                 // Its time has come.
                 Err(ItemOutcome::Missing) => {}

@@ -8,8 +8,10 @@ use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
 use crate::state::State;
+use crate::vectors::schema::Schema;
 use std::ops::Bound;
 use vectron_base::filter::Filter;
+use vectron_base::vectors::PointVectors;
 use vectron_index::Row;
 
 /// Points taken at a time when a filter is tested on them: the first time, if more are not wanted,
@@ -22,7 +24,7 @@ const BATCH_MOST: usize = 2048;
 pub struct Include {
     /// The payload text.
     pub payload: bool,
-    /// The vector as it was sent.
+    /// The vectors as they were sent.
     pub vector: bool,
 }
 
@@ -40,7 +42,7 @@ pub struct Point {
     /// The log index of its last write.
     pub version: u64,
     /// If asked for.
-    pub vector: Option<Vec<f32>>,
+    pub vector: Option<PointVectors>,
     /// If asked for: a JSON object's text, exactly as written.
     pub payload: Option<String>,
 }
@@ -78,17 +80,22 @@ pub struct ScrollPage {
     pub more: bool,
 }
 
-fn point(slot: &Slot, include: Include) -> Result<Point, Damage> {
-    point_of(slot, &slot.view()?, include)
+fn point(slot: &Slot, schema: &Schema, include: Include) -> Result<Point, Damage> {
+    point_of(slot, &slot.view()?, schema, include)
 }
 
 /// The point of a slot whose view was taken already.
-pub(crate) fn point_of(slot: &Slot, view: &View<'_>, include: Include) -> Result<Point, Damage> {
-    let vector = include.vector.then(|| view.vector()).transpose().map_err(|e| slot.damage(e))?;
+pub(crate) fn point_of(
+    slot: &Slot,
+    view: &View<'_>,
+    schema: &Schema,
+    include: Include,
+) -> Result<Point, Damage> {
+    let values = include.vector.then(|| view.values(schema)).transpose().map_err(|e| slot.damage(e))?;
     Ok(Point {
         id: view.id.to_string(),
         version: view.version,
-        vector,
+        vector: values.map(|values| schema.named(values)),
         payload: include.payload.then(|| view.payload.to_string()),
     })
 }
@@ -126,7 +133,7 @@ fn test(
     slots: &[Slot],
     matcher: &Matcher,
     limit: usize,
-    include: Include,
+    (schema, include): (&Schema, Include),
     points: &mut Vec<Point>,
 ) -> Result<bool, Damage> {
     for slot in slots {
@@ -135,7 +142,7 @@ fn test(
             if points.len() == limit {
                 return Ok(true);
             }
-            points.push(point_of(slot, &view, include)?);
+            points.push(point_of(slot, &view, schema, include)?);
         }
     }
     Ok(false)
@@ -153,7 +160,8 @@ impl Shard {
             let slot = |id: &S| state.rows.get(*state.ids.get(id.as_ref())?).cloned();
             (ids.iter().map(slot).collect::<Vec<_>>(), state.applied_index)
         };
-        let points = slots.iter().map(|slot| slot.as_ref().map(|slot| point(slot, include)).transpose());
+        let points =
+            slots.iter().map(|slot| slot.as_ref().map(|slot| point(slot, &self.schema, include)).transpose());
         let value = points.collect::<Result<_, Damage>>().map_err(|damage| self.report(damage))?;
         Ok(Read::plain(value, applied_index))
     }
@@ -192,7 +200,8 @@ impl Shard {
         }
         let more = slots.len() > limit;
         slots.truncate(limit);
-        let points = slots.iter().map(|slot| point(slot, include)).collect::<Result<_, Damage>>();
+        let points =
+            slots.iter().map(|slot| point(slot, &self.schema, include)).collect::<Result<_, Damage>>();
         let points = points.map_err(|damage| self.report(damage))?;
         Ok(Read { value: ScrollPage { points, more }, applied_index, filter_unindexed })
     }
@@ -234,7 +243,7 @@ impl Shard {
                 }
                 (following(&state, cursor.as_deref(), size, |_| true), at)
             };
-            let tested = test(&slots, matcher, limit, include, &mut points);
+            let tested = test(&slots, matcher, limit, (&self.schema, include), &mut points);
             let full = tested.map_err(|damage| self.report(damage))?;
             if full || slots.len() < size {
                 return Ok(Some((ScrollPage { points, more: full }, applied_index)));

@@ -5,7 +5,8 @@
 
 use crate::damage::Refusal;
 use crate::matching::Matched;
-use crate::search::{SearchQuery, nearest};
+use crate::query::SearchQuery;
+use crate::search::nearest;
 use crate::shard::Shard;
 use crate::source::Stored;
 use crate::state::State;
@@ -88,7 +89,8 @@ impl Shard {
         if cut.iter().any(|least| *least > last) {
             return Ok(None);
         }
-        let rows_live = state.index.live() as u64;
+        let look = self.dense(&state, &query)?;
+        let rows_live = look.field.index.live() as u64;
         let mut sample = RecallSample {
             applied_index: state.applied_index,
             of: hits.len() as u64,
@@ -97,9 +99,9 @@ impl Shard {
             tries: Vec::with_capacity(efforts.len()),
         };
         for effort in efforts {
-            let ef = effort.unwrap_or_else(|| self.effort(&query));
-            let full = Stored::new(&state.rows);
-            let search = |scratch: &mut _| nearest(&state, (&query, ef), rows.as_ref(), &full, scratch);
+            let ef = effort.unwrap_or_else(|| self.effort(&look));
+            let full = Stored::new(&state.rows, &self.schema, look.field.number);
+            let search = |scratch: &mut _| nearest(&look, ef, rows.as_ref(), &full, scratch);
             let (found, trace) = self.with_scratch(search);
             let found = found.iter().filter(|hit| hit.score >= last).count() as u64;
             let found = found.min(sample.of);
@@ -118,10 +120,11 @@ impl Shard {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let full = Stored::new(&state.rows);
+        let look = self.dense(state, query)?;
+        let full = Stored::new(&state.rows, &self.schema, look.field.number);
         let request = SearchRequest { k, ef: k, exact: true, allowed: Some(rows) };
         let outcome =
-            self.with_scratch(|scratch| state.index.search(&query.vector, &request, &full, scratch));
+            self.with_scratch(|scratch| look.field.index.search(look.vector, &request, &full, scratch));
         match full.damage() {
             Some(damage) => Err(self.report(damage)),
             None => Ok(outcome.hits),

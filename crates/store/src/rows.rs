@@ -34,7 +34,7 @@ impl Place {
 #[derive(Clone)]
 pub(crate) struct Slot {
     pub version: u64,
-    /// Names the vector's bits: another tag is another vector.
+    /// Names the dense vectors' bits: with another tag they are others.
     pub tag: u64,
     /// The point's part of the state digest.
     pub hash: u128,
@@ -124,8 +124,8 @@ mod tests {
 
     #[test]
     fn a_chunk_that_holds_nothing_is_given_back() {
-        let (id, payload, vector) = ("a".into(), "{}".into(), Box::new([1.0]));
-        let record = Record { id, version: 1, payload, expires_at_ms: None, vector };
+        let (id, payload, values) = ("a".into(), "{}".into(), Vec::new());
+        let record = Record { id, version: 1, payload, expires_at_ms: None, values, plain: true };
         let slot = Slot { version: 1, tag: 2, hash: 3, place: Place::Memory(Arc::new(record)) };
         let mut rows = Rows::default();
         (0..2000).for_each(|row| drop(rows.set(row, Some(slot.clone()))));

@@ -7,9 +7,10 @@
 //! their slice comes.
 
 use crate::damage::Damage;
-use crate::record::{point_hash, vector_bits};
+use crate::record::Named;
 use crate::rows::Slot;
 use crate::shard::Shard;
+use crate::vectors::schema::Schema;
 use std::collections::VecDeque;
 use vectron_index::Row;
 
@@ -143,7 +144,7 @@ impl Shard {
 
     fn scrub_row(&self, report: &mut ScrubReport, row: Row, slot: &Slot) {
         report.points += 1;
-        let Err(damage) = verify(slot) else { return };
+        let Err(damage) = verify(slot, &self.schema) else { return };
         report.damaged += 1;
         _ = self.report(damage.clone());
         if report.named.len() < NAMED_MAX {
@@ -155,10 +156,10 @@ impl Shard {
 }
 
 /// Reads a record and holds it to its checksums and to the hash that the digest has of it.
-fn verify(slot: &Slot) -> Result<(), Damage> {
+fn verify(slot: &Slot, schema: &Schema) -> Result<(), Damage> {
     let view = slot.view()?;
-    let vector = view.vector().map_err(|e| slot.damage(e))?;
-    let hash = point_hash(view.id, view.version, view.payload, view.expires_at_ms, &vector_bits(&vector));
+    let values = view.values(schema).map_err(|e| slot.damage(e))?;
+    let hash = Named::of(&view, &values, schema.plain().is_some()).hash;
     if hash != slot.hash || view.version != slot.version {
         return Err(slot.damage("a record is not the one that the digest has"));
     }

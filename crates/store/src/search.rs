@@ -10,14 +10,18 @@
 //! searches have no such limit.
 
 use crate::damage::{Damage, Refusal};
+use crate::fields::FilterTrace;
 use crate::matching::Matched;
+use crate::query::{Query, SearchQuery};
 use crate::read::{Include, point_of};
 use crate::record::View;
 use crate::rows::Slot;
 use crate::shard::Shard;
 use crate::source::Stored;
 use crate::state::State;
-use vectron_base::filter::Filter;
+use crate::vectors::DenseField;
+use crate::vectors::schema::{Schema, SchemaField};
+use vectron_base::vectors::PointVectors;
 use vectron_index::{Hit, RowSet, Scratch, SearchOutcome, SearchRequest};
 
 /// The effort that no search is below.
@@ -26,44 +30,6 @@ const EFFORT_LEAST: usize = 32;
 const EFFORT_STEP: usize = 2;
 /// The effort that a recall target is never below: rows make easier queries than people do.
 const EFFORT_OF_TARGET: usize = 64;
-
-/// A search over one shard.
-#[derive(Clone, Debug)]
-pub struct SearchQuery {
-    /// As many finite components as the dimension.
-    pub vector: Vec<f32>,
-    /// Results wanted.
-    pub top_k: usize,
-    /// Which points may be returned.
-    pub filter: Option<Filter>,
-    /// Results below this score are left out.
-    pub score_threshold: Option<f32>,
-    /// Return the true best.
-    pub exact: bool,
-    /// Effort; by default what reaches the recall target, see [`Shard::calibration`]. Raised to 32, and to what
-    /// `top_k` needs.
-    pub ef: Option<usize>,
-    /// The share of true neighbours to find; 1 means exact.
-    pub recall_target: f32,
-    /// What to return of each point.
-    pub include: Include,
-}
-
-impl SearchQuery {
-    /// The defaults of the public contract.
-    pub fn new(vector: Vec<f32>, top_k: usize) -> Self {
-        Self {
-            vector,
-            top_k,
-            filter: None,
-            score_threshold: None,
-            exact: false,
-            ef: None,
-            recall_target: 0.95,
-            include: Include::default(),
-        }
-    }
-}
 
 /// A result.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +43,7 @@ pub struct ScoredPoint {
     /// If asked for.
     pub payload: Option<String>,
     /// If asked for.
-    pub vector: Option<Vec<f32>>,
+    pub vector: Option<PointVectors>,
 }
 
 /// The answer to a search.
@@ -94,14 +60,14 @@ pub struct SearchResult {
 /// How a search was answered and what it cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchTrace {
-    /// The index's plan: `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`; `text_or` or
-    /// `text_and` of a text search.
+    /// The index's plan: `flat`, `graph`, `graph_filtered`, `scan_allowed` or `scan_after_budget`; `inverted` for a
+    /// sparse field, `maxsim` for a multi field; `text_or` or `text_and` of a text search.
     pub plan: &'static str,
     /// Effort used.
     pub ef: usize,
     /// Whether the whole (filtered) set was asked to be scanned.
     pub exact: bool,
-    /// Live points.
+    /// Live points that have the field.
     pub rows_live: u64,
     /// Points that the filter matched; `None` without one.
     pub filter_matched: Option<u64>,
@@ -113,7 +79,7 @@ pub struct SearchTrace {
     pub filter_unindexed: Vec<String>,
     /// Payloads looked at for the filter.
     pub filter_checked: u64,
-    /// Distances computed.
+    /// Distances computed; for a sparse field products, for a multi field pairs of vectors.
     pub distances: u64,
     /// Graph vertices expanded.
     pub hops: u64,
@@ -144,6 +110,37 @@ fn ef_of_recall(target: f32) -> usize {
     }
 }
 
+impl SearchTrace {
+    /// Says how the filter was worked out.
+    pub(crate) fn filtered(&mut self, matched: Option<&RowSet>, trace: FilterTrace) {
+        self.filter_matched = matched.map(RowSet::len);
+        self.filter_plan = trace.plan;
+        self.filter_estimated = trace.estimated;
+        self.filter_unindexed = trace.unindexed;
+        self.filter_checked = trace.checked;
+        if self.quantization.is_empty() {
+            self.quantization = "none";
+        }
+    }
+}
+
+/// What a search has found, before it is ranked and cut.
+pub(crate) struct Found {
+    pub applied_index: u64,
+    /// All that score at least what the last wanted one does.
+    pub slots: Vec<(f32, Slot)>,
+    pub explain: SearchTrace,
+}
+
+/// A query by vector, and the dense field that it is for.
+pub(crate) struct DenseLook<'a> {
+    pub query: &'a SearchQuery,
+    pub vector: &'a [f32],
+    pub field: &'a DenseField,
+    /// Its place among the dense fields.
+    at: usize,
+}
+
 impl Shard {
     /// The best points for a query, of those that are visible at one applied index.
     pub fn search(&self, query: &SearchQuery) -> Result<SearchResult, Refusal> {
@@ -156,57 +153,79 @@ impl Shard {
         query: &SearchQuery,
         done: &mut dyn FnMut(&'static str),
     ) -> Result<SearchResult, Refusal> {
-        self.check(query)?;
-        let (applied_index, found, explain) = {
-            // A scan of everything takes long: who writes meanwhile must not make short looks wait.
-            let _long = (query.exact || query.recall_target >= 1.0).then(|| self.state.long());
-            let Matched { state, rows: matched, trace } = self.matching(query.filter.as_ref())?;
-            done("filter");
-            let full = Stored::new(&state.rows);
-            let wanted = self.effort(query);
-            let nearest =
-                |scratch: &mut Scratch| nearest(&state, (query, wanted), matched.as_ref(), &full, scratch);
-            let (hits, mut explain) = self.with_scratch(nearest);
-            if let Some(damage) = full.damage() {
-                return Err(self.report(damage));
+        let field = self.check(query)?;
+        let Found { applied_index, slots, explain } = match &query.query {
+            Query::Dense { .. } => self.search_dense(query, done)?,
+            Query::Sparse { vector, .. } => self.search_sparse(query, (field, vector), done)?,
+            Query::Multi { vectors, among, .. } => {
+                self.search_multi(query, (field, vectors, among.as_deref()), done)?
             }
-            explain.quantization = self.quantization_of(&state).as_str();
-            explain.filter_plan = trace.plan;
-            explain.filter_estimated = trace.estimated;
-            explain.filter_unindexed = trace.unindexed;
-            explain.filter_checked = trace.checked;
-            let slots = hits.iter().filter_map(|hit| Some((hit.score, state.rows.get(hit.row)?.clone())));
-            (state.applied_index, slots.collect::<Vec<_>>(), explain)
         };
         done("search");
-        let hits = ranked(&found, query.top_k, query.include).map_err(|damage| self.report(damage))?;
+        let wanted = (query.top_k, query.include);
+        let hits = ranked(&slots, wanted, &self.schema).map_err(|damage| self.report(damage))?;
         done("fetch");
         Ok(SearchResult { applied_index, hits, explain })
     }
 
+    fn search_dense(
+        &self,
+        query: &SearchQuery,
+        done: &mut dyn FnMut(&'static str),
+    ) -> Result<Found, Refusal> {
+        // A scan of everything takes long: who writes meanwhile must not make short looks wait.
+        let _long = (query.exact || query.recall_target >= 1.0).then(|| self.state.long());
+        let Matched { state, rows: matched, trace } = self.matching(query.filter.as_ref())?;
+        done("filter");
+        let look = self.dense(&state, query)?;
+        let full = Stored::new(&state.rows, &self.schema, look.field.number);
+        let ef = self.effort(&look);
+        let nearest = |scratch: &mut Scratch| nearest(&look, ef, matched.as_ref(), &full, scratch);
+        let (hits, mut explain) = self.with_scratch(nearest);
+        if let Some(damage) = full.damage() {
+            return Err(self.report(damage));
+        }
+        explain.quantization = self.quantization_of(Some(look.field)).as_str();
+        explain.filtered(matched.as_ref(), trace);
+        let slots = hits.iter().filter_map(|hit| Some((hit.score, state.rows.get(hit.row)?.clone())));
+        Ok(Found { applied_index: state.applied_index, slots: slots.collect(), explain })
+    }
+
+    /// The dense field of a query by vector.
+    pub(crate) fn dense<'a>(
+        &self,
+        state: &'a State,
+        query: &'a SearchQuery,
+    ) -> Result<DenseLook<'a>, Refusal> {
+        let number = self.check(query)?.number;
+        let mut fields = state.vectors.dense.iter().enumerate();
+        match (&query.query, fields.find(|(_, field)| field.number == number)) {
+            (Query::Dense { vector, .. }, Some((at, field))) => Ok(DenseLook { query, vector, field, at }),
+            _ => {
+                let reason = "is no dense field, which alone is searched by approximation".into();
+                Err(Refusal::Invalid { field: "using", reason })
+            }
+        }
+    }
+
     /// The effort that was asked for, or that reaches the recall that was.
-    pub(crate) fn effort(&self, query: &SearchQuery) -> usize {
+    pub(crate) fn effort(&self, look: &DenseLook<'_>) -> usize {
+        let DenseLook { query, at, .. } = *look;
         let target = query.recall_target;
         query.ef.unwrap_or_else(|| {
-            let measured = self.calibration.read().as_ref().and_then(|calibration| calibration.ef(target));
+            let known = self.calibration.read();
+            let measured = known.get(at).and_then(|last| last.as_ref()?.ef(target));
             measured.unwrap_or_else(|| ef_of_recall(target)).max(EFFORT_OF_TARGET)
         })
     }
 
-    pub(crate) fn check(&self, query: &SearchQuery) -> Result<(), Refusal> {
+    /// The field of a query that makes sense.
+    pub(crate) fn check(&self, query: &SearchQuery) -> Result<&SchemaField, Refusal> {
         if query.score_threshold.is_some_and(f32::is_nan) {
             let reason = "is not a number".into();
             return Err(Refusal::Invalid { field: "score_threshold", reason });
         }
-        let refuse = |reason| Err(Refusal::Invalid { field: "vector", reason });
-        let (expected, got) = (self.config.dimension, query.vector.len());
-        if got != expected {
-            return refuse(format!("has {got} components, expected {expected}"));
-        }
-        match query.vector.iter().position(|v| !v.is_finite()) {
-            Some(at) => refuse(format!("component {at} is not a finite number")),
-            None => Ok(()),
-        }
+        query.query.check(&self.schema)
     }
 }
 
@@ -221,13 +240,14 @@ fn effort_class(top_k: usize) -> usize {
 
 /// The hits that may be among the first `top_k`: all that score at least what the last of those does.
 pub(crate) fn nearest(
-    state: &State,
-    (query, ef): (&SearchQuery, usize),
+    &DenseLook { query, vector, field, .. }: &DenseLook<'_>,
+    ef: usize,
     allowed: Option<&RowSet>,
     full: &Stored<'_>,
     scratch: &mut Scratch,
 ) -> (Vec<Hit>, SearchTrace) {
-    let rows_live = state.index.live();
+    let index = &field.index;
+    let rows_live = index.live();
     let matching = allowed.map_or(rows_live, |allowed| allowed.len() as usize);
     let exact = query.exact || query.recall_target >= 1.0;
     let ef = ef.min(rows_live).max(effort_class(query.top_k.min(matching)));
@@ -236,24 +256,13 @@ pub(crate) fn nearest(
         ef,
         exact,
         rows_live: rows_live as u64,
-        filter_matched: allowed.map(RowSet::len),
         filter_plan: "none",
-        filter_estimated: None,
-        filter_unindexed: Vec::new(),
-        filter_checked: 0,
-        distances: 0,
-        hops: 0,
-        tail_scanned: 0,
-        visited: 0,
         quantization: "none",
-        bounded: 0,
-        rescored: 0,
-        bytes: 0,
-        rounds: 0,
+        ..SearchTrace::default()
     };
     let mut ask = |k: usize, exact: bool| {
         let request = SearchRequest { k, ef, exact, allowed };
-        let outcome = state.index.search(&query.vector, &request, full, scratch);
+        let outcome = index.search(vector, &request, full, scratch);
         let SearchOutcome { stats, plan, .. } = &outcome;
         trace.distances += stats.distances;
         trace.hops += stats.hops;
@@ -295,18 +304,19 @@ pub(crate) fn nearest(
 /// Hits with their points, in the public order, cut to what was asked for.
 pub(crate) fn ranked(
     found: &[(f32, Slot)],
-    top_k: usize,
-    include: Include,
+    (top_k, include): (usize, Include),
+    schema: &Schema,
 ) -> Result<Vec<ScoredPoint>, Damage> {
     let mut ranked = Vec::with_capacity(found.len());
     for (score, slot) in found {
-        // Adding zero makes negative zero equal to zero.
-        ranked.push((*score + 0.0, slot.view()?, slot));
+        // Adding zero makes negative zero equal to zero. Sums may leave the range of f32.
+        let score = (*score + 0.0).clamp(f32::MIN, f32::MAX);
+        ranked.push((score, slot.view()?, slot));
     }
     ranked.sort_by(|(a, x, _), (b, y, _)| b.total_cmp(a).then_with(|| x.id.cmp(y.id)));
     ranked.truncate(top_k);
     let scored = |(score, view, slot): (f32, View<'_>, &Slot)| {
-        let found = point_of(slot, &view, include)?;
+        let found = point_of(slot, &view, schema, include)?;
         let crate::read::Point { id, version, vector, payload } = found;
         Ok(ScoredPoint { id, score, version, payload, vector })
     };

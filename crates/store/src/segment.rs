@@ -7,16 +7,20 @@
 //! entry count u32 · crc u32 of entries and count
 //! ```
 //! The manifest holds the length and the entries' crc, the entries hold each record's head crc, the head holds
-//! the vector's crc: whatever is read is covered by the manifest.
+//! the vectors' crcs: whatever is read is covered by the manifest. In a shard that has another vector field than the
+//! unnamed one the file begins with "VECSEG02" and the dimension 0: the manifest has the fields, each record its own.
 
 use crate::bytes::{Decoded, Reader};
 use crate::damage::Damage;
 use crate::record::{Record, View};
+use crate::vectors::schema::Schema;
 use std::sync::Arc;
 use vectron_base::disk::{Disk, DiskFile, DiskResult, FileBytes};
 use vectron_index::Row;
 
 const MAGIC: &[u8; 8] = b"VECSEG01";
+/// With named vector fields.
+const MAGIC_NAMED: &[u8; 8] = b"VECSEG02";
 const HEADER_BYTES: usize = 16;
 const ENTRY_BYTES: usize = 16;
 const TAIL_BYTES: usize = 8;
@@ -35,7 +39,7 @@ pub(crate) struct Entry {
 pub(crate) struct Segment {
     pub number: u64,
     pub file: String,
-    dimension: usize,
+    schema: Arc<Schema>,
     bytes: Arc<dyn FileBytes>,
     entries: Vec<Entry>,
     pub entries_crc: u32,
@@ -52,21 +56,21 @@ impl Segment {
         number: u64,
         file: String,
         bytes: Arc<dyn FileBytes>,
-        dimension: usize,
+        schema: &Arc<Schema>,
         expected: (u64, u32),
     ) -> Result<Segment, Damage> {
         let damage = |detail: &str| Damage { file: file.clone(), detail: detail.into() };
         if bytes.len() as u64 != expected.0 {
             return Err(damage(&format!("has {} bytes, expected {}", bytes.len(), expected.0)));
         }
-        if !header_fits(&bytes, dimension) {
-            return Err(damage("the header does not match its checksum or the shard's dimension"));
+        if bytes.get(..HEADER_BYTES) != Some(&header(schema)) {
+            return Err(damage("the header does not match its checksum or the shard's vector fields"));
         }
         let (entries, crc) = read_entries(&bytes).map_err(|e| damage(e.0))?;
         if crc != expected.1 {
             return Err(damage("the entry table does not match the manifest"));
         }
-        Ok(Segment { number, file, dimension, bytes, entries, entries_crc: crc })
+        Ok(Segment { number, file, schema: schema.clone(), bytes, entries, entries_crc: crc })
     }
 
     pub fn len(&self) -> u64 {
@@ -102,14 +106,14 @@ impl Segment {
     pub fn view(&self, entry: u32) -> Result<View<'_>, Damage> {
         let at = self.entries.get(entry as usize).ok_or_else(|| self.damage("an entry is missing"))?;
         let bytes = self.bytes.get(at.offset as usize..).unwrap_or(&[]);
-        let (row, view, _) = View::decode(bytes, self.dimension, at.head_crc).map_err(|e| self.damage(e))?;
+        let (row, view, _) = View::decode(bytes, &self.schema, at.head_crc).map_err(|e| self.damage(e))?;
         if row == at.row { Ok(view) } else { Err(self.damage("a record has another row than its entry")) }
     }
 
     /// The bytes of one record, all of it verified.
     pub fn verified_bytes(&self, entry: u32) -> Result<(Entry, &[u8]), Damage> {
         let view = self.view(entry)?;
-        view.check_vector().map_err(|e| self.damage(e))?;
+        view.check_values().map_err(|e| self.damage(e))?;
         let at = self.entries.get(entry as usize).ok_or_else(|| self.damage("an entry is missing"))?;
         let end = at.offset + self.record_len(entry);
         let bytes = self.bytes.get(at.offset as usize..end as usize).unwrap_or(&[]);
@@ -117,15 +121,15 @@ impl Segment {
     }
 }
 
-fn header(dimension: usize) -> Vec<u8> {
-    let mut header = MAGIC.to_vec();
-    header.extend((dimension as u32).to_le_bytes());
+fn header(schema: &Schema) -> Vec<u8> {
+    let (magic, dimension) = match schema.plain() {
+        Some(dimension) => (MAGIC, dimension as u32),
+        None => (MAGIC_NAMED, 0),
+    };
+    let mut header = magic.to_vec();
+    header.extend(dimension.to_le_bytes());
     header.extend(crc32fast::hash(&header).to_le_bytes());
     header
-}
-
-fn header_fits(bytes: &[u8], dimension: usize) -> bool {
-    bytes.get(..HEADER_BYTES) == Some(&header(dimension))
 }
 
 /// The table at the end of the file, and its crc.
@@ -159,9 +163,9 @@ pub(crate) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    pub fn create(disk: &dyn Disk, path: &str, dimension: usize) -> DiskResult<SegmentWriter> {
+    pub fn create(disk: &dyn Disk, path: &str, schema: &Schema) -> DiskResult<SegmentWriter> {
         let file = disk.create(path)?;
-        Ok(SegmentWriter { file, buffer: header(dimension), written: 0, entries: Vec::new() })
+        Ok(SegmentWriter { file, buffer: header(schema), written: 0, entries: Vec::new() })
     }
 
     fn begin(&mut self) -> DiskResult<u64> {

@@ -15,6 +15,7 @@ use crate::range::HashRange;
 use crate::scrub::Scrub;
 use crate::state::State;
 use crate::stats::CountedBytes;
+use crate::vectors::schema::Schema;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,15 +28,20 @@ pub struct Shard {
     /// Directory below the data directory.
     pub(crate) dir: String,
     pub(crate) config: ShardConfig,
+    /// The vector fields of `config`.
+    pub(crate) schema: Arc<Schema>,
     pub(crate) state: Gate,
     /// Held by the one command being applied.
     pub(crate) applying: Mutex<()>,
-    /// What the indexing steps under way have taken. Held briefly.
-    pub(crate) stepping: Arc<Mutex<Steps>>,
-    /// Held by the one thread that measures which effort reaches which recall; the measurement under way.
-    pub(crate) calibrating: Mutex<Option<Calibrator>>,
-    /// The last one.
-    pub(crate) calibration: RwLock<Option<Calibration>>,
+    /// What the indexing steps under way have taken of each dense field. Held briefly.
+    pub(crate) stepping: Vec<Arc<Mutex<Steps>>>,
+    /// The dense field that the next step begins with.
+    pub(crate) turn: AtomicUsize,
+    /// Held by the one thread that measures which effort reaches which recall; the measurement under way, and of which
+    /// dense field.
+    pub(crate) calibrating: Mutex<Option<(usize, Calibrator)>>,
+    /// The last one of each dense field.
+    pub(crate) calibration: RwLock<Vec<Option<Calibration>>>,
     /// Held by the one thread that fills payload indexes.
     pub(crate) building: Mutex<()>,
     /// Held by the one checkpoint under way.

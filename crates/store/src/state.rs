@@ -11,11 +11,11 @@ use crate::removals::Removals;
 use crate::rows::{Place, Rows, Slot};
 use crate::scrub::Marks;
 use crate::segment::Segment;
-use crate::source::Stored;
+use crate::vectors::VectorFields;
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use vectron_index::{Row, VectorIndex};
+use vectron_index::Row;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Changes of rows remembered for readers that work on a frozen copy.
@@ -60,7 +60,7 @@ pub(crate) struct State {
     pub rows: Rows,
     /// Sum of the live points' hashes.
     pub points_sum: u128,
-    pub index: VectorIndex,
+    pub vectors: VectorFields,
     pub fields: Fields,
     /// Points that end by themselves.
     pub expiries: Expiries,
@@ -97,7 +97,7 @@ impl State {
             ids: BTreeMap::new(),
             rows: Rows::default(),
             points_sum: 0,
-            index: VectorIndex::new(config.index_params()),
+            vectors: VectorFields::new(config),
             fields: Fields::default(),
             expiries: Expiries::default(),
             removals: Removals::default(),
@@ -178,22 +178,23 @@ impl State {
 
     /// Writes a point. A vector that stays the same keeps its row, and the index does not notice.
     pub fn upsert(&mut self, prepared: Prepared) {
-        let Prepared { record, tag, hash, found } = prepared;
-        let row = match self.ids.get(&*record.id).copied() {
-            Some(row) if self.holds_vector(row, tag, &record.vector) => row,
+        let row = match self.ids.get(&*prepared.record.id).copied() {
+            Some(row) if self.holds_vectors(row, &prepared) => row,
             old => {
                 if let Some(old) = old {
                     self.empty(old);
                     self.index_remove(old);
                 }
-                let Some(row) = self.place(tag, &record.vector) else { return };
+                let Some(row) = self.place(&prepared) else { return };
                 row
             }
         };
+        let Prepared { record, tag, hash, found, .. } = prepared;
         let len = record.encoded_len() as u64;
         self.ids.insert(record.id.clone(), row);
-        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(record.clone()) };
         self.empty(row);
+        self.vectors.insert(row, &record.values);
+        let slot = Slot { version: record.version, tag, hash, place: Place::Memory(record.clone()) };
         self.rows.set(row, Some(slot));
         self.expiries.set(row, &record.id, record.expires_at_ms);
         self.fields.insert(row, &found);
@@ -216,29 +217,27 @@ impl State {
         for id in ids {
             let Some(row) = self.ids.remove(id) else { continue };
             self.empty(row);
-            self.index.remove(row);
+            self.vectors.remove(row);
             removed += 1;
         }
         self.reclaim_rows();
         removed
     }
 
-    /// Whether a row's vector has the bits of this one. The record is read only if the tags agree, since that
+    /// Whether a row's dense vectors have the bits of these. The record is read only if the tags agree, since that
     /// may wait for the disk. Where it cannot be read the answer is no, which costs a new row and changes nothing
     /// that counts.
-    fn holds_vector(&self, row: Row, tag: u64, vector: &[f32]) -> bool {
-        let slot = self.rows.get(row).filter(|slot| slot.tag == tag);
-        slot.and_then(|slot| slot.view().ok()).is_some_and(|view| view.has_vector(vector))
+    fn holds_vectors(&self, row: Row, wanted: &Prepared) -> bool {
+        let slot = self.rows.get(row).filter(|slot| slot.tag == wanted.tag);
+        let view = slot.and_then(|slot| slot.view().ok());
+        view.is_some_and(|view| view.has_dense(&wanted.record.values, &self.vectors.schema))
     }
 
-    /// Gives a vector to the index; its row.
-    fn place(&mut self, tag: u64, vector: &[f32]) -> Option<Row> {
+    /// Gives a record's vectors to the indexes; its row. One vector that is new takes all of them to a new row.
+    fn place(&mut self, prepared: &Prepared) -> Option<Row> {
         let row = self.free_rows.pop().unwrap_or(self.next_row);
-        let full = Stored::new(&self.rows);
-        let put = self.index.put(row, tag, vector, &full);
-        if !put || full.damage().is_some() {
-            let detail = format!("the index does not take row {row}");
-            self.failure = Some(full.damage().unwrap_or(Damage { file: String::new(), detail }));
+        if let Err(damage) = self.vectors.place(row, prepared, &self.rows) {
+            self.failure = Some(damage);
             return None;
         }
         self.next_row = self.next_row.max(row.saturating_add(1));
@@ -246,13 +245,13 @@ impl State {
     }
 
     fn index_remove(&mut self, row: Row) {
-        self.index.remove(row);
+        self.vectors.remove(row);
         self.reclaim_rows();
     }
 
-    /// Takes back the rows that the index has released.
+    /// Takes back the rows that all indexes have released.
     pub fn reclaim_rows(&mut self) {
-        let released = self.index.take_released();
+        let released = self.vectors.take_released();
         self.free_rows.extend(released);
     }
 
@@ -261,6 +260,7 @@ impl State {
         self.note_change(row);
         let Some(slot) = self.rows.set(row, None) else { return };
         self.fields.remove(row);
+        self.vectors.clear(row);
         self.expiries.clear(row);
         self.points_sum = self.points_sum.wrapping_sub(slot.hash);
         self.forget_place(row, &slot.place);

@@ -2,6 +2,7 @@
 
 use crate::shard::Shard;
 use crate::state::State;
+use crate::vectors::DenseField;
 use parking_lot::Mutex;
 use std::sync::atomic::Ordering;
 use vectron_index::{Calibration, CodeErrors, MemoryBytes, Quantization};
@@ -24,7 +25,8 @@ impl CountedBytes {
         let now = state.change_count() + state.graph_changes + 1;
         let mut counted = self.0.lock();
         if counted.1 == 0 || now.saturating_sub(counted.1) > u64::from(state.next_row) / MEASURE_SHARE {
-            *counted = (state.index.bytes(), now);
+            let bytes = state.vectors.dense.iter().map(|field| field.index.bytes());
+            *counted = (bytes.fold(MemoryBytes::default(), add), now);
         }
         counted.0
     }
@@ -36,7 +38,7 @@ pub struct ShardStats {
     /// Live points.
     pub points: u64,
     /// Points that wait for the graph: scanned exactly by every search until then. Zero in a shard too small for
-    /// a graph.
+    /// a graph. With several dense fields, of the one where most wait.
     pub pending: u64,
     /// Deleted rows that the graph still walks across.
     pub tombstones: u64,
@@ -44,11 +46,12 @@ pub struct ShardStats {
     pub segments: u64,
     /// Bytes of the files that the last checkpoint consists of.
     pub disk_bytes: u64,
-    /// Bytes held in memory: index, payload indexes, row table, id map, unsaved records, remembered writes, expiries, remembered removals. An estimate.
+    /// Bytes held in memory: indexes, payload indexes, row table, id map, unsaved records, remembered writes, expiries,
+    /// remembered removals. An estimate.
     pub memory_bytes: u64,
     /// Bytes of the index, part of the memory.
     pub index_bytes: MemoryBytes,
-    /// Codes that stand for vectors now: none while there are too few points.
+    /// Codes that stand for vectors now, in the first dense field: none while there are too few points.
     pub quantization: Quantization,
     /// Bytes of the payload indexes, part of the memory.
     pub field_index_bytes: u64,
@@ -89,18 +92,19 @@ impl Shard {
         state.graph_changes.saturating_sub(saved) >= least
     }
 
-    /// How far codes are from the vectors they stand for; `None` where there are none.
+    /// How far codes are from the vectors they stand for, in the first dense field; `None` where there are none.
     pub fn code_errors(&self) -> Option<CodeErrors> {
-        self.state.read().index.code_errors()
+        self.state.read().vectors.dense.first()?.index.code_errors()
     }
 
-    /// Which effort reaches which recall here, once it was measured.
+    /// Which effort reaches which recall in the first dense field, once it was measured.
     pub fn calibration(&self) -> Option<Calibration> {
-        self.calibration.read().clone()
+        self.calibration.read().first()?.clone()
     }
 
-    pub(crate) fn quantization_of(&self, state: &State) -> Quantization {
-        if state.index.is_quantized() { self.config.quantization } else { Quantization::None }
+    pub(crate) fn quantization_of(&self, field: Option<&DenseField>) -> Quantization {
+        let coded = field.filter(|field| field.index.is_quantized());
+        coded.map_or(Quantization::None, |field| field.index.params().quantization)
     }
 
     /// Figures of this moment.
@@ -111,16 +115,19 @@ impl Shard {
         let points = state.ids.len() as u64;
         let field_index_bytes = state.fields.bytes() as u64;
         let index_bytes = self.index_bytes.of(&state);
-        let quantization = self.quantization_of(&state);
+        let quantization = self.quantization_of(state.vectors.dense.first());
+        let dense = state.vectors.dense.iter();
+        let tombstones = dense.map(|field| field.index.tombstones() as u64).sum();
         let segments: u64 = state.segments.values().map(|s| s.segment.len()).sum();
         ShardStats {
             points,
             pending: pending(&state),
-            tombstones: state.index.tombstones() as u64,
+            tombstones,
             segments: state.segments.len() as u64,
             disk_bytes: segments + self.graph_bytes.load(Ordering::Relaxed),
             memory_bytes: index_bytes.total() as u64
                 + field_index_bytes
+                + state.vectors.other_bytes() as u64
                 + state.rows.bytes() as u64
                 + points * ID_BYTES
                 + state.unsaved_bytes
@@ -140,5 +147,15 @@ impl Shard {
 
 /// Under the size at which a graph is worth it nothing waits: the scan is the index.
 pub(crate) fn pending(state: &State) -> u64 {
-    state.index.next_pending().map_or(0, |_| state.index.pending() as u64)
+    let pending = |field: &DenseField| field.index.next_pending().map(|_| field.index.pending() as u64);
+    state.vectors.dense.iter().filter_map(pending).max().unwrap_or(0)
+}
+
+fn add(a: MemoryBytes, b: MemoryBytes) -> MemoryBytes {
+    MemoryBytes {
+        codes: a.codes + b.codes,
+        vectors: a.vectors + b.vectors,
+        links: a.links + b.links,
+        other: a.other + b.other,
+    }
 }

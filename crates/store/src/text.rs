@@ -119,7 +119,8 @@ impl Shard {
             (state.applied_index, slots.collect::<Vec<_>>(), explain)
         };
         done("search");
-        let hits = ranked(&found, search.top_k, search.include).map_err(|damage| self.report(damage))?;
+        let hits = ranked(&found, (search.top_k, search.include), &self.schema)
+            .map_err(|damage| self.report(damage))?;
         done("fetch");
         Ok(SearchResult { applied_index, hits, explain })
     }

@@ -4,10 +4,11 @@
 use crate::damage::Refusal;
 use crate::filter::{FailedClause, failed};
 use crate::matching::Matched;
+use crate::query::SearchQuery;
 use crate::read::Read;
 use crate::removals::Removal;
 use crate::rows::Slot;
-use crate::search::{SearchQuery, nearest};
+use crate::search::{DenseLook, nearest};
 use crate::shard::Shard;
 use crate::source::Stored;
 use crate::state::State;
@@ -69,13 +70,14 @@ struct Look<'a> {
     state: &'a State,
     allowed: Option<&'a RowSet>,
     query: &'a SearchQuery,
+    dense: DenseLook<'a>,
     full: Stored<'a>,
 }
 
 impl Look<'_> {
     /// What the search returns with an effort, in its order, and the effort that it took.
     fn returned(&self, ef: usize) -> Result<(Vec<(f32, Slot)>, usize), Refusal> {
-        let work = |scratch: &mut _| nearest(self.state, (self.query, ef), self.allowed, &self.full, scratch);
+        let work = |scratch: &mut _| nearest(&self.dense, ef, self.allowed, &self.full, scratch);
         let (hits, trace) = self.shard.with_scratch(work);
         let mut named = Vec::with_capacity(hits.len());
         for hit in hits {
@@ -91,7 +93,8 @@ impl Look<'_> {
     /// How many of the points that pass come before a score and an id.
     fn ahead(&self, score: f32, id: &str) -> Result<u64, Refusal> {
         let work = |scratch: &mut _| {
-            self.state.index.above(&self.query.vector, score, self.allowed, &self.full, scratch)
+            let (index, vector) = (&self.dense.field.index, self.dense.vector);
+            index.above(vector, score, self.allowed, &self.full, scratch)
         };
         let Above { more, equal, .. } = self.shard.with_scratch(work);
         if let Some(damage) = self.full.damage() {
@@ -116,7 +119,7 @@ impl Look<'_> {
 
     /// The least effort that returns a record which `ef` does not, up to that of looking at everything.
     fn needed(&self, slot: &Slot, ef: usize) -> Result<Option<usize>, Refusal> {
-        let most = self.state.index.live();
+        let most = self.dense.field.index.live();
         let (mut low, mut high) = (ef, ef);
         loop {
             if high >= most {
@@ -139,13 +142,13 @@ impl Look<'_> {
     }
 
     fn scored(&self, row: Row, slot: &Slot, id: &str) -> Result<Option<Scored>, Refusal> {
-        let score = self.state.index.score(&self.query.vector, row, &self.full);
+        let score = self.dense.field.index.score(self.dense.vector, row, &self.full);
         if let Some(damage) = self.full.damage() {
             return Err(self.shard.report(damage));
         }
         let Some(score) = score.map(|score| score + 0.0) else { return Ok(None) };
         let ahead = self.ahead(score, id)?;
-        let (position, ef) = self.position(slot, self.shard.effort(self.query))?;
+        let (position, ef) = self.position(slot, self.shard.effort(&self.dense))?;
         let exact = self.query.exact || self.query.recall_target >= 1.0;
         let passes = self.query.score_threshold.is_none_or(|least| score >= least);
         let missed = position.is_none() && passes && !exact && ahead < self.query.top_k as u64;
@@ -179,7 +182,7 @@ impl Shard {
         let (value, applied_index, filter_unindexed) = self.look_around(query, |look| {
             let ahead = look.ahead(score, id)?;
             let mut returned = 0;
-            for (other, slot) in look.returned(self.effort(query))?.0 {
+            for (other, slot) in look.returned(self.effort(&look.dense))?.0 {
                 let view = slot.view().map_err(|damage| self.report(damage))?;
                 returned += u64::from(other > score || other == score && view.id < id);
             }
@@ -197,8 +200,9 @@ impl Shard {
         // It takes as long as an exact search.
         let _long = self.state.long();
         let Matched { state, rows, trace } = self.matching(query.filter.as_ref())?;
-        let full = Stored::new(&state.rows);
-        let look = Look { shard: self, state: &state, allowed: rows.as_ref(), query, full };
+        let dense = self.dense(&state, query)?;
+        let full = Stored::new(&state.rows, &self.schema, dense.field.number);
+        let look = Look { shard: self, state: &state, allowed: rows.as_ref(), query, dense, full };
         let value = work(&look)?;
         Ok((value, state.applied_index, trace.unindexed))
     }

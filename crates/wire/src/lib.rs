@@ -36,4 +36,5 @@ pub mod snapshot;
 mod status;
 mod text;
 mod tune;
+mod vector_fields;
 pub mod worker;

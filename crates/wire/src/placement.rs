@@ -11,6 +11,7 @@ pub use crate::alias::{Alias, AliasAction};
 pub use crate::cluster::{ClusterChange, ClusterView, PlannedMove};
 pub use crate::report::{LeadReport, Mark, Members, ShardPhase, ShardReport, WorkerLoad, WorkerReport};
 pub use crate::settings::{IndexSettings, Quantization, Storage};
+pub use crate::vector_fields::{VectorField, VectorFieldKind};
 
 /// How closeness is measured. Scores are always higher for closer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ pub enum ReadPolicy {
 pub struct CollectionSpec {
     /// A valid collection name.
     pub name: String,
-    /// Numbers per vector.
+    /// Numbers per vector of the unnamed field; 0: there is none. This and what follows of vectors is about that field.
     pub dimension: u32,
     /// The metric.
     pub distance: Distance,
@@ -87,6 +88,16 @@ pub struct CollectionSpec {
     /// How long points live that name no time of their own; `None`: until they are deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
+    /// The vector fields that have names, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vector_fields: Vec<VectorField>,
+}
+
+impl CollectionSpec {
+    /// The vector field of a name.
+    pub fn vector_field(&self, name: &str) -> Option<&VectorField> {
+        self.vector_fields.iter().find(|field| field.name == name)
+    }
 }
 
 /// What a replica shall be in its shard's group. The catalog says what shall be; the worker that leads the group

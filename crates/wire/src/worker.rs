@@ -6,6 +6,7 @@ use std::sync::Arc;
 use vectron_base::Fault;
 use vectron_base::filter::Filter;
 use vectron_base::ids::{Incarnation, ShardId};
+use vectron_base::vectors::PointVectors;
 
 pub use crate::batch::{
     BatchItem, Edited, Expiry, ItemWrite, PayloadChange, PayloadEdit, RefusedPoint, WriteBatch,
@@ -75,7 +76,7 @@ impl<T> ShardRead<T> {
 pub struct Include {
     /// The JSON payload.
     pub payload: bool,
-    /// The vector, as it was written.
+    /// The vectors, as they were written.
     pub vector: bool,
 }
 
@@ -86,8 +87,8 @@ pub struct PointRecord {
     pub id: String,
     /// Log index of its last change.
     pub version: u64,
-    /// The vector, if asked for.
-    pub vector: Option<Vec<f32>>,
+    /// The vectors, if asked for.
+    pub vector: Option<PointVectors>,
     /// The JSON object text, if asked for.
     pub payload: Option<String>,
 }
@@ -97,8 +98,8 @@ pub struct PointRecord {
 pub struct UpsertPoint {
     /// A valid point id.
     pub id: String,
-    /// Finite numbers, as many as the collection's dimension.
-    pub vector: Vec<f32>,
+    /// A value for each vector field that the point has.
+    pub vector: PointVectors,
     /// A valid JSON object as text.
     pub payload: String,
     /// Write only over this version; 0 = must not exist.

@@ -17,7 +17,7 @@ pub async fn examine(
     let ShardExamine { search, subject } = request;
     let timeout_ms = search.timeout_ms;
     let admitted = admit(host, hosted, search.read, timeout_ms).await?;
-    let query = query_of(hosted, search)?;
+    let query = query_of(search)?;
     let look = move |shard: &store::Shard| match &subject {
         Subject::Id(id) => {
             let read = shard.why_not(&query, id)?;

@@ -231,6 +231,7 @@ mod tests {
             quantization: Quantization::FourBit,
             storage: Storage::Mmap,
             index: IndexSettings { degree: 16, ef_construction: 64 },
+            vector_fields: Vec::new(),
             ttl_ms: Some(5),
         };
         let shard = Shard {

@@ -156,6 +156,7 @@ pub(crate) fn refused(hosted: &Hosted, refusal: &store::Refusal) -> Fault {
         store::Refusal::Invalid { field: field @ ("text" | "k1" | "b"), reason } => {
             text::invalid(field, reason)
         }
+        store::Refusal::Invalid { field, reason } => Fault::invalid(*field, reason.clone()),
         store::Refusal::Building { .. } => text::building(hosted, refusal),
         other => Fault::new(Code::Unavailable, format!("shard {}: {other}", hosted.id())),
     }
@@ -192,41 +193,40 @@ pub async fn get(
 
 /// What a shard is searched for.
 enum Search {
-    Dense(store::SearchQuery),
+    Vectors(store::SearchQuery),
     Text(store::TextSearch),
 }
 
 impl Search {
-    fn of(hosted: &Hosted, request: ShardSearch) -> Result<Search, Fault> {
+    fn of(request: ShardSearch) -> Search {
         let (top_k, score_threshold) = (request.top_k, request.score_threshold);
         let filter = request.filter.as_deref().cloned();
         let include = include(request.include);
-        match request.query {
-            ShardQuery::Dense { field, vector } if field.is_empty() => {
-                Ok(Search::Dense(store::SearchQuery {
-                    vector: vector.to_vec(),
+        let query = match request.query {
+            ShardQuery::Dense { field, vector } => store::Query::Dense { field, vector },
+            ShardQuery::Sparse { field, vector } => store::Query::Sparse { field, vector },
+            ShardQuery::Multi { field, vectors, among } => store::Query::Multi { field, vectors, among },
+            ShardQuery::Text { query, stats } => {
+                return Search::Text(store::TextSearch {
+                    query: text::query(&query),
+                    stats: stats.map(|stats| text::stats(&stats)),
                     top_k,
                     filter,
                     score_threshold,
-                    exact: request.exact,
-                    ef: request.ef.map(|ef| ef as usize),
-                    recall_target: request.recall_target,
                     include,
-                }))
+                });
             }
-            ShardQuery::Dense { field, .. } => {
-                let reason = format!("shard {} has no vector field {field:?}", hosted.id());
-                Err(Fault::invalid("using", reason))
-            }
-            ShardQuery::Text { query, stats } => Ok(Search::Text(store::TextSearch {
-                query: text::query(&query),
-                stats: stats.map(|stats| text::stats(&stats)),
-                top_k,
-                filter,
-                score_threshold,
-                include,
-            })),
-        }
+        };
+        Search::Vectors(store::SearchQuery {
+            query,
+            top_k,
+            filter,
+            score_threshold,
+            exact: request.exact,
+            ef: request.ef.map(|ef| ef as usize),
+            recall_target: request.recall_target,
+            include,
+        })
     }
 
     fn run(
@@ -235,16 +235,16 @@ impl Search {
         done: &mut dyn FnMut(&'static str),
     ) -> Result<store::SearchResult, store::Refusal> {
         match self {
-            Search::Dense(query) => shard.search_in_stages(query, done),
+            Search::Vectors(query) => shard.search_in_stages(query, done),
             Search::Text(search) => shard.text_search_in_stages(search, done),
         }
     }
 }
 
 /// A search by vector as the store has it.
-pub fn query_of(hosted: &Hosted, request: ShardSearch) -> Result<store::SearchQuery, Fault> {
-    match Search::of(hosted, request)? {
-        Search::Dense(query) => Ok(query),
+pub fn query_of(request: ShardSearch) -> Result<store::SearchQuery, Fault> {
+    match Search::of(request) {
+        Search::Vectors(query) => Ok(query),
         Search::Text(_) => Err(Fault::invalid("text", "is not explained yet; ask about a search by vector")),
     }
 }
@@ -281,14 +281,14 @@ pub async fn search_if_changed(
     let queued = host.clock().now();
     let clock = host.clock().clone();
     let timeout_ms = request.timeout_ms;
-    let search = Search::of(hosted, request)?;
-    // Recall is of searches by vector: those by words are exact.
+    let search = Search::of(request);
+    // Recall is of searches of dense fields: all others are exact.
     let target = match &search {
-        Search::Dense(query) => {
+        Search::Vectors(query) if matches!(query.query, store::Query::Dense { .. }) => {
             hosted.recall.searched(query, host.knobs().recall_share_permyriad);
             query.ef.is_none().then_some(query.recall_target)
         }
-        Search::Text(_) => None,
+        _ => None,
     };
     let look = move |shard: &store::Shard| {
         let unchanged = known.filter(|known| shard.applied_index() == *known);

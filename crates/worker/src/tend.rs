@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use vectron_base::pool::{Lane, compute};
 use vectron_store::{IndexProgress, Shard};
+use vectron_wire::placement::{VectorField, VectorFieldKind};
 
 /// How long a shard with nothing to do sleeps before it looks again.
 const IDLE: Duration = Duration::from_secs(5);
@@ -114,8 +115,14 @@ pub async fn index_once(
 /// any more; the others have what it lost.
 async fn keep_scrubbed(host: &Arc<Host>, hosted: &Arc<Hosted>) {
     let rate = host.knobs().scrub_bytes_per_s;
-    // By estimate: a vector, and some payload.
-    let point_bytes = u64::from(hosted.meta.spec.dimension) * 4 + 256;
+    // By estimate: the vectors, and some payload.
+    let numbers = |field: &VectorField| match field.kind {
+        VectorFieldKind::Dense { dimension, .. } => dimension,
+        VectorFieldKind::Sparse => 128,
+        VectorFieldKind::Multi { dimension, .. } => dimension.saturating_mul(32),
+    };
+    let named = hosted.meta.spec.vector_fields.iter().map(numbers);
+    let point_bytes = u64::from(named.fold(hosted.meta.spec.dimension, u32::saturating_add)) * 4 + 256;
     while rate > 0 && !host.stopping() && !hosted.over() {
         let shard = hosted.shard.clone();
         let scrubbing = compute(host.pool(), Lane::Background, move || shard.scrub_step(SCRUB_POINTS));

@@ -14,11 +14,20 @@ pub struct CreateCollectionRequest {
     /// A letter or digit, then up to 127 letters, digits, `_`, `.` or `-`.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
     pub name: String,
-    /// Numbers per vector: 1 to 16,384 unless the server says otherwise.
+    /// Numbers per vector of the unnamed field: 1 to 16,384 unless the server says otherwise. Left out, with
+    /// `distance`, where all fields have names.
+    #[serde(default)]
     #[schema(minimum = 1)]
     pub dimension: u64,
     /// `cosine`, `dot` or `euclidean`. Higher scores are better for each.
+    #[serde(default)]
     pub distance: String,
+    /// Vector fields by name: one vector per point each.
+    pub vectors: Option<BTreeMap<String, VectorFieldRequest>>,
+    /// Sparse vector fields by name, compared by inner product.
+    pub sparse_vectors: Option<BTreeMap<String, SparseField>>,
+    /// Fields with several vectors per point, by name, compared by the sum of best matches (MaxSim).
+    pub multi_vectors: Option<BTreeMap<String, MultiFieldRequest>>,
     /// How many shards hold the points. Default 1.
     #[schema(minimum = 1)]
     pub shards: Option<u64>,
@@ -41,6 +50,63 @@ pub struct CreateCollectionRequest {
     pub text_fields: Option<BTreeMap<String, TextFieldRequest>>,
 }
 
+/// A vector field to create.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VectorFieldRequest {
+    /// Numbers per vector.
+    #[schema(minimum = 1)]
+    pub dimension: u64,
+    /// `cosine`, `dot` or `euclidean`.
+    pub distance: String,
+    /// `auto`, `none`, `8bit` or `4bit`. Default auto.
+    pub quantization: Option<String>,
+    /// `ram` or `mmap`. Default ram.
+    pub storage: Option<String>,
+    /// The shape of the graph.
+    pub index: Option<IndexRequest>,
+}
+
+/// A sparse vector field. It has no settings: `{}`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SparseField {}
+
+/// A field with several vectors per point, to create.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MultiFieldRequest {
+    /// Numbers per vector.
+    #[schema(minimum = 1)]
+    pub dimension: u64,
+    /// `cosine`, `dot` or `euclidean`: how two vectors are compared.
+    pub distance: String,
+}
+
+/// A vector field as it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VectorField {
+    /// Numbers per vector.
+    pub dimension: u32,
+    /// `cosine`, `dot` or `euclidean`.
+    pub distance: String,
+    /// `auto`, `none`, `8bit` or `4bit`.
+    pub quantization: String,
+    /// `ram` or `mmap`.
+    pub storage: String,
+    /// The shape of the graph.
+    pub index: IndexSettings,
+}
+
+/// A field with several vectors per point, as it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MultiField {
+    /// Numbers per vector.
+    pub dimension: u32,
+    /// `cosine`, `dot` or `euclidean`.
+    pub distance: String,
+}
+
 /// The shape of the graph.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -58,10 +124,19 @@ pub struct IndexRequest {
 pub struct Collection {
     /// Its name.
     pub name: String,
-    /// Numbers per vector.
+    /// Numbers per vector of the unnamed field; 0: there is none.
     pub dimension: u32,
-    /// `cosine`, `dot` or `euclidean`.
+    /// `cosine`, `dot` or `euclidean`; empty without an unnamed field.
     pub distance: String,
+    /// Vector fields by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vectors: BTreeMap<String, VectorField>,
+    /// Sparse vector fields by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sparse_vectors: BTreeMap<String, SparseField>,
+    /// Fields with several vectors per point, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub multi_vectors: BTreeMap<String, MultiField>,
     /// How many shards.
     pub shards: u32,
     /// Voters per shard.

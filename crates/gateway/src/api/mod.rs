@@ -14,6 +14,7 @@ mod scalar;
 mod search;
 mod status;
 mod tune;
+mod vectors;
 mod why_not;
 mod writes;
 
@@ -28,5 +29,6 @@ pub use scalar::*;
 pub use search::*;
 pub use status::*;
 pub use tune::*;
+pub use vectors::*;
 pub use why_not::*;
 pub use writes::*;

@@ -1,6 +1,8 @@
 //! Points: writing, reading by id, deleting, paging, counting.
 
-use super::{Consistency, CountEstimate, JsonText, OrderBy, PackedVector, PointId, ReadMeta, filter_schema};
+use super::{
+    Consistency, CountEstimate, JsonText, OrderBy, PackedValue, PointId, ReadMeta, VectorValue, filter_schema,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,11 +13,13 @@ use utoipa::ToSchema;
 pub struct PointInput {
     /// Its id.
     pub id: PointId,
-    /// Finite 32-bit numbers, as many as the collection's dimension.
-    pub vector: Option<Vec<f32>>,
-    /// In place of `vector`: base64 of little-endian 32-bit floats. Cheaper for large batches.
+    /// Finite 32-bit numbers, as many as the collection's dimension; or an object with a value for each vector field
+    /// that the point has.
+    pub vector: Option<VectorValue>,
+    /// In place of `vector`: base64 of little-endian 32-bit floats, or an object of such by field. Cheaper for large
+    /// batches.
     #[schema(value_type = Option<String>, content_encoding = "base64")]
-    pub vector_b64: Option<PackedVector>,
+    pub vector_b64: Option<PackedValue>,
     /// Any JSON object. Default {}.
     #[schema(value_type = Option<Object>)]
     pub payload: Option<JsonText>,
@@ -86,9 +90,9 @@ pub struct Point {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub payload: Option<JsonText>,
-    /// The vector as written, if asked for.
+    /// The vectors as written, if asked for: a list for the unnamed one alone, else an object by field.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vector: Option<Vec<f32>>,
+    pub vector: Option<VectorValue>,
 }
 
 /// One point to read.

@@ -1,8 +1,8 @@
 //! Queries: several searches fused into one ranking, and what may be done with it; several searches at once.
 
 use super::{
-    Consistency, JsonText, PackedVector, PointId, ReadMeta, SearchParams, SearchRequest, SearchResponse,
-    filter_schema,
+    Consistency, FieldVector, JsonText, PackedVector, PointId, ReadMeta, SearchParams, SearchRequest,
+    SearchResponse, VectorValue, filter_schema,
 };
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
@@ -73,8 +73,8 @@ pub struct Recommend {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"vector": [0.1, 0.2, 0.3], "filter": {"section": "libs"}, "limit": 50}))]
 pub struct QueryLeg {
-    /// Finite 32-bit numbers, as many as the collection's dimension.
-    pub vector: Option<Vec<f32>>,
+    /// What the field takes, as in a search.
+    pub vector: Option<FieldVector>,
     /// In place of `vector`: base64 of little-endian 32-bit floats.
     #[schema(value_type = Option<String>, content_encoding = "base64")]
     pub vector_b64: Option<PackedVector>,
@@ -210,9 +210,9 @@ pub struct QueryResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub payload: Option<JsonText>,
-    /// The vector as written, if asked for.
+    /// The vectors as written, if asked for: a list for the unnamed one alone, else an object by field.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vector: Option<Vec<f32>>,
+    pub vector: Option<VectorValue>,
     /// The legs that found it.
     pub legs: Vec<LegRank>,
 }

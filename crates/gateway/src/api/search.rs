@@ -1,6 +1,6 @@
 //! Search, and what every read says about itself.
 
-use super::{Consistency, JsonText, PackedVector, filter_schema};
+use super::{Consistency, FieldVector, JsonText, PackedVector, VectorValue, filter_schema};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,15 +13,17 @@ pub struct SearchRequest {
     /// From the path.
     #[serde(skip)]
     pub collection: String,
-    /// Finite 32-bit numbers, as many as the collection's dimension.
-    pub vector: Option<Vec<f32>>,
+    /// What the field takes: finite 32-bit numbers, as many as its dimension; an object with indices and values; or a
+    /// list of lists.
+    pub vector: Option<FieldVector>,
     /// In place of `vector`: base64 of little-endian 32-bit floats.
     #[schema(value_type = Option<String>, content_encoding = "base64")]
     pub vector_b64: Option<PackedVector>,
     /// In place of a vector: words to look for in a field with a text index, ranked by BM25. `"words in quotes"` stand
     /// next to each other; `word*` stands for every word that starts so.
     pub text: Option<String>,
-    /// The field that is searched. With `text`: the path of a field with a text index; not needed if there is only one.
+    /// The field that is searched. Default: the unnamed vector field, or the only one. With `text`: the path of a field with
+    /// a text index; not needed if there is only one.
     pub using: Option<String>,
     /// How many results at most. Default 10.
     #[schema(minimum = 1)]
@@ -83,9 +85,9 @@ pub struct ScoredPoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub payload: Option<JsonText>,
-    /// The vector as written, if asked for.
+    /// The vectors as written, if asked for: a list for the unnamed one alone, else an object by field.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vector: Option<Vec<f32>>,
+    pub vector: Option<VectorValue>,
 }
 
 /// Results, best first; ties by id.

@@ -9,7 +9,9 @@ use crate::gateway::Gateway;
 use crate::merge::cut_page;
 use crate::metrics::Call;
 use crate::rank::score;
-use crate::translate::{ReadPlan, between_one_and, check_field, include, page_limit, parse_filter};
+use crate::translate::{
+    ReadPlan, between_one_and, check_field, dense_of, include, leading_field, page_limit, parse_filter,
+};
 use crate::weight::fitting;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,8 +144,9 @@ impl Gateway {
             let limit = crate::knobs::size(limit);
             let (points, seed, meta) = self.sampled(Call::Matrix, &sample, limit, what).await?;
             let deadline = self.deadline(sample.timeout_ms)?;
-            let distance = self.collection(&sample.collection, &deadline).await?.spec.distance;
-            let vectors: Vec<&[f32]> = points.iter().map(|p| p.vector.as_deref().unwrap_or(&[])).collect();
+            let collection = self.collection(&sample.collection, &deadline).await?;
+            let (field, distance) = leading_field(&collection.spec);
+            let vectors: Vec<&[f32]> = points.iter().map(|p| dense_of(p.vector.as_ref(), field)).collect();
             let row = |a: &&[f32]| vectors.iter().map(|b| score(distance, a, b)).collect();
             let scores = vectors.iter().map(row).collect();
             Ok(api::MatrixResponse { scores, ids: points.into_iter().map(|p| p.id).collect(), seed, meta })

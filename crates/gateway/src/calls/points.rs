@@ -10,7 +10,7 @@ use crate::merge::{cut_page, next_page};
 use crate::metrics::Call;
 use crate::route::shard_of;
 use crate::translate::{
-    ReadPlan, check_ids, check_point_id, cursor_or_start, include, page_limit, parse_filter,
+    ReadPlan, check_ids, check_point_id, cursor_or_start, include, page_limit, parse_filter, shown_vectors,
 };
 use crate::weight::fitting;
 use std::sync::Arc;
@@ -283,6 +283,6 @@ pub(super) fn shown(point: PointRecord) -> api::Point {
         id: point.id,
         version: point.version,
         payload: point.payload.map(JsonText::unparsed),
-        vector: point.vector,
+        vector: point.vector.map(shown_vectors),
     }
 }

@@ -15,16 +15,16 @@ use crate::merge::best_hits;
 use crate::metrics::Call;
 use crate::rank::{Candidate, best_first, diverse, fuse, grouped};
 use crate::translate::{
-    Leg, QueryPlan, ReadPlan, SearchPlan, Wanted, both, checked_vector, led, legs, query_plan, search_plan,
-    under,
+    Leg, QueryPlan, ReadPlan, SearchPlan, Wanted, both, checked_dense, dense_field, dense_of, leading_field,
+    led, legs, query_plan, search_plan, shown_vectors, under,
 };
-use crate::weight::fitting;
+use crate::weight::{fitting, fitting_weight, of_result};
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use vectron_base::ids::ShardId;
 use vectron_base::{Code, Fault};
 use vectron_wire::placement::Collection;
-use vectron_wire::worker::{Delivered, Hit, Include, PointRecord, ShardHits};
+use vectron_wire::worker::{Delivered, Hit, Include, ShardHits};
 
 /// Why a query may have found fewer results than there are.
 const PREFETCH_LIMIT: &str = "prefetch_limit";
@@ -110,7 +110,7 @@ impl Gateway {
         let allow_partial = request.allow_partial.unwrap_or(false);
         let found = join_all(prepared.iter().map(|leg| self.hits(&reading, &leg.plan, allow_partial))).await;
         let (lists, sources) = apart(&prepared, found)?;
-        let ranking = ranked(plan, lists);
+        let ranking = ranked(plan, lists, leading_field(&collection.spec).0);
         let mut answer = self.shown(&reading, plan, &sources, ranking)?;
         let missing = Include {
             payload: plan.include.payload && !carry.payload,
@@ -165,6 +165,9 @@ impl Gateway {
         leg: &Leg<'_>,
         recommend: &Recommend,
     ) -> Result<(Vec<f32>, Vec<String>), Fault> {
+        let spec = &reading.collection.spec;
+        let field = dense_field(spec, leg.asked.using.as_deref()).map_err(|fault| leg.refused(fault))?;
+        let shape = (field.1, field.2);
         let lists = [("positive", &recommend.positive), ("negative", &recommend.negative)];
         let mut ids: Vec<String> = Vec::new();
         for example in lists.iter().flat_map(|(_, examples)| examples.iter()) {
@@ -177,10 +180,10 @@ impl Gateway {
         let include = Include { payload: false, vector: true };
         let found =
             if ids.is_empty() { Vec::new() } else { self.points_once(reading, &ids, include).await?.points };
-        let known: BTreeMap<&str, &Vec<f32>> = found
+        let known: BTreeMap<&str, &[f32]> = found
             .iter()
             .flatten()
-            .filter_map(|point| Some((point.id.as_str(), point.vector.as_ref()?)))
+            .map(|point| (point.id.as_str(), dense_of(point.vector.as_ref(), field.0)))
             .collect();
         let mut vectors = [Vec::new(), Vec::new()];
         for ((list, examples), vectors) in lists.iter().zip(&mut vectors) {
@@ -188,7 +191,11 @@ impl Gateway {
                 let path = format!("recommend.{list}[{at}]");
                 vectors.push(match example {
                     Example::Id(id) => match known.get(id.0.as_str()) {
-                        Some(vector) => (*vector).clone(),
+                        Some([]) => {
+                            let fault = Fault::invalid(path, "names a point without a vector in the field");
+                            return Err(leg.refused(fault));
+                        }
+                        Some(vector) => vector.to_vec(),
                         None => {
                             let fault =
                                 Fault::on_field(Code::NotFound, path, "names a point that does not exist");
@@ -198,20 +205,18 @@ impl Gateway {
                     Example::Vector(numbers) => {
                         let prefix = format!("{path}.");
                         let subject = || path.clone();
-                        let spec = &reading.collection.spec;
                         let wanted = Wanted { path: &prefix, subject: &subject, spec };
-                        let checked = checked_vector(Some(numbers.clone()), None, &wanted);
+                        let checked = checked_dense(numbers.clone(), shape, &wanted);
                         checked.map_err(|fault| leg.refused(fault))?
                     }
                 });
             }
         }
         let [positive, negative] = &vectors;
-        let vector = led(positive, negative, reading.collection);
-        let spec = &reading.collection.spec;
+        let vector = led(positive, negative, shape);
         let subject = || "the examples together".to_string();
         let wanted = Wanted { path: &"recommend.", subject: &subject, spec };
-        let vector = checked_vector(Some(vector), None, &wanted).map_err(|fault| leg.refused(fault))?;
+        let vector = checked_dense(vector, shape, &wanted).map_err(|fault| leg.refused(fault))?;
         Ok((vector, ids))
     }
 
@@ -261,8 +266,7 @@ impl Gateway {
         }
         let limit = self.knobs().max_answer_bytes;
         if !missing.payload && !missing.vector {
-            let records: Vec<PointRecord> = results.iter().map(|result| weighed(result)).collect();
-            fitting(records.iter(), limit, "ask for less")?;
+            fitting_weight(results.iter().map(|result| of_result(result)).sum(), limit, "ask for less")?;
             return Ok(true);
         }
         let ids: Vec<String> = results.iter().map(|result| result.id.clone()).collect();
@@ -274,22 +278,12 @@ impl Gateway {
             match point {
                 Some(point) if point.version == result.version => {
                     result.payload = result.payload.take().or(point.payload.map(JsonText::unparsed));
-                    result.vector = result.vector.take().or(point.vector);
+                    result.vector = result.vector.take().or(point.vector.map(shown_vectors));
                 }
                 _ => return Ok(false),
             }
         }
         Ok(true)
-    }
-}
-
-/// What a result weighs.
-fn weighed(result: &api::QueryResult) -> PointRecord {
-    PointRecord {
-        id: result.id.clone(),
-        version: result.version,
-        vector: result.vector.clone(),
-        payload: result.payload.as_ref().map(|payload| payload.as_str().to_string()),
     }
 }
 
@@ -300,7 +294,7 @@ fn result(candidate: Candidate) -> api::QueryResult {
         score: score + 0.0,
         version: point.version,
         payload: point.payload.map(JsonText::unparsed),
-        vector: point.vector,
+        vector: point.vector.map(shown_vectors),
         legs,
     }
 }
@@ -341,7 +335,8 @@ fn apart(
 }
 
 /// The whole ranking, which does not depend on how much of it is shown; only a diverse selection ends there.
-fn ranked(plan: &QueryPlan, lists: Vec<Vec<Hit>>) -> Vec<Candidate> {
+/// `field` is the one whose vectors say how alike points are.
+fn ranked(plan: &QueryPlan, lists: Vec<Vec<Hit>>, field: &str) -> Vec<Candidate> {
     let mut ranking = fuse(lists, &plan.fusion);
     if let Some(scoring) = &plan.scoring {
         for candidate in &mut ranking {
@@ -354,7 +349,7 @@ fn ranked(plan: &QueryPlan, lists: Vec<Vec<Hit>>) -> Vec<Candidate> {
     }
     if let Some((diversity, candidates)) = plan.mmr {
         let rest = ranking.split_off(candidates.min(ranking.len()));
-        ranking = diverse(ranking, diversity, plan.top_k);
+        ranking = diverse(ranking, diversity, plan.top_k, field);
         ranking.extend(rest);
     }
     ranking

@@ -8,7 +8,7 @@ use crate::fanout::{Gathered, Reading, gather};
 use crate::gateway::Gateway;
 use crate::merge::best_hits;
 use crate::metrics::Call;
-use crate::translate::{SearchPlan, search_plan};
+use crate::translate::{SearchPlan, search_plan, shown_vectors};
 use crate::weight::fitting;
 use futures::future::join_all;
 use vectron_base::Fault;
@@ -131,6 +131,6 @@ pub(super) fn scored(hit: Hit) -> api::ScoredPoint {
         score: hit.score,
         version: hit.point.version,
         payload: hit.point.payload.map(JsonText::unparsed),
-        vector: hit.point.vector,
+        vector: hit.point.vector.map(shown_vectors),
     }
 }

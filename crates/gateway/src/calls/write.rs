@@ -216,7 +216,7 @@ fn is_small(operation: &WriteOperation) -> bool {
     const SMALL_ITEMS: usize = 256;
     match operation {
         WriteOperation::Upsert(points) => {
-            points.iter().map(|point| point.vector.len() * 4 + point.payload.len()).sum::<usize>()
+            points.iter().map(|point| point.vector.bytes() + point.payload.len()).sum::<usize>()
                 <= SMALL_BYTES
         }
         WriteOperation::Batch(batch) => batch.items.len() <= SMALL_ITEMS,

@@ -1,6 +1,7 @@
 //! Messages of queries, and of looking over a collection, to and from the public contract's types.
 
-use super::convert::{consistency, json, meta, numbers, packed, params, point, search, searched, vector};
+use super::convert::{consistency, json, meta, packed, params, point, search, searched};
+use super::vectors;
 use crate::api::{self, JsonText, PointId};
 use vectron_wire::proto::public as pb;
 
@@ -85,7 +86,7 @@ fn recommend(r: pb::Recommend) -> api::Recommend {
 
 fn leg(l: pb::QueryLeg) -> api::QueryLeg {
     api::QueryLeg {
-        vector: numbers(l.vector),
+        vector: vectors::query(l.vector, l.sparse, l.multi),
         vector_b64: packed(l.vector_f32),
         text: l.text,
         using: l.using,
@@ -132,12 +133,14 @@ pub fn query(r: pb::QueryRequest) -> api::QueryRequest {
 
 fn result(r: api::QueryResult) -> pb::QueryResult {
     let rank = |l: api::LegRank| pb::LegRank { leg: l.leg, rank: l.rank, score: l.score };
+    let (vector, vectors) = vectors::shown(r.vector);
     pb::QueryResult {
+        vector,
+        vectors,
         id: r.id,
         score: r.score,
         version: r.version,
         payload: r.payload.map(JsonText::into_string),
-        vector: vector(r.vector),
         legs: r.legs.into_iter().map(rank).collect(),
     }
 }

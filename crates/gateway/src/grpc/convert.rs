@@ -1,5 +1,6 @@
 //! Protobuf messages to and from the public contract's types. Nothing is checked here.
 
+use super::vectors;
 use crate::api::{self, JsonText, PackedVector, PointId};
 use vectron_wire::proto::public as pb;
 
@@ -10,10 +11,6 @@ pub(super) fn consistency(asked: Option<pb::Consistency>) -> Option<api::Consist
 
 pub(super) fn json(text: Option<String>) -> Option<JsonText> {
     text.map(JsonText::unparsed)
-}
-
-pub(super) fn numbers(vector: Option<pb::Vector>) -> Option<Vec<f32>> {
-    vector.map(|vector| vector.values)
 }
 
 pub(super) fn packed(bytes: Option<Vec<u8>>) -> Option<PackedVector> {
@@ -29,6 +26,9 @@ pub fn create(r: pb::CreateCollectionRequest) -> api::CreateCollectionRequest {
         name: r.name,
         dimension: r.dimension.into(),
         distance: r.distance,
+        vectors: Some(vectors::dense_asked(r.vectors).collect()),
+        sparse_vectors: Some(r.sparse_vectors.into_keys().map(|name| (name, api::SparseField {})).collect()),
+        multi_vectors: Some(vectors::multi_asked(r.multi_vectors).collect()),
         shards: r.shards.map(u64::from),
         replication_factor: r.replication_factor.map(u64::from),
         read_policy: consistency(r.read_policy),
@@ -58,10 +58,11 @@ pub fn create_index(r: pb::CreateIndexRequest) -> api::CreateIndexRequest {
 }
 
 pub(super) fn point_input(p: pb::PointInput) -> api::PointInput {
+    let (vector, vector_b64) = vectors::values(p.vector, p.vector_f32, p.vectors);
     api::PointInput {
         id: PointId(p.id),
-        vector: numbers(p.vector),
-        vector_b64: packed(p.vector_f32),
+        vector,
+        vector_b64,
         payload: json(p.payload),
         if_version: p.if_version,
         if_filter: json(p.if_filter),
@@ -129,7 +130,7 @@ pub(super) fn params(p: pb::SearchParams) -> api::SearchParams {
 pub fn search(r: pb::SearchRequest) -> api::SearchRequest {
     api::SearchRequest {
         collection: r.collection,
-        vector: numbers(r.vector),
+        vector: vectors::query(r.vector, r.sparse, r.multi),
         vector_b64: packed(r.vector_f32),
         text: r.text,
         using: r.using,
@@ -179,6 +180,15 @@ pub fn collection(c: api::Collection) -> pb::Collection {
         name: c.name,
         dimension: c.dimension,
         distance: c.distance,
+        vectors: c.vectors.into_iter().map(|(name, field)| (name, vectors::dense_shown(field))).collect(),
+        sparse_vectors: c.sparse_vectors.into_keys().map(|name| (name, pb::SparseField {})).collect(),
+        multi_vectors: {
+            let multi = |field: api::MultiField| pb::MultiField {
+                dimension: field.dimension,
+                distance: field.distance,
+            };
+            c.multi_vectors.into_iter().map(|(name, field)| (name, multi(field))).collect()
+        },
         shards: c.shards,
         replication_factor: c.replication_factor,
         read_policy: Some(shown_consistency(c.read_policy)),
@@ -221,17 +231,9 @@ pub fn deleted(a: api::DeleteResponse) -> pb::DeleteResponse {
     pb::DeleteResponse { deleted: a.deleted, session: a.session, replayed: a.replayed, failed }
 }
 
-pub(super) fn vector(numbers: Option<Vec<f32>>) -> Option<pb::Vector> {
-    numbers.map(|values| pb::Vector { values })
-}
-
 pub(super) fn point(p: api::Point) -> pb::Point {
-    pb::Point {
-        id: p.id,
-        vector: vector(p.vector),
-        payload: p.payload.map(JsonText::into_string),
-        version: p.version,
-    }
+    let (vector, vectors) = vectors::shown(p.vector);
+    pb::Point { id: p.id, vector, vectors, payload: p.payload.map(JsonText::into_string), version: p.version }
 }
 
 pub(super) fn meta(m: api::ReadMeta) -> Option<pb::ReadMeta> {
@@ -297,12 +299,14 @@ fn explain(e: api::Explain) -> pb::Explain {
 }
 
 fn result(p: api::ScoredPoint) -> pb::ScoredPoint {
+    let (vector, vectors) = vectors::shown(p.vector);
     pb::ScoredPoint {
+        vector,
+        vectors,
         id: p.id,
         score: p.score,
         version: p.version,
         payload: p.payload.map(JsonText::into_string),
-        vector: vector(p.vector),
     }
 }
 

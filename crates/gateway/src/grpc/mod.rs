@@ -10,6 +10,7 @@ mod figures;
 mod health;
 mod service;
 mod upserts;
+mod vectors;
 
 pub use edge::{own_words, unknown_method};
 

@@ -316,6 +316,8 @@ mod tests {
             request.points[0].payload.as_ref().map(|p| p.as_str()),
             Some(r#"{"n": 9007199254740993}"#)
         );
-        assert!(request.points[0].vector.as_ref().is_some_and(|v| v[0].is_infinite()));
+        assert!(
+            request.points[0].vector.as_ref().is_some_and(|v| v.unnamed().expect("a list")[0].is_infinite())
+        );
     }
 }

@@ -2,11 +2,13 @@
 //! Documents and Producing Summaries" (SIGIR 1998).
 
 use super::{Candidate, cosine};
+use crate::translate::dense_of;
 
 /// Chooses one candidate after the other, `wanted` in all: each time the one with the greatest
 /// (1 − diversity) × relevance − diversity × likeness. Relevance is the score brought to 0 … 1 over all candidates;
-/// likeness is the greatest cosine to those chosen before. Ties go to the better score. What is not chosen is left out.
-pub fn diverse(candidates: Vec<Candidate>, diversity: f64, wanted: usize) -> Vec<Candidate> {
+/// likeness is the greatest cosine of the vectors in `field`
+/// to those chosen before. Ties go to the better score. What is not chosen is left out.
+pub fn diverse(candidates: Vec<Candidate>, diversity: f64, wanted: usize, field: &str) -> Vec<Candidate> {
     let scores = || candidates.iter().map(|candidate| candidate.score);
     let least = scores().fold(f64::INFINITY, f64::min);
     let span = scores().fold(f64::NEG_INFINITY, f64::max) - least;
@@ -26,9 +28,9 @@ pub fn diverse(candidates: Vec<Candidate>, diversity: f64, wanted: usize) -> Vec
         }
         let Some((at, _)) = best else { break };
         let (.., next) = left.remove(at);
-        let vector = next.point.vector.as_deref().unwrap_or(&[]);
+        let vector = dense_of(next.point.vector.as_ref(), field);
         for (_, likeness, candidate) in &mut left {
-            *likeness = likeness.max(cosine(vector, candidate.point.vector.as_deref().unwrap_or(&[])));
+            *likeness = likeness.max(cosine(vector, dense_of(candidate.point.vector.as_ref(), field)));
         }
         chosen.push(next);
     }
@@ -41,7 +43,7 @@ mod tests {
     use vectron_wire::worker::PointRecord;
 
     fn candidate(id: &str, score: f64, vector: [f32; 2]) -> Candidate {
-        let vector = Some(vector.to_vec());
+        let vector = Some(vector.to_vec().into());
         let point = PointRecord { id: id.into(), version: 1, vector, payload: None };
         Candidate { point, score, legs: Vec::new() }
     }
@@ -57,7 +59,7 @@ mod tests {
             ]
         };
         let ids = |diversity: f64, wanted| {
-            let chosen = diverse(all(), diversity, wanted);
+            let chosen = diverse(all(), diversity, wanted, "");
             chosen.into_iter().map(|c| c.point.id).collect::<Vec<_>>()
         };
         assert_eq!(ids(0.0, 4), ["a", "a2", "b", "c"]);

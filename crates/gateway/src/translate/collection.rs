@@ -1,24 +1,32 @@
 //! Collections: what may be asked for, and how one is shown.
 
+use super::fields::{ShownFields, vector_fields};
 use super::{between_one_and, check_collection_name, shown};
 use crate::api;
 use crate::knobs::GatewayKnobs;
 use std::ops::RangeInclusive;
 use vectron_base::Fault;
 use vectron_wire::placement::{
-    Collection, CollectionSpec, Distance, IndexSettings, Quantization, ReadPolicy, Storage,
+    Collection, CollectionSpec, Distance, IndexSettings, Quantization, ReadPolicy, Storage, VectorFieldKind,
 };
 
 /// The collection that is asked for.
 pub fn collection_spec(
-    request: api::CreateCollectionRequest,
+    mut request: api::CreateCollectionRequest,
     knobs: &GatewayKnobs,
 ) -> Result<CollectionSpec, Fault> {
     check_collection_name("name", &request.name)?;
-    let dimension = between_one_and("dimension", request.dimension, knobs.max_dimension)?;
-    let Some(distance) = Distance::parse(&request.distance) else {
-        let got = shown(&request.distance);
-        return Err(Fault::invalid("distance", format!("must be cosine, dot or euclidean, got {got}")));
+    let vector_fields = vector_fields(&mut request, knobs)?;
+    let searchable = vector_fields.iter().any(|field| matches!(field.kind, VectorFieldKind::Dense { .. }));
+    let (dimension, distance) = match (request.dimension, request.distance.as_str()) {
+        (0, "") if searchable => (0, Distance::Cosine),
+        (0, "") => {
+            let reason = "is missing; give dimension and distance, or vectors with a field at least";
+            return Err(Fault::invalid("dimension", reason));
+        }
+        (dimension, distance) => {
+            (between_one_and("dimension", dimension, knobs.max_dimension)?, checked_distance(distance)?)
+        }
     };
     let shards = between_one_and("shards", request.shards.unwrap_or(1), knobs.max_shards)?;
     let voters = request.replication_factor.unwrap_or(1);
@@ -35,25 +43,36 @@ pub fn collection_spec(
         quantization: quantization(request.quantization.as_deref())?,
         storage: storage(request.storage.as_deref())?,
         index: index_settings(request.index.unwrap_or_default())?,
+        vector_fields,
         // Nothing that ends at once would be of use: 0 means never, as for points.
         ttl_ms: request.ttl_ms.filter(|ms| *ms > 0),
     })
 }
 
-fn quantization(asked: Option<&str>) -> Result<Quantization, Fault> {
+pub(super) fn checked_distance(text: &str) -> Result<Distance, Fault> {
+    Distance::parse(text).ok_or_else(|| match text {
+        "" => Fault::invalid("distance", "is missing or empty; give cosine, dot or euclidean"),
+        got => {
+            let reason = format!("must be cosine, dot or euclidean, got {}", shown(got));
+            Fault::invalid("distance", reason)
+        }
+    })
+}
+
+pub(super) fn quantization(asked: Option<&str>) -> Result<Quantization, Fault> {
     let Some(text) = asked else { return Ok(Quantization::default()) };
     Quantization::parse(text).ok_or_else(|| {
         Fault::invalid("quantization", format!("must be auto, none, 8bit or 4bit, got {}", shown(text)))
     })
 }
 
-fn storage(asked: Option<&str>) -> Result<Storage, Fault> {
+pub(super) fn storage(asked: Option<&str>) -> Result<Storage, Fault> {
     let Some(text) = asked else { return Ok(Storage::default()) };
     Storage::parse(text)
         .ok_or_else(|| Fault::invalid("storage", format!("must be ram or mmap, got {}", shown(text))))
 }
 
-fn index_settings(asked: api::IndexRequest) -> Result<IndexSettings, Fault> {
+pub(super) fn index_settings(asked: api::IndexRequest) -> Result<IndexSettings, Fault> {
     const DEGREE: RangeInclusive<u64> = 8..=128;
     const EF_CONSTRUCTION: RangeInclusive<u64> = 32..=1_024;
     let default = IndexSettings::default();
@@ -109,10 +128,14 @@ pub fn policy_consistency(policy: ReadPolicy) -> api::Consistency {
 /// A collection as it is shown.
 pub fn describe(collection: &Collection) -> api::Collection {
     let spec = &collection.spec;
+    let ShownFields { vectors, sparse_vectors, multi_vectors } = ShownFields::of(spec);
     api::Collection {
         name: spec.name.clone(),
         dimension: spec.dimension,
-        distance: spec.distance.as_str().into(),
+        distance: if spec.dimension > 0 { spec.distance.as_str().into() } else { String::new() },
+        vectors,
+        sparse_vectors,
+        multi_vectors,
         shards: spec.shards,
         replication_factor: spec.replication_factor,
         read_policy: policy_consistency(spec.read_policy),
@@ -137,6 +160,9 @@ mod tests {
             name: "docs".into(),
             dimension: 3,
             distance: "cosine".into(),
+            vectors: None,
+            sparse_vectors: None,
+            multi_vectors: None,
             shards: None,
             replication_factor: None,
             read_policy: None,

@@ -4,6 +4,7 @@
 mod alias;
 mod batch;
 mod collection;
+mod fields;
 mod formula;
 mod ids;
 mod index;
@@ -25,7 +26,10 @@ pub use query::{Leg, QueryPlan, both, led, legs, query_plan, under};
 pub use read::{ReadPlan, cursor_or_start, include, page_limit, parse_filter};
 pub use search::{Question, SearchPlan, search_plan, thoroughness};
 pub use text::text_index;
-pub use vector::{Wanted, checked_vector};
+pub use vector::{
+    Wanted, checked_dense, checked_query, checked_vectors, dense_field, dense_of, leading_field, multi_shown,
+    shown_vectors, sparse_shown,
+};
 pub use write::{ShardPart, body_hash, delete_plan, idempotency_key, regrouped, upsert_parts};
 
 use crate::knobs::GatewayKnobs;

@@ -2,13 +2,13 @@
 
 use super::formula::scoring;
 use super::{between_one_and, check_field, check_point_id, include, parse_filter, shown};
-use crate::api::{Example, QueryLeg, QueryRequest, Recommend, SearchRequest};
+use crate::api::{Example, FieldVector, QueryLeg, QueryRequest, Recommend, SearchRequest};
 use crate::knobs::{GatewayKnobs, size};
 use crate::rank::{Fusion, Scoring};
 use std::sync::Arc;
 use vectron_base::filter::Filter;
 use vectron_base::{Code, Fault};
-use vectron_wire::placement::{Collection, Distance};
+use vectron_wire::placement::Distance;
 use vectron_wire::worker::Include;
 
 /// What a query does with what its legs found.
@@ -48,7 +48,7 @@ impl Leg<'_> {
             self.asked.clone();
         SearchRequest {
             collection: query.collection.clone(),
-            vector: vector.or(own),
+            vector: vector.map(FieldVector::Dense).or(own),
             vector_b64,
             text,
             using,
@@ -148,9 +148,9 @@ fn check_recommend(recommend: &Recommend, knobs: &GatewayKnobs) -> Result<(), Fa
 }
 
 /// The vector that leads towards some examples and away from others.
-pub fn led(positive: &[Vec<f32>], negative: &[Vec<f32>], collection: &Collection) -> Vec<f32> {
-    let dimension = collection.spec.dimension as usize;
-    let cosine = collection.spec.distance == Distance::Cosine;
+pub fn led(positive: &[Vec<f32>], negative: &[Vec<f32>], (dimension, distance): (u32, Distance)) -> Vec<f32> {
+    let dimension = dimension as usize;
+    let cosine = distance == Distance::Cosine;
     let mean = |vectors: &[Vec<f32>]| {
         let mut sum = vec![0.0f64; dimension];
         for vector in vectors {

@@ -1,8 +1,10 @@
 //! Searches.
 
 use super::text::{check_without_text, text_query};
-use super::{ReadPlan, Wanted, between_one_and, checked_vector, include, parse_filter};
-use crate::api::{SearchParams, SearchRequest};
+use super::{
+    ReadPlan, Wanted, between_one_and, checked_query, include, multi_shown, parse_filter, sparse_shown,
+};
+use crate::api::{FieldVector, SearchParams, SearchRequest};
 use crate::knobs::{GatewayKnobs, size};
 use std::sync::Arc;
 use vectron_base::Fault;
@@ -41,9 +43,12 @@ pub type Question = Arc<[u8]>;
 impl SearchPlan {
     /// Puts the query back where [`search_plan`] took it from, so that the request can be planned anew.
     pub fn give_back(&self, request: &mut SearchRequest) {
-        if let ShardQuery::Dense { vector, .. } = &self.query {
-            request.vector = Some(vector.to_vec());
-        }
+        request.vector = match &self.query {
+            ShardQuery::Dense { vector, .. } => Some(FieldVector::Dense(vector.to_vec())),
+            ShardQuery::Sparse { vector, .. } => Some(sparse_shown(vector)),
+            ShardQuery::Multi { vectors, .. } => Some(multi_shown(vectors)),
+            ShardQuery::Text { .. } => None,
+        };
     }
 
     /// The same plan for one shard, with the query made ready for all of them.
@@ -107,7 +112,22 @@ fn name_query(query: &ShardQuery, bytes: &mut Vec<u8>) {
         ShardQuery::Dense { field, vector } => {
             part(b"dense");
             part(field.as_bytes());
-            part(&vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>());
+            part(&little_endian(vector));
+        }
+        ShardQuery::Sparse { field, vector } => {
+            part(b"sparse");
+            part(field.as_bytes());
+            part(&vector.indices().iter().flat_map(|index| index.to_le_bytes()).collect::<Vec<u8>>());
+            part(&little_endian(vector.values()));
+        }
+        ShardQuery::Multi { field, vectors, among } => {
+            part(b"multi");
+            part(field.as_bytes());
+            part(&(vectors.dimension() as u64).to_le_bytes());
+            part(&little_endian(vectors.values()));
+            let Some(among) = among else { return part(b"all") };
+            part(&(among.len() as u64).to_le_bytes());
+            among.iter().for_each(|id| part(id.as_bytes()));
         }
         ShardQuery::Text { query, stats } => {
             let TextQuery { field, text, operator, k1, b } = &**query;
@@ -128,6 +148,10 @@ fn name_query(query: &ShardQuery, bytes: &mut Vec<u8>) {
             }
         }
     }
+}
+
+fn little_endian(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
 /// The plan of a request against a collection.
@@ -152,10 +176,10 @@ pub fn search_plan(
             ShardQuery::Text { query, stats: None }
         }
         None => {
-            check_without_text(request, &params)?;
+            check_without_text(&params)?;
             let wanted = Wanted { path: &"", subject: &|| "the query".into(), spec: &collection.spec };
-            let vector = checked_vector(request.vector.take(), request.vector_b64.take(), &wanted)?;
-            ShardQuery::unnamed(vector)
+            let using = request.using.as_deref();
+            checked_query(request.vector.take(), request.vector_b64.take(), using, &wanted, knobs)?
         }
     };
     Ok(SearchPlan {

@@ -56,9 +56,8 @@ pub(super) fn text_query(
 }
 
 /// Refuses what only a text has.
-pub(super) fn check_without_text(request: &SearchRequest, params: &SearchParams) -> Result<(), Fault> {
+pub(super) fn check_without_text(params: &SearchParams) -> Result<(), Fault> {
     let given = [
-        (request.using.is_some(), "using"),
         (params.operator.is_some(), "params.operator"),
         (params.k1.is_some(), "params.k1"),
         (params.b.is_some(), "params.b"),

@@ -2,13 +2,14 @@
 
 use super::ids::check_unique;
 use super::{
-    ItemAt, Wanted, check_batch, check_ids, check_point_id, checked_vector, compact_object, on_item, shown,
+    ItemAt, Wanted, check_batch, check_ids, check_point_id, checked_vectors, compact_object, on_item, shown,
 };
 use crate::api::{DeleteRequest, JsonText, PointInput};
 use crate::knobs::{GatewayKnobs, size};
 use crate::route::shard_of;
 use std::collections::BTreeMap;
 use vectron_base::filter::Filter;
+use vectron_base::vectors::{FieldValue, PointVectors};
 use vectron_base::{Code, Fault};
 use vectron_wire::placement::{Collection, CollectionSpec, Shard};
 use vectron_wire::worker::{BatchItem, ItemWrite, UpsertPoint, WriteOperation};
@@ -110,7 +111,7 @@ pub(super) fn checked_point(
     let vector = {
         let subject = || format!("{list}[{index}] {}", shown(&id));
         let wanted = Wanted { path: &path, subject: &subject, spec };
-        checked_vector(point.vector, point.vector_b64, &wanted)?
+        checked_vectors(point.vector, point.vector_b64, &wanted, knobs)?
     };
     let payload = match point.payload {
         Some(text) => checked_payload(&ItemAt { list, index, id: &id }, text, knobs)?,
@@ -250,6 +251,31 @@ fn hash_text(tag: &[u8], text: &str) -> u64 {
     hash.digest()
 }
 
+/// The unnamed vector alone is hashed as it was before there were others: a retry may come from an older build.
+fn hash_vectors(hash: &mut Xxh3, vectors: &PointVectors) {
+    let numbers = |hash: &mut Xxh3, numbers: &[f32]| {
+        numbers.iter().for_each(|number| hash.update(&number.to_bits().to_le_bytes()));
+    };
+    if let Some(vector) = vectors.only_unnamed() {
+        return numbers(hash, vector);
+    }
+    for (name, value) in vectors.iter() {
+        for part in [name, value.shape()] {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.update(&(value.bytes() as u64).to_le_bytes());
+        match value {
+            FieldValue::Dense(vector) => numbers(hash, vector),
+            FieldValue::Multi(vectors) => numbers(hash, vectors.values()),
+            FieldValue::Sparse(vector) => {
+                vector.indices().iter().for_each(|index| hash.update(&index.to_le_bytes()));
+                numbers(hash, vector.values());
+            }
+        }
+    }
+}
+
 pub(super) fn hash_point(point: &UpsertPoint) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(b"u");
@@ -257,9 +283,7 @@ pub(super) fn hash_point(point: &UpsertPoint) -> u64 {
         hash.update(&(text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
     }
-    for number in &point.vector {
-        hash.update(&number.to_bits().to_le_bytes());
-    }
+    hash_vectors(&mut hash, &point.vector);
     let (present, version) = point.if_version.map_or((0u8, 0), |version| (1, version));
     hash.update(&[present]);
     hash.update(&version.to_le_bytes());
@@ -271,7 +295,7 @@ mod tests {
     use super::*;
 
     fn point(id: &str, vector: [f32; 2], if_version: Option<u64>) -> UpsertPoint {
-        UpsertPoint { id: id.into(), vector: vector.to_vec(), payload: "{}".into(), if_version }
+        UpsertPoint { id: id.into(), vector: vector.to_vec().into(), payload: "{}".into(), if_version }
     }
 
     fn part(shard: usize, points: Vec<UpsertPoint>) -> ShardPart {

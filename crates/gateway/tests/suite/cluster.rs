@@ -349,6 +349,7 @@ impl Worker for Cluster {
             let (query, text) = match &request.query {
                 ShardQuery::Dense { vector, .. } => (&vector[..], ""),
                 ShardQuery::Text { query, .. } => (&[][..], query.text.as_str()),
+                other => panic!("{other:?}"),
             };
             let figure = match &request.query {
                 ShardQuery::Text { stats: Some(stats), .. } => stats.points,
@@ -360,7 +361,10 @@ impl Worker for Cluster {
                 .filter(|point| point.payload.as_ref().is_none_or(|payload| payload.contains(text)))
                 .map(|point| Hit {
                     score: match text {
-                        "" => score(distance, query, point.vector.as_ref().expect("stored")),
+                        "" => {
+                            let vector = point.vector.as_ref().and_then(|v| v.dense());
+                            score(distance, query, vector.expect("stored"))
+                        }
                         _ => figure as f32,
                     },
                     point: trimmed(point, request.include),
@@ -456,7 +460,9 @@ impl Worker for Cluster {
             let ShardQuery::Dense { vector: query, .. } = &search.query else {
                 panic!("only searches by vector are examined")
             };
-            let score = |point: &PointRecord| score(distance, query, point.vector.as_ref().expect("stored"));
+            let score = |point: &PointRecord| {
+                score(distance, query, point.vector.as_ref().and_then(|v| v.dense()).expect("stored"))
+            };
             let passing = |point: &&PointRecord| search.filter.as_ref().is_none_or(|f| passes(f, point));
             let before = |id: &str, than: f32| {
                 let ahead =

@@ -195,6 +195,7 @@ async fn a_name_created_again_elsewhere_shows_nothing_old() {
         quantization: Quantization::Auto,
         storage: Storage::Ram,
         index: IndexSettings::default(),
+        vector_fields: Vec::new(),
         ttl_ms: None,
     };
     client.cluster.create_collection(spec, 1_000).await.expect("created");
@@ -211,7 +212,7 @@ async fn a_name_created_again_elsewhere_shows_nothing_old() {
 async fn l14_an_id_in_two_shards_counts_once_by_its_version() {
     let (client, shards) = four_shards().await;
     for (shard, version, x) in [(shards[0], 900, 1.0), (shards[3], 901, 0.5)] {
-        let vector = Some(vec![x, 0.0]);
+        let vector = Some(vec![x, 0.0].into());
         client
             .cluster
             .plant(shard, PointRecord { id: "twin".into(), version, vector, payload: Some("{}".into()) });

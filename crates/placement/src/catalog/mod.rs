@@ -278,6 +278,7 @@ fn differences(have: &CollectionSpec, want: &CollectionSpec) -> Vec<String> {
         ("quantization", have.quantization != want.quantization),
         ("storage", have.storage != want.storage),
         ("index", have.index != want.index),
+        ("vectors", have.vector_fields != want.vector_fields),
     ];
     checks.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_string()).collect()
 }

@@ -31,6 +31,7 @@ pub(crate) fn spec(name: &str, shards: u32) -> CollectionSpec {
         quantization: Quantization::Auto,
         storage: Storage::Ram,
         index: IndexSettings::default(),
+        vector_fields: Vec::new(),
         ttl_ms: None,
     }
 }

@@ -18,6 +18,7 @@ fn spec(name: &str, replication_factor: u32) -> CollectionSpec {
         quantization: Quantization::Auto,
         storage: Storage::Ram,
         index: IndexSettings::default(),
+        vector_fields: Vec::new(),
         ttl_ms: None,
     }
 }

@@ -22,6 +22,7 @@ fn create(world: &mut World, name: &str, shards: u32, replication_factor: u32) {
         quantization: Quantization::Auto,
         storage: Storage::Ram,
         index: IndexSettings::default(),
+        vector_fields: Vec::new(),
         ttl_ms: None,
     };
     let layout = world.layout();

@@ -137,7 +137,7 @@ impl Client {
     async fn send(&mut self, sending: &Sending) -> bool {
         let points = sending.points.iter().map(|Point { id, number, content, if_version }| api::PointInput {
             id: api::PointId(public_id(*id)),
-            vector: Some(content.vector.to_vec()),
+            vector: Some(content.vector.to_vec().into()),
             vector_b64: None,
             payload: Some(api::JsonText::unparsed(payload(*number, content.color))),
             if_version: *if_version,
@@ -278,7 +278,7 @@ impl Client {
         let allow_partial = self.random.below(6) == 0;
         let request = api::SearchRequest {
             collection: COLLECTION.into(),
-            vector: Some(query.to_vec()),
+            vector: Some(query.to_vec().into()),
             vector_b64: None,
             text: None,
             using: None,

@@ -185,6 +185,9 @@ fn create(cluster: &mut Cluster, scenario: &Scenario) -> Result<Collection, Stri
         name: COLLECTION.into(),
         dimension: DIMENSION as u64,
         distance: "euclidean".into(),
+        vectors: None,
+        sparse_vectors: None,
+        multi_vectors: None,
         shards: Some(u64::from(scenario.shards)),
         replication_factor: Some(u64::from(scenario.shape.workers.min(3))),
         read_policy: None,
@@ -349,7 +352,7 @@ fn probe(cluster: &mut Cluster, id: String) -> bool {
     let gateway = cluster.gateway(OPERATOR, cluster.of_role(Role::Gateway)[0]);
     let point = api::PointInput {
         id: api::PointId(id.clone()),
-        vector: Some(vec![0.0; DIMENSION]),
+        vector: Some(vec![0.0; DIMENSION].into()),
         vector_b64: None,
         payload: None,
         if_version: None,

@@ -28,6 +28,9 @@ impl Client {
             name: self.collection.clone(),
             dimension: DIMENSION as u64,
             distance: "euclidean".into(),
+            vectors: None,
+            sparse_vectors: None,
+            multi_vectors: None,
             shards: Some(shards),
             replication_factor: None,
             read_policy: None,
@@ -53,7 +56,7 @@ impl Client {
     ) -> Result<api::UpsertResponse, Fault> {
         let points = points.iter().map(|(id, content)| api::PointInput {
             id: api::PointId(id.clone()),
-            vector: Some(content.vector.clone()),
+            vector: Some(content.vector.clone().into()),
             vector_b64: None,
             payload: Some(api::JsonText::unparsed(content.payload.clone())),
             if_version: None,
@@ -106,7 +109,7 @@ impl Client {
     ) -> Result<Vec<String>, Fault> {
         let request = api::SearchRequest {
             collection: self.collection.clone(),
-            vector: Some(query.to_vec()),
+            vector: Some(query.to_vec().into()),
             vector_b64: None,
             text: None,
             using: None,
@@ -164,7 +167,7 @@ impl Client {
 
 fn found(point: api::Point) -> (String, (Content, u64)) {
     let content = Content {
-        vector: point.vector.unwrap_or_default(),
+        vector: point.vector.and_then(|v| v.unnamed().map(<[f32]>::to_vec)).unwrap_or_default(),
         payload: point.payload.map(api::JsonText::into_string).unwrap_or_default(),
     };
     (point.id, (content, point.version))

@@ -5,12 +5,14 @@ use proptest::prelude::*;
 use vectron_base::disk::sim::SimDisk;
 use vectron_store::{
     Batch, BatchItem, Command, DeleteItem, Expiry, HashRange, ItemOutcome, ItemWrite, Metric, Operation,
-    Outcome, PayloadChange, PayloadEdit, Refused, UpsertPoint,
+    Outcome, PayloadChange, PayloadEdit, PointVectors, Refused, UpsertPoint,
 };
 
 fn commands() -> impl Strategy<Value = Command> {
     let float = prop_oneof![any::<f32>().prop_filter("comparable", |v| !v.is_nan()), Just(-0.0f32)];
-    let upsert = ("[a-zé🦀]{0,8}", prop::collection::vec(float, 0..6), ".{0,12}", any::<Option<u64>>())
+    let unnamed = prop::collection::vec(float, 0..6).prop_map(PointVectors::from);
+    let fields = (any::<u64>(), 0usize..5).prop_map(|(seed, n)| vectors(seed % 1000, n, true));
+    let upsert = ("[a-zé🦀]{0,8}", prop_oneof![unnamed, fields], ".{0,12}", any::<Option<u64>>())
         .prop_map(|(id, vector, payload, if_version)| UpsertPoint { id, vector, payload, if_version });
     let delete = (".{0,8}", any::<Option<u64>>()).prop_map(|(id, if_version)| DeleteItem { id, if_version });
     let (upsert, delete) = (upsert.boxed(), delete.boxed());

@@ -228,7 +228,7 @@ fn l19_poison_commands_are_answered_and_change_nothing() {
         assert_eq!((shard.applied_index(), shard.digest().value), (before + 1, digest));
         // Who asks before proposing is told the same.
         if let Ok(command) = Command::decode(bytes) {
-            assert!(command.problem(3, Metric::Cosine).is_some());
+            assert!(command.problem(&config(3, Metric::Cosine)).is_some());
         }
     }
     assert!(matches!(apply(&shard, &upsert(vec![good()])), Outcome::Written { .. }));

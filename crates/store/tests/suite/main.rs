@@ -23,6 +23,7 @@ mod real_disk;
 mod recall;
 mod schedules;
 mod scrub;
+mod several_fields;
 mod split_histories;
 mod splits;
 mod support;

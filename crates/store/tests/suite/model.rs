@@ -6,13 +6,14 @@ use vectron_base::filter::{Filter, FilterLimits};
 use vectron_base::ids::hash_of_id;
 use vectron_store::filter::naive;
 use vectron_store::{
-    Command, DeleteItem, ItemOutcome, Metric, Operation, Outcome, REMEMBERED_BYTES, UpsertPoint, WINDOW_MS,
+    Command, DeleteItem, FieldValue, ItemOutcome, Metric, Operation, Outcome, PointVectors, Query,
+    REMEMBERED_BYTES, UpsertPoint, WINDOW_MS,
 };
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelPoint {
     pub version: u64,
-    pub vector: Vec<f32>,
+    pub vector: PointVectors,
     pub payload: String,
     pub expires: Option<u64>,
 }
@@ -247,7 +248,26 @@ impl Model {
         self.points.iter().filter(|(_, p)| passes(p)).collect()
     }
 
-    pub fn score(&self, query: &[f32], vector: &[f32]) -> f64 {
+    /// A point's score; `None` if the query does not find it at all.
+    pub fn score(&self, query: &Query, point: &PointVectors) -> Option<f64> {
+        match (query, point.get(query.field())?) {
+            (Query::Dense { vector, .. }, FieldValue::Dense(own)) => Some(self.similarity(vector, own)),
+            (Query::Sparse { vector, .. }, FieldValue::Sparse(own)) => {
+                let own: BTreeMap<u32, f32> = own.iter().collect();
+                let shared =
+                    vector.iter().filter_map(|(at, x)| Some(f64::from(x) * f64::from(*own.get(&at)?)));
+                shared.reduce(|a, b| a + b)
+            }
+            (Query::Multi { vectors, .. }, FieldValue::Multi(own)) => {
+                let best =
+                    |asked: &[f32]| own.iter().map(|v| self.similarity(asked, v)).fold(f64::MIN, f64::max);
+                Some(vectors.iter().map(best).sum())
+            }
+            _ => panic!("{query:?} {point:?}"),
+        }
+    }
+
+    fn similarity(&self, query: &[f32], vector: &[f32]) -> f64 {
         let pairs = || query.iter().zip(vector).map(|(a, b)| (f64::from(*a), f64::from(*b)));
         let dot: f64 = pairs().map(|(a, b)| a * b).sum();
         match self.metric {

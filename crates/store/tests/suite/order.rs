@@ -57,7 +57,8 @@ fn l13_ties_beyond_the_effort_are_ordered_by_id_with_one_more_round() {
             point(&format!("{:016x}", mix64(i)), &[first, (i % 3) as f32], "{}")
         })
         .collect();
-    let mut truth: Vec<(bool, String)> = points.iter().map(|p| (p.vector[0] < 5.0, p.id.clone())).collect();
+    let mut truth: Vec<(bool, String)> =
+        points.iter().map(|p| (p.vector.dense().unwrap()[0] < 5.0, p.id.clone())).collect();
     truth.sort();
     points.chunks(500).for_each(|batch| drop(apply(&shard, &upsert(batch.to_vec()))));
     for indexed in [false, true] {

@@ -5,8 +5,8 @@ use crate::support::*;
 use proptest::prelude::*;
 use vectron_base::disk::sim::SimDisk;
 use vectron_store::{
-    Batch, BatchItem, Command, DeleteItem, Expiry, Idempotency, ItemWrite, Metric, Operation, Outcome,
-    PayloadChange, PayloadEdit, Quantization, SearchQuery, Shard, ShardConfig, UpsertPoint, Vectors,
+    Batch, BatchItem, Command, DeleteItem, Expiry, FieldKind, Idempotency, ItemWrite, Metric, Operation,
+    Outcome, PayloadChange, PayloadEdit, Quantization, SearchQuery, Shard, ShardConfig, UpsertPoint, Vectors,
 };
 
 const DIMENSION: usize = 4;
@@ -104,7 +104,7 @@ fn if_version(model: &Model, id: &str, choice: u8) -> Option<u64> {
     }
 }
 
-fn operation(model: &Model, op: &Op) -> Operation {
+fn operation(model: &Model, op: &Op, several: bool) -> Operation {
     match op {
         Op::Upsert(items) => {
             let mut points: Vec<UpsertPoint> = Vec::new();
@@ -113,7 +113,8 @@ fn operation(model: &Model, op: &Op) -> Operation {
                 if points.iter().all(|p| p.id != id) {
                     let if_version = if_version(model, &id, *choice);
                     let payload = PAYLOADS[*payload].to_string();
-                    points.push(UpsertPoint { id, vector: vector(*seed, DIMENSION), payload, if_version });
+                    let vector = vectors(*seed, DIMENSION, several);
+                    points.push(UpsertPoint { id, vector, payload, if_version });
                 }
             }
             Operation::Upsert(points)
@@ -129,7 +130,7 @@ fn operation(model: &Model, op: &Op) -> Operation {
             Operation::Delete(deletes)
         }
         Op::DeleteByFilter(at) => Operation::DeleteByFilter(filter(FILTERS[*at]).to_text()),
-        Op::Batch(items) => Operation::Batch(batch(model, items)),
+        Op::Batch(items) => Operation::Batch(batch(model, items, several)),
         Op::EditByFilter(at, change) => {
             Operation::EditByFilter(filter(FILTERS[*at]).to_text(), edit(*change))
         }
@@ -138,7 +139,7 @@ fn operation(model: &Model, op: &Op) -> Operation {
 }
 
 /// Ids may come more than once.
-fn batch(model: &Model, items: &[(u8, u8, u64, usize, u8, usize, u8)]) -> Batch {
+fn batch(model: &Model, items: &[(u8, u8, u64, usize, u8, usize, u8)], several: bool) -> Batch {
     let item =
         |(kind, id, seed, payload, choice, condition, expiry): &(u8, u8, u64, usize, u8, usize, u8)| {
             let id = format!("id-{id:02}");
@@ -150,7 +151,8 @@ fn batch(model: &Model, items: &[(u8, u8, u64, usize, u8, usize, u8)]) -> Batch 
             };
             let write = match kind {
                 0 => {
-                    let (vector, payload) = (vector(*seed, DIMENSION), PAYLOADS[*payload].to_string());
+                    let vector = vectors(*seed, DIMENSION, several);
+                    let payload = PAYLOADS[*payload].to_string();
                     ItemWrite::Upsert(UpsertPoint { id, vector, payload, if_version }, expiry)
                 }
                 1 => ItemWrite::Delete(DeleteItem { id, if_version }),
@@ -170,26 +172,41 @@ struct World {
     shard: Shard,
     model: Model,
     log: Vec<Vec<u8>>,
+    shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shape {
     metric: Metric,
     coded: bool,
+    /// With named vector fields.
+    several: bool,
 }
 
 /// Half of the histories run over codes, with full vectors in the records only.
-fn shape(metric: Metric, coded: bool) -> ShardConfig {
-    let mut config = config(DIMENSION, metric);
-    if coded {
+fn config_of(shape: Shape) -> ShardConfig {
+    let mut config = config(DIMENSION, shape.metric);
+    if shape.several {
+        name_fields(&mut config);
+    }
+    if shape.coded {
         config.quantization = Quantization::EightBit;
         config.vectors = Vectors::Elsewhere;
         config.quantize_from = 8;
+        for field in &mut config.named {
+            if let FieldKind::Dense(dense) = &mut field.kind {
+                (dense.quantization, dense.vectors) = (Quantization::EightBit, Vectors::Elsewhere);
+            }
+        }
     }
     config
 }
 
 impl World {
-    fn new(metric: Metric, coded: bool) -> World {
-        let (disk, config) = (SimDisk::new(1), shape(metric, coded));
+    fn new(shape: Shape) -> World {
+        let (disk, config) = (SimDisk::new(1), config_of(shape));
         let shard = open(&disk, &config);
-        World { shard, model: Model::new(metric, config.idempotency_bytes), disk, log: vec![], metric, coded }
+        World { shard, model: Model::new(shape.metric, config.idempotency_bytes), disk, log: vec![], shape }
     }
 
     fn step(&mut self, step: &Step) {
@@ -202,7 +219,7 @@ impl World {
                     log_time_ms: *at,
                     idempotency,
                     range: None,
-                    operation: operation(&self.model, op),
+                    operation: operation(&self.model, op, self.shape.several),
                 };
                 self.log.push(command.encode());
                 let index = self.log.len() as u64;
@@ -220,7 +237,8 @@ impl World {
             Step::Restart => self.restart(),
             Step::Index => drop(self.shard.index_step(&|| false)),
             Step::Look { filter: at, seed, top_k, exact, threshold, after } => {
-                let mut query = SearchQuery::new(vector(*seed, DIMENSION), *top_k);
+                let which = if self.shape.several { seed % 4 } else { 0 };
+                let mut query = SearchQuery::new(query_of(*seed, DIMENSION, which), *top_k);
                 query.filter = Some(filter(FILTERS[*at]));
                 query.exact = *exact;
                 query.score_threshold = threshold.then_some(0.2);
@@ -233,7 +251,7 @@ impl World {
 
     fn restart(&mut self) {
         let (digest, durable) = (self.shard.digest(), self.shard.durable_index());
-        self.shard = open(&self.disk, &shape(self.metric, self.coded));
+        self.shard = open(&self.disk, &config_of(self.shape));
         assert!(self.shard.damage().is_empty());
         assert_eq!((self.shard.durable_index(), self.shard.applied_index()), (durable, durable));
         for index in durable + 1..=self.log.len() as u64 {
@@ -263,13 +281,14 @@ proptest! {
         steps in prop::collection::vec(step(), 1..80),
         metric in prop::sample::select(vec![Metric::Cosine, Metric::Dot, Metric::Euclidean]),
         coded in any::<bool>(),
+        several in any::<bool>(),
     ) {
-        let mut world = World::new(metric, coded);
+        let mut world = World::new(Shape { metric, coded, several });
         for step in &steps {
             world.step(step);
         }
         // A replica of another shape that never made a checkpoint agrees.
-        let mut other = config(DIMENSION, metric);
+        let mut other = config_of(Shape { metric, coded: false, several });
         other.flat_below = 1000;
         let replica = open(&SimDisk::new(2), &other);
         for (at, bytes) in world.log.iter().enumerate() {

@@ -57,7 +57,8 @@ fn what_is_measured_is_what_an_exact_search_says() {
 fn what_changes_while_it_is_measured_is_seen() {
     let (_disk, shard) = shard_of(1000, 12);
     for seed in 0..20u64 {
-        let mut query = SearchQuery::new(vector(80_000 + seed, 12), 10);
+        let queried = vector(80_000 + seed, 12);
+        let mut query = SearchQuery::new(queried.clone(), 10);
         query.ef = Some(32);
         if seed % 2 == 1 {
             query.filter = Some(filter(r#"{"parity":1}"#));
@@ -67,9 +68,12 @@ fn what_changes_while_it_is_measured_is_seen() {
             // The best goes, the second leaves the filter, and one comes that is nearer than all.
             apply(&shard, &delete(&[&best[0]]));
             let second = shard.get(&[&best[1]], ALL).unwrap().value.remove(0).unwrap();
-            apply(&shard, &upsert(vec![point(&best[1], &second.vector.unwrap(), r#"{"parity":5}"#)]));
+            apply(
+                &shard,
+                &upsert(vec![point(&best[1], second.vector.unwrap().dense().unwrap(), r#"{"parity":5}"#)]),
+            );
             let new = format!("new{seed}");
-            apply(&shard, &upsert(vec![point(&new, &query.vector, r#"{"parity":1}"#)]));
+            apply(&shard, &upsert(vec![point(&new, &queried, r#"{"parity":1}"#)]));
         });
         index_all(&shard);
     }

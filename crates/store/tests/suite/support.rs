@@ -1,11 +1,13 @@
 //! Short ways to say what tests say often.
 
 use crate::model::Model;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use vectron_base::disk::sim::SimDisk;
 use vectron_base::filter::{Filter, FilterLimits};
 use vectron_store::{
-    Command, DeleteItem, Idempotency, Include, Metric, Operation, Outcome, SearchQuery, Shard, ShardConfig,
+    Command, DeleteItem, DenseField, FieldKind, FieldValue, Idempotency, Include, Metric, MultiVector,
+    NamedField, Operation, Outcome, PointVectors, Query, SearchQuery, Shard, ShardConfig, SparseVector,
     UpsertPoint,
 };
 
@@ -102,6 +104,55 @@ pub fn vector(seed: u64, dimension: usize) -> Vec<f32> {
     (0..dimension as u64).map(|i| (mix(i) % 2001) as f32 / 1000.0 - 1.0001).collect()
 }
 
+/// Adds a dense, a sparse and a multi field to a shape.
+pub fn name_fields(config: &mut ShardConfig) {
+    let mut dense = DenseField::new(3, config.metric);
+    (dense.degree, dense.ef_construction) = (8, 32);
+    let multi = FieldKind::Multi { dimension: 2, metric: config.metric };
+    let kinds = [("title", FieldKind::Dense(dense)), ("terms", FieldKind::Sparse), ("tokens", multi)];
+    for (at, (name, kind)) in kinds.into_iter().enumerate() {
+        config.named.push(NamedField { number: at as u32 + 1, name: name.into(), kind });
+    }
+}
+
+fn sparse(seed: u64) -> SparseVector {
+    let mix = |i: u64| vectron_base::random::mix64(seed.wrapping_mul(77).wrapping_add(i));
+    let pairs: BTreeMap<u32, f32> =
+        (0..seed % 5).map(|i| ((mix(i) % 9) as u32, (mix(i + 99) % 16) as f32 / 4.0 - 1.1)).collect();
+    let (indices, values) = pairs.into_iter().unzip();
+    SparseVector::new(indices, values).unwrap()
+}
+
+fn multi(seed: u64) -> MultiVector {
+    MultiVector::new(2, (0..=seed % 3).flat_map(|i| vector(seed + 1000 * i, 2)).collect()).unwrap()
+}
+
+/// A repeatable point's values: with `several`, in some of the fields that [`name_fields`] adds.
+pub fn vectors(seed: u64, dimension: usize, several: bool) -> PointVectors {
+    if !several {
+        return vector(seed, dimension).into();
+    }
+    let mix = vectron_base::random::mix64(seed);
+    let all: [(&str, FieldValue); 4] = [
+        ("", FieldValue::Dense(vector(seed, dimension))),
+        ("title", FieldValue::Dense(vector(seed / 2, 3))),
+        ("terms", FieldValue::Sparse(sparse(seed))),
+        ("tokens", FieldValue::Multi(multi(seed))),
+    ];
+    let some = all.into_iter().enumerate().filter(|(at, _)| (mix >> (2 * at)) & 3 != 0);
+    PointVectors::new(some.map(|(_, (name, value))| (name.into(), value)).collect()).unwrap()
+}
+
+/// A query against one of those fields.
+pub fn query_of(seed: u64, dimension: usize, which: u64) -> Query {
+    match which {
+        0 => vector(seed, dimension).into(),
+        1 => Query::Dense { field: "title".into(), vector: vector(seed, 3).into() },
+        2 => Query::Sparse { field: "terms".into(), vector: Arc::new(sparse(seed + 3)) },
+        _ => Query::Multi { field: "tokens".into(), vectors: Arc::new(multi(seed)), among: None },
+    }
+}
+
 /// Everything that can be read must be what the model says.
 pub fn assert_like(shard: &Shard, model: &Model) {
     let ids: Vec<&String> = model.points.keys().collect();
@@ -109,8 +160,11 @@ pub fn assert_like(shard: &Shard, model: &Model) {
     for (id, got) in ids.iter().zip(got) {
         let (got, expected) = (got.unwrap(), &model.points[*id]);
         assert_eq!((got.id.as_str(), got.version), (id.as_str(), expected.version));
-        let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&got.vector.unwrap()), bits(&expected.vector));
+        let (got_vector, wanted) = (got.vector.unwrap(), &expected.vector);
+        let bits =
+            |v: &PointVectors| v.dense().unwrap_or_default().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&got_vector), bits(wanted));
+        assert_eq!(&got_vector, wanted);
         let payload = got.payload.unwrap();
         // A changed payload keeps more of its text than the model does.
         if payload != expected.payload {
@@ -126,8 +180,10 @@ pub fn assert_like(shard: &Shard, model: &Model) {
 /// among points that all pass.
 pub fn assert_search(shard: &Shard, model: &Model, query: &SearchQuery) {
     let found = shard.search(query).unwrap();
-    let passing = model.matching(query.filter.as_ref());
-    let mut truth: Vec<f64> = passing.iter().map(|(_, p)| model.score(&query.vector, &p.vector)).collect();
+    let mut passing = model.matching(query.filter.as_ref());
+    passing.retain(|(_, p)| model.score(&query.query, &p.vector).is_some());
+    let mut truth: Vec<f64> =
+        passing.iter().map(|(_, p)| model.score(&query.query, &p.vector).expect("has the field")).collect();
     truth.sort_by(|a, b| b.total_cmp(a));
     if let Some(least) = query.score_threshold {
         truth.retain(|score| *score >= f64::from(least) - 1e-4);
@@ -142,10 +198,10 @@ pub fn assert_search(shard: &Shard, model: &Model, query: &SearchQuery) {
     for (at, hit) in found.hits.iter().enumerate() {
         let point = passing.iter().find(|(id, _)| **id == hit.id).expect("a hit passes the filter").1;
         assert_eq!(point.version, hit.version);
-        let score = model.score(&query.vector, &point.vector);
+        let score = model.score(&query.query, &point.vector).expect("has the field");
         assert!((score - f64::from(hit.score)).abs() < 1e-3, "{score} {}", hit.score);
         assert!(query.score_threshold.is_none_or(|least| hit.score >= least));
-        if query.exact {
+        if query.exact || !matches!(query.query, Query::Dense { .. }) {
             assert!(f64::from(hit.score) >= truth[at] - 1e-3, "rank {at}");
         }
     }

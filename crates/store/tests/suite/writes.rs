@@ -131,7 +131,7 @@ fn a_changed_payload_keeps_vector_row_and_expiry_also_after_a_restart() {
     let point = shard.get(&["x"], ALL).unwrap().value.remove(0).unwrap();
     assert_eq!(
         (point.version, point.vector, point.payload.as_deref()),
-        (2, Some(vec![1.0, 2.0]), Some(r#"{"n":1}"#))
+        (2, Some(vec![1.0, 2.0].into()), Some(r#"{"n":1}"#))
     );
 }
 

@@ -9,10 +9,11 @@ use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use vectron_client::{Client, Payload, Point, ScrollRequest};
+use vectron_client::{Client, FieldVector, Payload, Point, ScrollRequest};
 
 /// Arguments of `export`.
 #[derive(Clone, Debug, Args)]
@@ -56,6 +57,9 @@ struct Line<'a> {
     vector_b64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vector: Option<&'a [f32]>,
+    /// Values by field, of a point with named ones; in whichever format of vectors.
+    #[serde(rename = "vector", skip_serializing_if = "Option::is_none")]
+    named: Option<&'a BTreeMap<String, FieldVector>>,
     payload: Option<&'a Payload>,
     version: u64,
 }
@@ -115,6 +119,7 @@ fn line(point: &Point, format: VectorFormat) -> Outcome<String> {
         id: &point.id,
         vector_b64: b64,
         vector: vector.filter(|_| format == VectorFormat::List),
+        named: Some(&point.vectors).filter(|fields| !fields.is_empty()),
         payload: point.payload.as_ref(),
         version: point.version,
     })
@@ -218,6 +223,7 @@ mod tests {
         let point = Point {
             id: "ä 1".into(),
             vector: Some(vec![0.1, -2.5, 1e-20]),
+            vectors: Default::default(),
             payload: Some(Payload::from_json(r#"{"n":9007199254740993}"#.into()).unwrap()),
             version: 17,
         };

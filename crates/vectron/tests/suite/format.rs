@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Version of the newest directory.
-const CURRENT: &str = "3";
+const CURRENT: &str = "4";
 
 fn directories() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/format")
@@ -32,10 +32,34 @@ fn point(number: u64) -> Value {
            "payload": {"number": number, "big": 18_446_744_073_709_551_615u64, "text": "größe \u{1f980}"}})
 }
 
+/// Of several fields: format 4 and later have a collection of such.
+fn named_point(number: u64) -> Value {
+    json!({"id": format!("p{number}"),
+           "vector": {"title": [number, 1], "terms": {"indices": [number, 99], "values": [1, number + 1]},
+                      "tokens": [[number, 0], [0, number]]}})
+}
+
+fn hold_fields(server: &Server) {
+    assert_eq!(server.count("fields"), 12);
+    for (vector, using) in [
+        (json!([1, 0]), "title"),
+        (json!({"indices": [99], "values": [2]}), "terms"),
+        (json!([[1, 0], [0, 1]]), "tokens"),
+    ] {
+        let nearest = server.search("fields", &json!({"vector": vector, "using": using, "top_k": 2}));
+        assert_eq!(crate::process::ids(&nearest), ["p11", "p10"], "{using}");
+    }
+}
+
 /// Writes what [`hold`] expects: thirty points in a checkpoint, ten of them deleted or changed in the journal.
 fn write(dir: &Path) {
     let server = Server::start(dir);
     server.create("golden", 4, "euclidean");
+    let fields = json!({"name": "fields", "vectors": {"title": {"dimension": 2, "distance": "dot"}},
+                        "sparse_vectors": {"terms": {}},
+                        "multi_vectors": {"tokens": {"dimension": 2, "distance": "dot"}}});
+    assert_eq!(server.post("/v1/collections", &fields).0, 201);
+    server.upsert("fields", (0..9).map(named_point).collect());
     server.upsert("golden", (0..30).map(point).collect());
     assert_eq!(server.terminate(), Some(0));
     let server = Server::start(dir);
@@ -44,6 +68,7 @@ fn write(dir: &Path) {
         5
     );
     server.upsert("golden", (40..45).map(point).collect());
+    server.upsert("fields", (9..12).map(named_point).collect());
     let keyed = json!({"points": [point(50)], "idempotency_key": "golden"});
     assert_eq!(server.post("/v1/collections/golden/points", &keyed).0, 200);
     server.kill();
@@ -71,6 +96,9 @@ fn hold(dir: &Path, version: &str) {
     assert_eq!(server.get("/v1/collections/golden/points/p4").0, 404, "format {version}");
     let nearest = server.search("golden", &json!({"vector": [44, 1, -2.5, 0.125], "top_k": 1}));
     assert_eq!(crate::process::ids(&nearest), ["p44"], "format {version}");
+    if !matches!(version, "1" | "2" | "3") {
+        hold_fields(&server);
+    }
     let other = json!({"points": [point(51)], "idempotency_key": "golden"});
     let (status, answer) = server.post("/v1/collections/golden/points", &other);
     // The window is 24 hours of log time: an old directory's key may have left it.

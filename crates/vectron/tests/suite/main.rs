@@ -4,6 +4,7 @@
 mod cluster;
 mod contract;
 mod dataset;
+mod fields;
 mod format;
 mod generated;
 mod indexes;

@@ -98,7 +98,7 @@ impl FrameWorker {
 
 /// About how many bytes a write takes.
 fn weight(operation: &WriteOperation) -> usize {
-    let of_point = |point: &UpsertPoint| point.id.len() + 4 * point.vector.len() + point.payload.len();
+    let of_point = |point: &UpsertPoint| point.id.len() + point.vector.bytes() + point.payload.len();
     let of_edit = |edit: &PayloadEdit| match &edit.change {
         PayloadChange::Merge(text) | PayloadChange::Replace(text) => text.len(),
         PayloadChange::Unset(paths) => paths.iter().map(String::len).sum(),

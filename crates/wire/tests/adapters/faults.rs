@@ -100,8 +100,8 @@ fn malformed_requests_to_a_worker_are_refused_by_field() {
 
     let write = |operation| pb::WriteRequest { target: target(), operation, ..Default::default() };
     assert_eq!(refused::<ShardWrite, _>(write(None)), "operation");
-    let good = pb::UpsertItem { vector_f32: vec![0; 4], ..Default::default() };
-    let bad = pb::UpsertItem { vector_f32: vec![0; 5], ..Default::default() };
+    let good = pb::UpsertItem { vector_f32: Some(vec![0; 4]), ..Default::default() };
+    let bad = pb::UpsertItem { vector_f32: Some(vec![0; 5]), ..Default::default() };
     let upsert = Operation::Upsert(pb::Upsert { points: vec![good, bad] });
     assert_eq!(refused::<ShardWrite, _>(write(Some(upsert))), "upsert.points[1].vector_f32");
     let delete = Operation::DeleteFilter(r#"{"a":{}}"#.into());

@@ -8,6 +8,7 @@ use proptest::{collection::vec, option, sample::select};
 use std::sync::Arc;
 use vectron_base::filter::{FieldValue, Filter, Number};
 use vectron_base::ids::{Incarnation, ShardId};
+use vectron_base::vectors::{self, MultiVector, PointVectors, SparseVector};
 use vectron_base::{Code, Fault, FieldError, Outcome};
 use vectron_wire::browse::{Browse, Browsed, FacetValue, FieldOrder, OrderPlace, OrderedPoint, SampledPoint};
 use vectron_wire::worker::*;
@@ -67,7 +68,7 @@ fn read_filter() -> impl Strategy<Value = Option<Arc<Filter>>> {
 }
 
 fn operation() -> impl Strategy<Value = WriteOperation> {
-    let point = (any::<String>(), vector(), any::<String>(), any::<Option<u64>>());
+    let point = (any::<String>(), vectors(), any::<String>(), any::<Option<u64>>());
     let point =
         point.prop_map(|(id, vector, payload, if_version)| UpsertPoint { id, vector, payload, if_version });
     prop_oneof![
@@ -94,7 +95,7 @@ fn batch() -> impl Strategy<Value = WriteBatch> {
         any::<u64>().prop_map(Expiry::AfterMs),
         any::<u64>().prop_map(Expiry::AtMs),
     ];
-    let point = (any::<String>(), vector(), any::<String>(), any::<Option<u64>>());
+    let point = (any::<String>(), vectors(), any::<String>(), any::<Option<u64>>());
     let point =
         point.prop_map(|(id, vector, payload, if_version)| UpsertPoint { id, vector, payload, if_version });
     let write =
@@ -129,12 +130,49 @@ pub fn get() -> impl Strategy<Value = ShardGet> {
     )
 }
 
+fn sparse() -> impl Strategy<Value = SparseVector> {
+    let value = any::<f32>().prop_filter("has a meaning", |value| value.is_finite() && *value != 0.0);
+    proptest::collection::btree_map(any::<u32>(), value, 0..5).prop_map(|pairs| {
+        let (indices, values) = pairs.into_iter().unzip();
+        SparseVector::new(indices, values).unwrap()
+    })
+}
+
+fn multi() -> impl Strategy<Value = MultiVector> {
+    vec([any::<f32>(), any::<f32>()], 1..4)
+        .prop_map(|vectors| MultiVector::new(2, vectors.into_iter().flatten().collect()).unwrap())
+}
+
+fn vectors() -> impl Strategy<Value = PointVectors> {
+    let value = prop_oneof![
+        vector().prop_map(vectors::FieldValue::Dense),
+        sparse().prop_map(vectors::FieldValue::Sparse),
+        multi().prop_map(vectors::FieldValue::Multi),
+    ];
+    let named = proptest::collection::btree_map(any::<String>(), value, 0..4).prop_map(|fields| {
+        let fields = fields.into_iter().map(|(name, value)| (name.into(), value));
+        PointVectors::new(fields.collect()).unwrap()
+    });
+    prop_oneof![vector().prop_map(PointVectors::from), named]
+}
+
 fn query() -> impl Strategy<Value = ShardQuery> {
-    let dense = (any::<String>(), vector())
-        .prop_map(|(field, vector)| ShardQuery::Dense { field: field.into(), vector: vector.into() });
     let text = (text_query(), option::of(text_stats()))
         .prop_map(|(query, stats)| ShardQuery::Text { query: query.into(), stats: stats.map(Into::into) });
-    prop_oneof![dense, text]
+    prop_oneof![
+        (any::<String>(), vector())
+            .prop_map(|(field, vector)| ShardQuery::Dense { field: field.into(), vector: vector.into() }),
+        (any::<String>(), sparse())
+            .prop_map(|(field, vector)| ShardQuery::Sparse { field: field.into(), vector: vector.into() }),
+        (any::<String>(), multi(), option::of(vec(any::<String>(), 0..4))).prop_map(
+            |(field, vectors, among)| ShardQuery::Multi {
+                field: field.into(),
+                vectors: vectors.into(),
+                among: among.map(Into::into),
+            }
+        ),
+        text,
+    ]
 }
 
 fn text_query() -> impl Strategy<Value = TextQuery> {
@@ -234,7 +272,7 @@ fn edited() -> impl Strategy<Value = Edited> {
 }
 
 fn point() -> impl Strategy<Value = PointRecord> {
-    (any::<String>(), any::<u64>(), option::of(vector()), any::<Option<String>>())
+    (any::<String>(), any::<u64>(), option::of(vectors()), any::<Option<String>>())
         .prop_map(|(id, version, vector, payload)| PointRecord { id, version, vector, payload })
 }
 

@@ -15,7 +15,19 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
     ];
     let index =
         any::<(u32, u32)>().prop_map(|(degree, ef_construction)| IndexSettings { degree, ef_construction });
-    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index, any::<Option<u64>>());
+    let index = index.boxed();
+    let dense =
+        (any::<u32>(), select(&Distance::ALL[..]), select(&Quantization::ALL[..]), select(&Storage::ALL[..]));
+    let dense = (dense, index.clone()).prop_map(|((dimension, distance, quantization, storage), index)| {
+        VectorFieldKind::Dense { dimension, distance, quantization, storage, index }
+    });
+    let multi = (any::<u32>(), select(&Distance::ALL[..]))
+        .prop_map(|(dimension, distance)| VectorFieldKind::Multi { dimension, distance });
+    let kind = prop_oneof![dense, Just(VectorFieldKind::Sparse), multi];
+    let field = (any::<u32>(), any::<String>(), kind);
+    let fields = vec(field.prop_map(|(number, name, kind)| VectorField { number, name, kind }), 0..4);
+    let later = (any::<Option<u64>>(), fields);
+    let tuned = (select(&Quantization::ALL[..]), select(&Storage::ALL[..]), index, later);
     (any::<(String, u32, u32, u32)>(), select(&Distance::ALL[..]), read_policy, tuned).prop_map(
         |((name, dimension, shards, replication_factor), distance, read_policy, tuned)| CollectionSpec {
             name,
@@ -27,7 +39,8 @@ pub fn spec() -> impl Strategy<Value = CollectionSpec> {
             quantization: tuned.0,
             storage: tuned.1,
             index: tuned.2,
-            ttl_ms: tuned.3,
+            ttl_ms: tuned.3.0,
+            vector_fields: tuned.3.1,
         },
     )
 }

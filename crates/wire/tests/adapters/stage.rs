@@ -224,7 +224,7 @@ pub const TARGET: Target = Target { shard: ShardId(7), incarnation: Incarnation(
 /// A write of one point with a payload of so many bytes.
 pub fn a_write(payload_bytes: usize, timeout_ms: u64) -> ShardWrite {
     let payload = "x".repeat(payload_bytes);
-    let point = UpsertPoint { id: "a".into(), vector: vec![1.0], payload, if_version: None };
+    let point = UpsertPoint { id: "a".into(), vector: vec![1.0].into(), payload, if_version: None };
     ShardWrite {
         target: TARGET,
         idempotency: None,
@@ -252,6 +252,7 @@ pub async fn fault_of(method: &str, worker: &dyn Worker, placement: &dyn Placeme
         quantization: Quantization::Auto,
         storage: Storage::Ram,
         index: IndexSettings::default(),
+        vector_fields: Vec::new(),
         ttl_ms: None,
     };
     let search = ShardSearch {

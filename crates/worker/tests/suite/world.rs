@@ -56,6 +56,7 @@ pub fn spec(replicas: u32) -> CollectionSpec {
         quantization: Quantization::default(),
         storage: Storage::default(),
         index: IndexSettings::default(),
+        vector_fields: Vec::new(),
         ttl_ms: None,
     }
 }
@@ -67,7 +68,7 @@ pub fn vector(n: u64) -> Vec<f32> {
 pub fn point(n: u64) -> UpsertPoint {
     UpsertPoint {
         id: format!("p{n}"),
-        vector: vector(n),
+        vector: vector(n).into(),
         payload: format!("{{\"n\":{n}}}"),
         if_version: None,
     }

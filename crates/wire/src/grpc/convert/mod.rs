@@ -17,6 +17,7 @@ mod settings;
 mod snapshot;
 mod text;
 mod tune;
+mod vectors;
 mod worker_answer;
 mod worker_request;
 mod worker_status;

@@ -2,7 +2,7 @@
 
 use super::catalog::registration;
 use super::settings::{index_settings, quantization, storage};
-use super::{choice, marked, required, within};
+use super::{choice, each, marked, required, within};
 use crate::placement::{Collection, CollectionSpec, Distance, ReadPolicy, Registration};
 use crate::proto::placement as pb;
 use crate::proto::placement::read_policy::Level;
@@ -18,7 +18,7 @@ impl From<Distance> for pb::Distance {
     }
 }
 
-fn distance(value: i32) -> Result<Distance, Fault> {
+pub(super) fn distance(value: i32) -> Result<Distance, Fault> {
     choice("distance", value, |distance| match distance {
         pb::Distance::Unspecified => None,
         pb::Distance::Cosine => Some(Distance::Cosine),
@@ -58,6 +58,7 @@ impl From<CollectionSpec> for pb::CollectionSpec {
             quantization: pb::Quantization::from(spec.quantization).into(),
             storage: pb::Storage::from(spec.storage).into(),
             index: Some(spec.index.into()),
+            vector_fields: spec.vector_fields.into_iter().map(Into::into).collect(),
             ttl_ms: spec.ttl_ms,
         }
     }
@@ -76,6 +77,7 @@ pub(super) fn spec(message: Option<pb::CollectionSpec>) -> Result<CollectionSpec
         quantization: quantization(message.quantization).map_err(outside)?,
         storage: storage(message.storage).map_err(outside)?,
         index: index_settings(message.index).map_err(outside)?,
+        vector_fields: each("vector_fields", message.vector_fields).map_err(outside)?,
         ttl_ms: message.ttl_ms,
     })
 }

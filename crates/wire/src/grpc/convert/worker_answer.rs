@@ -1,6 +1,7 @@
 //! Answers of a worker.
 
-use super::{bytes_of, choice, each, numbers, required, within};
+use super::vectors::{decoded, encoded};
+use super::{choice, each, required, within};
 use crate::proto::worker as pb;
 use crate::proto::worker::item_outcome::Kind;
 use crate::worker::{
@@ -105,12 +106,8 @@ impl TryFrom<pb::WriteResponse> for ShardWritten {
 
 impl From<PointRecord> for pb::Point {
     fn from(point: PointRecord) -> Self {
-        Self {
-            id: point.id,
-            version: point.version,
-            vector_f32: point.vector.map(|vector| bytes_of(&vector)),
-            payload: point.payload,
-        }
+        let (vector_f32, fields) = point.vector.map(|vector| encoded(&vector)).unwrap_or_default();
+        Self { id: point.id, version: point.version, vector_f32, fields, payload: point.payload }
     }
 }
 
@@ -121,7 +118,7 @@ impl TryFrom<pb::Point> for PointRecord {
         Ok(Self {
             id: message.id,
             version: message.version,
-            vector: message.vector_f32.map(|bytes| numbers("vector_f32", &bytes)).transpose()?,
+            vector: decoded(message.vector_f32.as_deref(), message.fields)?,
             payload: message.payload,
         })
     }

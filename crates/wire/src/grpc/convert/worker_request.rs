@@ -1,7 +1,8 @@
 //! Requests to a worker.
 
 use super::query::query;
-use super::{bytes_of, each, filter, marked, numbers, read_filter, required, size, within};
+use super::vectors::{decoded, encoded};
+use super::{each, filter, marked, read_filter, required, size, within};
 use crate::proto::worker as pb;
 use crate::proto::worker::read_level::Level;
 use crate::proto::worker::write_request::Operation;
@@ -46,12 +47,8 @@ pub(super) fn read_level(message: Option<pb::ReadLevel>) -> Result<ReadLevel, Fa
 
 impl From<UpsertPoint> for pb::UpsertItem {
     fn from(point: UpsertPoint) -> Self {
-        Self {
-            id: point.id,
-            vector_f32: bytes_of(&point.vector),
-            payload: point.payload,
-            if_version: point.if_version,
-        }
+        let (vector_f32, fields) = encoded(&point.vector);
+        Self { id: point.id, vector_f32, fields, payload: point.payload, if_version: point.if_version }
     }
 }
 
@@ -61,7 +58,7 @@ impl TryFrom<pb::UpsertItem> for UpsertPoint {
     fn try_from(message: pb::UpsertItem) -> Result<Self, Fault> {
         Ok(Self {
             id: message.id,
-            vector: numbers("vector_f32", &message.vector_f32)?,
+            vector: required("vector_f32", decoded(message.vector_f32.as_deref(), message.fields)?)?,
             payload: message.payload,
             if_version: message.if_version,
         })
