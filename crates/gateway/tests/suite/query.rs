@@ -229,7 +229,7 @@ async fn what_is_shown_is_of_the_version_that_was_ranked() {
             TestPool.sleep(Duration::from_millis(1)).await;
         }
         let (id, payload) = ("a".to_string(), Some(r#"{"n":2}"#.to_string()));
-        let vector = Some(vec![0.1, 0.0]);
+        let vector = Some(vec![0.1, 0.0].into());
         client.cluster.plant(shard, PointRecord { id, version: 99, vector, payload });
     };
     let (answer, ()) = tokio::join!(query(&client, json!({"prefetch": [{"vector": [1, 0]}]})), change);
