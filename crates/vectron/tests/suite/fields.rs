@@ -20,13 +20,13 @@ fn collection() -> Value {
 /// Every third point lacks the title, every fifth the terms.
 fn point(n: u64) -> Value {
     let mut vector = json!({"body": [n, 1, 0], "tokens": [[n, 0], [0, 2 * n]]});
-    if n % 3 != 0 {
+    if !n.is_multiple_of(3) {
         vector["title"] = json!([n, 1]);
     }
-    if n % 5 != 0 {
+    if !n.is_multiple_of(5) {
         vector["terms"] = json!({"indices": [n, 1000], "values": [2.5, n]});
     }
-    json!({"id": format!("p{n}"), "vector": vector, "payload": {"even": n % 2 == 0}})
+    json!({"id": format!("p{n}"), "vector": vector, "payload": {"even": n.is_multiple_of(2)}})
 }
 
 fn hold(server: &Server) {
