@@ -29,8 +29,10 @@ struct State {
     waiting: Vec<u8>,
     /// Bytes that were ever put in.
     put: u64,
-    /// Bytes that the system took.
+    /// Bytes that the system took, as far as is known.
     taken: u64,
+    /// Bytes that it may have taken: more than those while somebody writes.
+    offered: u64,
     /// Whether somebody writes, or the connection's task has been told to.
     writing: bool,
     broken: bool,
@@ -133,7 +135,9 @@ impl Outgoing {
                     state.writing = false;
                     return Wrote::Everything;
                 }
-                (std::mem::take(&mut state.current), std::mem::take(&mut state.at))
+                let (bytes, at) = (std::mem::take(&mut state.current), std::mem::take(&mut state.at));
+                state.offered = state.taken + (bytes.len() - at) as u64;
+                (bytes, at)
             };
             let begun = at;
             let result = loop {
@@ -147,6 +151,7 @@ impl Outgoing {
             };
             let mut state = self.state.lock();
             state.taken += (at - begun) as u64;
+            state.offered = state.taken;
             match result {
                 Ok(()) => {
                     bytes.clear();
@@ -191,7 +196,8 @@ impl Outgoing {
         self.break_off();
     }
 
-    /// Ends sending; how many bytes the system had taken until then.
+    /// Ends sending; how many bytes the system may have taken. What somebody is writing at this moment counts: the other
+    /// side may have read it, and answered, before the writer comes to say so.
     pub(super) fn break_off(&self) -> u64 {
         let mut state = self.state.lock();
         state.broken = true;
@@ -199,6 +205,6 @@ impl Outgoing {
         drop(std::mem::take(&mut state.current));
         self.room.notify_waiters();
         self.blocked.notify_one();
-        state.taken
+        state.offered.max(state.taken)
     }
 }

@@ -355,6 +355,26 @@ fn a_connection_that_broke_is_made_again() {
     assert_eq!(callers.block_on(worker.write(a_write(1, 20_000))).unwrap().version, 7);
 }
 
+/// The end of the connection may be noticed before the writer has come back from the system call that sent the request.
+#[test]
+fn what_the_server_has_heard_is_never_said_to_be_unsent() {
+    const ROUNDS: u64 = 300;
+    let (callers, worker) = in_front_of(|listener| {
+        for _ in 0..ROUNDS {
+            let mut raw = Raw::of_caller(&listener);
+            assert_eq!(raw.hear().unwrap().0, 1);
+        }
+    });
+    for round in 0..ROUNDS {
+        let fault = callers.block_on(worker.write(a_write(1, 20_000))).unwrap_err();
+        assert_eq!(
+            (fault.code, fault.outcome),
+            (Code::Unavailable, Outcome::Unknown),
+            "round {round}: {fault}"
+        );
+    }
+}
+
 #[test]
 fn a_silent_connection_is_given_up_long_before_its_calls() {
     let (callers, worker) = in_front_of(|listener| {
