@@ -36,9 +36,9 @@ vectron_base::knobs! {
         /// How fast stored records are read again to find decay, in each shard; 0 means never. Faster finds it sooner and reads more.
         scrub_bytes_per_s: u64 = 4 * MIB, "SCRUB_BYTES_PER_S", Bounds::Integer(0, 1 << 34), "bytes/s", Affects::Durability, "vectron_worker_scrubbed_bytes_total";
         /// Share of the searches that are made again in the background and measured exactly; 0 means none. More says sooner how good searches are and takes more of the budget below.
-        recall_share_permyriad: u64 = 50u64, "RECALL_SHARE_PERMYRIAD", Bounds::Integer(0, 10_000), "of 10,000", Affects::Speed, "vectron_worker_recall_wanted_total";
+        recall_share_permyriad: u64 = 50u64, "RECALL_SHARE_PERMYRIAD", Bounds::Integer(0, 10_000), "of 10,000", Affects::Speed, "vectron_worker_recall_dropped_total";
         /// Processor time that measuring may take, as a share of one core; 0 means none. More measures more of a busy worker's searches and takes it from other background work.
-        recall_cpu_percent: u64 = 2u64, "RECALL_CPU_PERCENT", Bounds::Integer(0, 100), "percent", Affects::Speed, "vectron_worker_recall_wanted_total";
+        recall_cpu_percent: u64 = 2u64, "RECALL_CPU_PERCENT", Bounds::Integer(0, 100), "percent", Affects::Speed, "vectron_worker_recall_dropped_total";
         /// How long a stop waits for other replicas to take the lead. Longer spares the shards an election and delays the stop when nobody can take over.
         leave_ms: u64 = 3000u64, "LEAVE_MS", Bounds::Integer(0, 60_000), "ms", Affects::Speed, "";
     }

@@ -249,8 +249,8 @@ fn bad_collections() -> Vec<Row> {
         row(INDEXES, json!({"field": "a", "kind": "bool"}), "kind", "not a known field"),
         row(
             CREATE,
-            r#"{"name":"x","dimension":2,"distance":"dot","vectors":{}}"#,
-            "vectors",
+            r#"{"name":"x","dimension":2,"distance":"dot","vector":{}}"#,
+            "vector",
             "not a known field",
         ),
     ]

@@ -157,8 +157,8 @@ fn wrong_settings_and_indexes_are_refused_over_both_protocols() {
         assert_eq!((status, &answer["errors"][0]["field"]), (400, &json!(field)), "{answer}");
     }
     for (body, field) in [
-        (json!({"field": "a", "type": "geo"}), "type"),
-        (json!({"field": "a", "type": "text"}), "type"),
+        (json!({"field": "a", "type": "place"}), "type"),
+        (json!({"field": "a", "type": "geo", "language": "english"}), "language"),
         (json!({"field": "", "type": "bool"}), "field"),
         (json!({"field": "$or", "type": "bool"}), "field"),
         (json!({"field": "a", "typ": "bool"}), "typ"),

@@ -25,6 +25,8 @@ const REMOVE_PATIENCE: Duration = Duration::from_secs(5);
 /// Pauses between attempts: the first, and the longest.
 const RETRY: Duration = Duration::from_millis(200);
 const RETRY_MOST: Duration = Duration::from_secs(10);
+/// Jobs done one after the other before there is a pause all the same.
+const DONE_AT_ONCE: u32 = 16;
 
 impl Host {
     /// Makes the shard as it is wanted, in the background, unless somebody is at it.
@@ -43,12 +45,14 @@ impl Host {
 
     /// Does what is to be done until nothing is.
     async fn settle(self: Arc<Self>, shard: ShardId) {
-        let mut pause = RETRY;
+        let (mut pause, mut done) = (RETRY, 0);
         while let Some(job) = self.next_job(shard) {
-            if self.carry_out(shard, job).await {
-                pause = RETRY;
+            // Work that is done and is there again at once, as on a disk that forgets, must not fill a thread.
+            if self.carry_out(shard, job).await && done < DONE_AT_ONCE {
+                (pause, done) = (RETRY, done + 1);
                 self.report_soon();
             } else {
+                done = 0;
                 self.parts.pool.sleep(pause).await;
                 pause = (pause * 2).min(RETRY_MOST);
             }
