@@ -17,9 +17,9 @@ class TestStoreOnOneNode(VectorStoreIntegrationTests):
 
 class TestStoreOnThreeNodes(VectorStoreIntegrationTests):
     @pytest.fixture
-    def vectorstore(self, three_nodes, collection):
+    def vectorstore(self, three_nodes, emptied):
         settings = three_nodes.settings
-        return VectronVectorStore(self.get_embeddings(), collection, url=three_nodes.url, collection_settings=settings)
+        return VectronVectorStore(self.get_embeddings(), emptied, url=three_nodes.url, collection_settings=settings)
 
 
 class OneRetriever(RetrieversIntegrationTests):
