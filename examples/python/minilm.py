@@ -85,7 +85,9 @@ class MiniLM:
         return heard.transpose(0, 2, 1, 3).reshape(rows, length, width)
 
     def _dense(self, state: Array, name: str) -> Array:
-        return state @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
+        # One large product instead of one per text, each of which would wait for all threads.
+        flat = state.reshape(-1, state.shape[-1]) @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
+        return flat.reshape(*state.shape[:-1], -1)
 
     def _norm(self, state: Array, name: str) -> Array:
         centred = state - state.mean(axis=-1, keepdims=True)

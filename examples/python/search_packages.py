@@ -15,8 +15,9 @@ import gzip
 import json
 from pathlib import Path
 
-from minilm import MiniLM
 from vectron import Client, NotFound
+
+from minilm import MiniLM
 
 SAMPLE = Path(__file__).resolve().parents[2] / "crates/vectron/sample/payload.jsonl.gz"
 

@@ -41,10 +41,13 @@ class Awaited(Blocking):
 
 
 @pytest.fixture(params=["one_node", "three_nodes"])
-def raw(request, collection):
+def raw(request):
     server = request.getfixturevalue(request.param)
+    name = request.getfixturevalue("collection" if request.param == "one_node" else "emptied")
+    # The vectors here have two numbers, those of the last test 26.
+    name += "-letters" if "end_to_end" in request.node.name else ""
     settings = {"collection_settings": server.settings, "text_language": "english"}
-    return VectronVectorStore(collection, url=server.url, **settings)
+    return VectronVectorStore(name, url=server.url, **settings)
 
 
 @pytest.fixture(params=[Blocking, Awaited])

@@ -131,7 +131,7 @@ def diverse(
     answer = yield from _found(layout, ask)
     if not answer:
         return []
-    near = [np.asarray(hit.vector, dtype=np.float32) for hit in answer]
+    near: Any = [np.asarray(hit.vector, dtype=np.float32) for hit in answer]
     chosen = maximal_marginal_relevance(np.asarray(vector, dtype=np.float32), near, lambda_mult=weight, k=k)
     return [layout.document(answer[place]) for place in chosen]
 

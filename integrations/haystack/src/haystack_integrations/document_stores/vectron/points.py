@@ -58,8 +58,9 @@ def in_order(values: Iterable[Any]) -> list[Any]:
     def place(value: Any) -> tuple[int, float, str, str]:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return (0, value, type(value).__name__, "")
-        kind = 1 if isinstance(value, str) else 2
-        return (kind, 0.0, type(value).__name__, value if kind == 1 else json.dumps(value, sort_keys=True))
+        if isinstance(value, str):
+            return (1, 0.0, "str", value)
+        return (2, 0.0, type(value).__name__, json.dumps(value, sort_keys=True))
 
     return sorted(values, key=place)
 

@@ -54,6 +54,6 @@ def _test(test: MetadataFilter) -> dict[str, Any]:
         return {"$or": [{field: {"$in": [None, ""]}}, {field: {"$exists": False}}]}
     if (operator in LISTS) != isinstance(value, list):
         raise ValueError(f"'{operator.value}' of {test.key!r} takes {'a list' if operator in LISTS else 'one value'}")
-    if operator == FilterOperator.ALL:
-        return {"$and": [{field: {"$eq": one}} for one in value or []]} if value else {}
+    if operator == FilterOperator.ALL and isinstance(value, list):
+        return {"$and": [{field: {"$eq": one}} for one in value]} if value else {}
     return {field: {SAME[operator]: value}}

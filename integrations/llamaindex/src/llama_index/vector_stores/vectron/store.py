@@ -59,14 +59,14 @@ class VectronVectorStore(BasePydanticVectorStore):
         own can take their place. A new collection has ``distance`` and ``collection_settings``. The connection is not
         part of what is written down."""
         settings = collection_settings or {}
-        super().__init__(
-            collection=collection,
-            url=url,
-            distance=distance,
-            text_language=text_language,
-            collection_settings=settings,
-            **base,
-        )
+        fields: dict[str, Any] = {
+            "collection": collection,
+            "url": url,
+            "distance": distance,
+            "text_language": text_language,
+            "collection_settings": settings,
+        }
+        super().__init__(**fields, **base)
         self._pair = ClientPair(url, client=client, async_client=async_client, **(connection or {}))
         self._layout = Layout(collection, distance, text_language, settings)
 
