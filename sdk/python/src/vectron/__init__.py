@@ -58,6 +58,7 @@ from ._models import (
     Shards,
     VectorOut,
 )
+from ._pair import Ask, ClientPair
 from ._points import PointInput, Points
 from ._retry import Hedge, RetryPolicy
 from ._wire import VERSION
@@ -82,9 +83,11 @@ __all__ = [
     "AccessError",
     "Alias",
     "AlreadyExists",
+    "Ask",
     "AsyncClient",
     "BatchAnswer",
     "Client",
+    "ClientPair",
     "Collection",
     "CollectionStatus",
     "Conflict",

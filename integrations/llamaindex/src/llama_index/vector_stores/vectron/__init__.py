@@ -1,0 +1,5 @@
+"""Vectron as a vector store of LlamaIndex."""
+
+from .store import VectronVectorStore
+
+__all__ = ["VectronVectorStore"]
